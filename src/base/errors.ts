@@ -1,0 +1,60 @@
+/**
+ * Errors that a person sees. Each has a code from the documented catalogue (docs/errors.md), a cause and a remedy.
+ *
+ * Protocol statuses are values, never exceptions; an `AssertionError` is a bug; a `ViaductError` is an operating error.
+ */
+
+export interface ErrorDetail {
+  /** What went wrong, with the names and numbers of this case. */
+  readonly cause: string;
+  /** What the reader can do about it. */
+  readonly remedy: string;
+  /** The error below, if there is one. */
+  readonly from?: unknown;
+}
+
+export class ViaductError extends Error {
+  readonly code: ErrorCode;
+  readonly remedy: string;
+
+  constructor(code: ErrorCode, detail: ErrorDetail) {
+    super(detail.cause, detail.from === undefined ? undefined : { cause: detail.from });
+    this.name = 'ViaductError';
+    this.code = code;
+    this.remedy = detail.remedy;
+  }
+
+  toJSON(): { code: string; cause: string; remedy: string } {
+    return { code: this.code, cause: this.message, remedy: this.remedy };
+  }
+}
+
+/** The catalogue: every code with one line on when it appears. docs/errors.md is checked against it by tools/tidy.ts. */
+export const errorCatalogue = {
+  ADDRESS_IN_USE: 'Another program holds the address or port that was asked for.',
+  ADDRESS_INVALID: 'A --listen or ORIGIN address could not be understood.',
+  CACHE_DAMAGED: 'The cache directory cannot be used: its index is damaged, truncated or of another program.',
+  CACHE_IN_USE: 'Another process has the cache directory open.',
+  CACHE_VERSION: 'The cache directory was made by another format version.',
+  CONFIGURATION_INVALID: 'An option or setting has a value that does not make sense.',
+  DISK_FULL: 'A local disk has no room left.',
+  KERNEL_MOUNT_FAILED: 'The kernel refused to mount or unmount.',
+  KERNEL_SERVER_IN_THE_WAY: 'A kernel NFS server holds port 2049 on all addresses.',
+  NOT_ALLOWED: 'The network that a client comes from has not been allowed.',
+  ORIGIN_INVALID: 'ORIGIN is not a directory or an nfs:// URL.',
+  ORIGIN_REFUSED: 'The origin answered and refused the mount.',
+  ORIGIN_UNREACHABLE: 'The origin does not answer.',
+  PRIVILEGE_NEEDED: 'The action needs a privilege that this process does not have.',
+  PROGRAM_MISSING: 'A program that is needed is not installed.',
+  RPC_UNAVAILABLE: 'The server answered that it does not serve the program, version or procedure.',
+  TIMED_OUT: 'The time allowed for an action ran out.',
+  UNEXPECTED: 'A bug in Viaduct.',
+} as const;
+
+export type ErrorCode = keyof typeof errorCatalogue;
+
+/** The `code` of a Node system error (`ENOENT`, `EADDRINUSE`, ...), or undefined. */
+export function systemCode(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}

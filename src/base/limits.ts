@@ -1,0 +1,57 @@
+/**
+ * Every limit, with its reason. Nothing grows without one of these (DESIGN.md, rule 14); relations between them are
+ * asserted at the end of the file.
+ */
+import { assert } from './assert.ts';
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+export const limits = {
+  /** NFSv3 file handles are at most 64 bytes (RFC 1813 2.4, NFS3_FHSIZE). */
+  fileHandleBytes: 64,
+  /** Longest file name: what Linux file systems allow; a longer one is NFS3ERR_NAMETOOLONG. */
+  nameBytes: 255,
+  /** Longest path in MOUNT and in symbolic links (RFC 1813 5.1.1 MNTPATHLEN is 1024; Linux PATH_MAX is 4096). */
+  pathBytes: 4096,
+  /** Largest READ or WRITE payload served and asked for: what Linux and libnfs use at most. */
+  transferBytes: MiB,
+  /** Largest RPC record accepted: a transfer and the largest header around it. */
+  recordBytes: MiB + 64 * KiB,
+  /** Largest RPC record that a client accepts: READDIRPLUS replies of foreign servers may overshoot their count. */
+  replyRecordBytes: 2 * MiB,
+  /** Fragments of one record: a peer that sends one byte a fragment is cut off (RFC 5531 11 sets no limit). */
+  recordFragments: 1024,
+  /** AUTH_SYS bodies are at most 400 bytes (RFC 5531 8.2), so 16 groups. */
+  authBytes: 400,
+  authGroups: 16,
+  authMachineNameBytes: 255,
+  /** Calls of one connection that are being worked on; above it, reading pauses until replies leave. */
+  connectionCalls: 512,
+  /** Reply bytes of one connection that the peer has not taken; above it, reading pauses. */
+  connectionReplyBytes: 16 * MiB,
+  /** Connections that one listener serves at a time. */
+  listenerConnections: 1024,
+  /** Largest READDIR or READDIRPLUS reply that is built. */
+  directoryReplyBytes: 64 * KiB,
+  /** The largest file offset: the largest integer that a double holds exactly, 8 PiB. Beyond it: NFS3ERR_FBIG or end of file. */
+  fileBytes: Number.MAX_SAFE_INTEGER,
+  /** The clean cache's unit of allocation (a frame holds one block) and of validity and checksum. */
+  blockBytes: 64 * KiB,
+  sectorBytes: 4 * KiB,
+  /** Frames of a set. */
+  cacheWays: 16,
+  /** Smallest cache that makes sense: one set a bank is silly below it. */
+  cacheBytes: 16 * MiB,
+  /** Bytes that read-ahead of one session may have asked for and not received: 200 ms at 1 Gbit/s is 25 MB. */
+  readAheadBytes: 64 * MiB,
+  /** Unstable data of one session kept for a second sending until the origin's COMMIT; above it we COMMIT by ourselves. */
+  unstableBytes: 64 * MiB,
+  /** Replies to non-idempotent calls that are kept (duplicate request cache). */
+  duplicateRequests: 4096,
+} as const;
+
+assert(limits.recordBytes > limits.transferBytes + 4 * KiB, 'a record must hold a transfer and its header');
+assert(limits.blockBytes % limits.sectorBytes === 0, 'a block is whole sectors');
+assert(limits.transferBytes % limits.blockBytes === 0, 'a transfer is whole blocks');
+assert(limits.blockBytes / limits.sectorBytes === 16, 'the valid bits of a frame are one u16');

@@ -1,0 +1,2 @@
+/** Floor 0: system calls that Node lacks. */
+export { lastErrno, libc } from './libc.ts';

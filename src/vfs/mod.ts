@@ -1,0 +1,6 @@
+/** Floor 1: the `Filesystem` contract. Knows no RPC. */
+export * from './attributes.ts';
+export { type Credential, credential, inGroup, nobody, nobodyId } from './credential.ts';
+export * from './filesystem.ts';
+export { ForwardingFilesystem } from './forwarding.ts';
+export { type Failure, isKnownStatus, Status, type StatusCode, statusName } from './status.ts';
