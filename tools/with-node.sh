@@ -3,5 +3,12 @@
 set -eu
 root=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
 node="$root/node_modules/node/bin/node"
-[ -x "$node" ] || node=node
+if [ ! -x "$node" ]; then
+  node=node
+  major=$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0)
+  if [ "$major" -lt 24 ]; then
+    printf "%s\n" "with-node: no Node 24 here." '  remedy: run "sh tools/setup.sh npm", or put a Node.js 24 first on the PATH.' >&2
+    exit 1
+  fi
+fi
 exec "$node" --disable-warning=ExperimentalWarning "$@"
