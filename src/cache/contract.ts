@@ -1,0 +1,153 @@
+/**
+ * The face of the clean cache: what the layers above see. It holds **clean data only**: anything may vanish at any time
+ * and is then simply absent; what it does return is right (docs/cache-format.md argues why).
+ *
+ * A file is an opaque 16-byte key. Its content is known by a `FileStamp`, the attributes at the origin: another stamp is
+ * another version, and everything kept of the version before is dead.
+ *
+ *   READ   file.read() hit ──────────────────────────────────────────► slices, release()
+ *          file.read() undefined: ticket = file.ticket(); ask origin; file.fill(ticket, reply's attributes, data)
+ *   WRITE  write = await file.beginWrite(); ask origin; write.complete(data) + file.restamp(before, after), or write.abandon()
+ */
+import type { Clock, Eventual, Log, Random } from '../base/mod.ts';
+
+/** What a version of a file is recognised by. Sizes and seconds are integers; negative times are allowed. */
+export interface FileStamp {
+  readonly size: number;
+  readonly mtimeSeconds: number;
+  readonly mtimeNanoseconds: number;
+  readonly ctimeSeconds: number;
+  readonly ctimeNanoseconds: number;
+  readonly fileid: bigint;
+}
+
+export interface ByteRange {
+  readonly offset: number;
+  readonly count: number;
+}
+
+/** Bytes from the cache. The slices are lent: call `release` exactly once, when they are no longer read. */
+export interface CacheHit {
+  readonly slices: Buffer[];
+  release(): void;
+}
+
+/** Taken when a READ leaves for the origin; proves at `fill` that no write met the range while the reply was under way. */
+export interface FillTicket {
+  readonly offset: number;
+  readonly count: number;
+  /** False: a write to the range is in flight, a fill with this ticket is refused. */
+  readonly good: boolean;
+  readonly sequence: number;
+  readonly version: number;
+}
+
+/** A write of ours on its way to the origin. Exactly one of the two must be called, when no later effect is possible. */
+export interface PendingWrite {
+  /** The origin has taken the first `count` bytes of the range (less than asked is allowed; 0 if the data are unknown). */
+  complete(slices: readonly Uint8Array[], count: number): Eventual<void>;
+  /** It failed, or nobody knows. */
+  abandon(): void;
+}
+
+export interface CachedFile {
+  readonly key: string;
+  /** False once the version moved on (by another worker, another stamp, eviction of the record): then all is absent and fills are refused. */
+  readonly live: boolean;
+  /** Size of the version; 0 when not live. */
+  readonly size: number;
+  matches(stamp: FileStamp): boolean;
+  /** Whether the range [offset, offset+count) is present. No I/O; `read` can still miss. */
+  has(offset: number, count: number): boolean;
+  /** The absent parts of the range, in whole sectors, ascending, merged, clipped to the file's size. No I/O. */
+  missing(offset: number, count: number): ByteRange[];
+  /**
+   * The bytes of the range, or undefined when any of them is absent or does not verify. The range must lie within `size`
+   * (else undefined). Synchronous when the data are in the page cache.
+   */
+  read(offset: number, count: number): Eventual<CacheHit | undefined>;
+  /** To be taken when a READ of this range is sent. */
+  ticket(offset: number, count: number): FillTicket;
+  /**
+   * Keeps what a READ returned: `count` bytes at `offset`, inside the ticket's range; `stamp` are the reply's own attributes
+   * and must match. Whole sectors are kept, and a partial one at the end of the file. Slices must not change until the promise
+   * is done; it resolves to the bytes kept (0 when refused), and never rejects.
+   */
+  fill(
+    ticket: FillTicket,
+    stamp: FileStamp,
+    offset: number,
+    slices: readonly Uint8Array[],
+    count: number,
+  ): Eventual<number>;
+  /**
+   * To be awaited before a WRITE, or a SETATTR of the size (`beginWrite(newSize, Infinity)`), leaves for the origin. The range
+   * is absent from now on, in RAM and for whoever opens the directory after a kill -9; the first time for each file it
+   * waits for one fdatasync.
+   */
+  beginWrite(offset: number, count: number): Eventual<PendingWrite>;
+  /** Drops the sectors that the range touches. */
+  invalidate(offset: number, count: number): void;
+  /**
+   * Our own write moved the attributes and nobody else's did (the reply's wcc data): the version goes on under `to` if it
+   * stood for `from`. Replies may come in another order than the writes were done: hops that do not fit yet are kept and
+   * applied when the chain reaches them. True if the version now stands for `to` or something after it.
+   */
+  restamp(from: FileStamp, to: FileStamp): boolean;
+  /** Drops the file: its version is dead. */
+  forget(): void;
+}
+
+export interface CleanCacheOptions {
+  readonly directory: string;
+  /** Limit for all of the directory. */
+  readonly sizeBytes: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: Random;
+  /** Writes to banks and index go through it; tests put faults here. */
+  readonly disk?: CacheDisk;
+  /** Which boot of the host this is; read from /proc if absent. */
+  readonly bootId?: string;
+}
+
+export interface AttachOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: Random;
+  readonly disk?: CacheDisk;
+}
+
+/** The few disk calls whose failure the cache must live with. */
+export interface CacheDisk {
+  writev(fd: number, slices: readonly Uint8Array[], position: number): Promise<number>;
+  datasync(fd: number): Promise<void>;
+}
+
+/** Plain data that can be posted to a worker. */
+export interface CacheShare {
+  readonly directory: string;
+  readonly memory: Readonly<Record<string, SharedArrayBuffer>>;
+}
+
+/** Counters of all attachments of this process together since open, and the state of the directory. */
+export interface CacheStat {
+  readonly sizeBytes: number;
+  readonly frameCount: number;
+  readonly frameBytes: number;
+  readonly framesUsed: number;
+  readonly validBytes: number;
+  readonly fileRecordCount: number;
+  readonly filesUsed: number;
+  readonly hits: number;
+  readonly hitBytes: number;
+  readonly misses: number;
+  readonly slowReads: number;
+  readonly fills: number;
+  readonly fillBytes: number;
+  readonly fillsRefused: number;
+  readonly fillsDropped: number;
+  readonly evictions: number;
+  readonly corruptSectors: number;
+  readonly diskErrors: number;
+}
