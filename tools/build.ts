@@ -37,7 +37,7 @@ function toJavaScript(text: string): string {
   // Specifiers are rewritten from the last to the first, so that offsets stay right.
   let result = text;
   for (const specifier of specifiersOf(text).reverse()) {
-    if (!specifier.text.startsWith('.') || !specifier.text.endsWith('.ts')) continue;
+    if (!specifier.text.startsWith('.') || !result.slice(0, specifier.end).endsWith('.ts')) continue;
     result = `${result.slice(0, specifier.end - 3)}.js${result.slice(specifier.end)}`;
   }
   return stripTypeScriptTypes(result, { mode: 'strip' });

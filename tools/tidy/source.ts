@@ -11,8 +11,8 @@ export interface Specifier {
   /** Offsets of that text in the file. */
   readonly start: number;
   readonly end: number;
-  /** `import type` and `export type` vanish at run time, but the floors hold for them too. */
-  readonly isType: boolean;
+  /** A program that is started (a worker, a child process), not imported. */
+  readonly isProgram: boolean;
 }
 
 export interface SourceFile {
@@ -95,19 +95,22 @@ export function specifiersOf(text: string): Specifier[] {
 
 function specifiersIn(text: string, words: string, code: string): Specifier[] {
   const found: Specifier[] = [];
-  // `from '...'`, `import '...'`, `import('...')`, and files of workers: `new URL('...', import.meta.url)`.
-  const pattern = /\b(?:from\s*|import\s*\(?\s*|new\s+URL\(\s*)(['"])([^'"\n]+)\1/g;
-  for (const match of words.matchAll(pattern)) {
+  // `from '...'`, `import '...'`, `import('...')`, and programs: `new URL('...', import.meta.url)`.
+  for (const match of words.matchAll(/\b(?:from\s*|import\s*\(?\s*|new\s+URL\(\s*)(['"])([^'"\n]+)\1/g)) {
     const keyword = match[0];
     // The keyword must be code, not part of a string.
     if (code.slice(match.index, match.index + 3) !== keyword.slice(0, 3)) continue;
-    if (keyword.startsWith('new') && !/^\s*,\s*import\.meta\.url/.test(words.slice(match.index + keyword.length))) continue;
+    const isProgram = keyword.startsWith('new');
+    if (isProgram && !/^\s*,\s*import\.meta\.url/.test(words.slice(match.index + keyword.length))) continue;
     const end = match.index + keyword.length - 1;
     const start = end - match[2]!.length;
-    const statement = code.slice(Math.max(code.lastIndexOf(';', match.index), code.lastIndexOf('}', match.index - 200)) + 1, match.index);
-    found.push({ text: text.slice(start, end), start, end, isType: /\b(?:import|export)\s+type\b[^;]*$/.test(statement) });
+    found.push({ text: text.slice(start, end), start, end, isProgram });
   }
-  return found;
+  // A program beside us with our own extension: new URL(`./child${extname(import.meta.url)}`, import.meta.url).
+  for (const match of words.matchAll(/\bnew\s+URL\(\s*`(\.\/[\w./-]+)\$\{extname\(import\.meta\.url\)\}`/g)) {
+    found.push({ text: `${match[1]}.ts`, start: match.index, end: match.index + match[0].length, isProgram: true });
+  }
+  return found.sort((a, b) => a.start - b.start);
 }
 
 /** Blanks out comments (`words`), and comments and the inside of strings (`code`). Lengths and line ends stay. */

@@ -1,0 +1,111 @@
+/**
+ * `npm test`: the checks, the unit tests beside the sources, then the integration tests with real components. Usage:
+ * `tools/test.ts [check|unit|integration]... [--limit-minutes N]`; without names all three, in this order.
+ *
+ * A phase that fails does not hide the next: all run, and the end tells which failed. One limit covers the whole run, so that
+ * a test that hangs cannot: at the limit the running phase's processes get SIGTERM, then SIGKILL.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { globSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+const root = join(import.meta.dirname, '..');
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { 'limit-minutes': { type: 'string', default: '12' } },
+});
+const limitMs = Number(values['limit-minutes']) * 60_000;
+/** One test may take this long unless it says otherwise; a phase's own limit is the whole run's. */
+const testLimitMs = 180_000;
+const graceMs = 5_000;
+
+const phases = {
+  check: () => [join(root, 'tools/check.ts')],
+  unit: () => nodeTest(['src/**/*.test.ts', 'tools/**/*.test.ts', 'bench/**/*.test.ts'], availableParallelism()),
+  // One file at a time: these use fixed addresses and measure times.
+  integration: () => nodeTest(['test/**/*.test.ts'], 1),
+};
+type Phase = keyof typeof phases;
+
+function isPhase(name: string): name is Phase {
+  return name in phases;
+}
+
+const unknown = positionals.filter((name) => !isPhase(name));
+if (unknown.length > 0 || !(limitMs > 0)) {
+  process.stderr.write(`usage: tools/test.ts [${Object.keys(phases).join('|')}]... [--limit-minutes N]\n`);
+  process.exit(2);
+}
+const chosen: Phase[] = positionals.length > 0 ? positionals.filter(isPhase) : ['check', 'unit', 'integration'];
+
+const start = performance.now();
+const results: { phase: Phase; outcome: string; passed: boolean; seconds: number }[] = [];
+for (const phase of chosen) {
+  const began = performance.now();
+  process.stdout.write(`\n=== ${phase}\n`);
+  const outcome = await run(phases[phase](), limitMs - (began - start));
+  results.push({ phase, outcome, passed: outcome === 'passed', seconds: (performance.now() - began) / 1000 });
+}
+
+const passed = results.every((result) => result.passed);
+process.stdout.write('\n=== summary\n');
+for (const { phase, outcome, seconds } of results) {
+  process.stdout.write(`${phase.padEnd(12)} ${outcome.padEnd(24)} ${seconds.toFixed(1)} s\n`);
+}
+const total = (performance.now() - start) / 1000;
+process.stdout.write(`${'all'.padEnd(12)} ${(passed ? 'passed' : 'FAILED').padEnd(24)} ${total.toFixed(1)} s\n`);
+process.exitCode = passed ? 0 : 1;
+
+function nodeTest(patterns: string[], concurrency: number): string[] {
+  const files = patterns.flatMap((pattern) => globSync(pattern, { cwd: root })).sort();
+  if (files.length === 0) return ['--eval', 'throw new Error("no test files found")'];
+  return [
+    '--disable-warning=ExperimentalWarning',
+    '--test',
+    '--test-reporter=spec',
+    `--test-concurrency=${concurrency}`,
+    `--test-timeout=${testLimitMs}`,
+    ...files,
+  ];
+}
+
+/** Runs Node in a process group of its own, which is ended at the limit or with us. */
+function run(args: string[], leftMs: number): Promise<string> {
+  if (leftMs <= 0) return Promise.resolve('FAILED: no time left');
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], detached: true });
+    let late = false;
+    const limit = setTimeout(() => {
+      late = true;
+      process.stdout.write(`\nthe limit of ${values['limit-minutes']} minutes is reached; ending this phase\n`);
+      endGroup(child);
+    }, leftMs);
+    const forward = (): void => endGroup(child);
+    process.once('SIGINT', forward);
+    process.once('SIGTERM', forward);
+    child.on('error', (error) => resolve(`FAILED: ${error.message}`));
+    child.on('exit', (code, signal) => {
+      clearTimeout(limit);
+      process.removeListener('SIGINT', forward);
+      process.removeListener('SIGTERM', forward);
+      // What a test left running in the group ends with the phase.
+      signalGroup(child, 'SIGKILL');
+      resolve(late ? 'FAILED: time limit' : code === 0 ? 'passed' : `FAILED (${signal ?? `exit code ${code}`})`);
+    });
+  });
+}
+
+function endGroup(child: ChildProcess): void {
+  signalGroup(child, 'SIGTERM');
+  setTimeout(() => signalGroup(child, 'SIGKILL'), graceMs).unref();
+}
+
+function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  try {
+    if (child.pid !== undefined) process.kill(-child.pid, signal);
+  } catch {
+    // The group is gone already.
+  }
+}
