@@ -26,8 +26,13 @@ export const limits = {
   authBytes: 400,
   authGroups: 16,
   authMachineNameBytes: 255,
-  /** Calls of one connection that are being worked on; above it, reading pauses until replies leave. */
-  connectionCalls: 512,
+  /**
+   * Calls of one connection that are being worked on; above it, reading pauses until replies leave. Calls held in an outage
+   * count, and must not block cached reads behind them: it is far above what a client has in flight.
+   */
+  connectionCalls: 8192,
+  /** Bytes that those calls pin (their records) and will need (their expected replies): bounds the same pause by memory. */
+  connectionCallBytes: 256 * MiB,
   /** Reply bytes of one connection that the peer has not taken; above it, reading pauses. */
   connectionReplyBytes: 16 * MiB,
   /** Connections that one listener serves at a time. */
@@ -49,6 +54,10 @@ export const limits = {
   unstableBytes: 64 * MiB,
   /** Replies to non-idempotent calls that are kept (duplicate request cache). */
   duplicateRequests: 4096,
+  /** Their bytes, keys included; such replies are some 200 bytes, but nothing forces them to be. */
+  duplicateBytes: 8 * MiB,
+  /** How long they are kept: longer than clients retransmit, shorter than an xid counter needs to come round. */
+  duplicateAgeMs: 5 * 60 * 1000,
 } as const;
 
 assert(limits.recordBytes > limits.transferBytes + 4 * KiB, 'a record must hold a transfer and its header');

@@ -29,11 +29,21 @@ export interface RpcCall {
   readonly peerPort: number;
 }
 
+/** What `handle` returns when the protocol asks for silence (RFC 1833 3.2, CALLIT): the call is forgotten. */
+export const noReply: unique symbol = Symbol('noReply');
+
+export const defaultReplyBytes = 1024;
+
 /** One procedure with what to do when it is called. */
 export interface ServedProcedure<Arguments, Reply> {
   readonly procedure: Procedure<Arguments, Reply>;
   /** Answers now or later. A rejection is a bug: it is logged and answered with SYSTEM_ERR. */
-  handle(call: RpcCall, args: Arguments): Eventual<Reply>;
+  handle(call: RpcCall, args: Arguments): Eventual<Reply | typeof noReply>;
+  /**
+   * About how many bytes the reply will have, known from the arguments: bounds what one connection may have under way. Without
+   * it, `defaultReplyBytes`.
+   */
+  replyBytes?(args: Arguments): number;
   /** Called once for each reply, after its bytes have been handed to the kernel or the connection is gone. */
   release?(reply: Reply): void;
 }
@@ -52,6 +62,8 @@ export interface CallOptions {
   /** Milliseconds until the call fails with a `ViaductError` TIMED_OUT; without it the call waits for ever (hold). */
   readonly deadlineMs?: number | undefined;
   readonly priority?: 'demand' | 'prefetch' | undefined;
+  /** About how many bytes the reply will have, to spread calls over connections; without it, the procedure's average. */
+  readonly replyBytes?: number | undefined;
 }
 
 /** The client side of one server, over one or several connections. */

@@ -11,15 +11,16 @@
  * A payload slice below `copyBelowBytes` is copied into the arena: a copy of 4 KiB costs about 0.2 us, one more `iovec`
  * in a `writev` about 1 us.
  */
-const initialBytes = 16 * 1024;
-const copyBelowBytes = 8 * 1024;
-
 export interface WriterMark {
   readonly position: number;
   readonly pieces: number;
   readonly pieceStart: number;
   readonly externalBytes: number;
 }
+
+const initialBytes = 16 * 1024;
+const beginning: WriterMark = { position: 0, pieces: 0, pieceStart: 0, externalBytes: 0 };
+const copyBelowBytes = 8 * 1024;
 
 export class XdrWriter {
   #arena: Buffer;
@@ -55,10 +56,20 @@ export class XdrWriter {
     this.#externalBytes = mark.externalBytes;
   }
 
-  /** The pieces written since the last `take`, in order, ready for `writev`. They are the caller's; the writer starts anew. */
-  take(): Buffer[] {
-    const pieces = this.piecesSince({ position: 0, pieces: 0, pieceStart: 0, externalBytes: 0 });
-    if (this.#position > 0) {
+  /** The buffer that is written into now: after `take(next)` and the sending of its pieces it may be given to a later `take`. */
+  arena(): Buffer {
+    return this.#arena;
+  }
+
+  /**
+   * The pieces written since the last `take`, in order, ready for `writev`. They are the caller's; the writer starts anew, in
+   * `next` if that is given, else in what is left of the arena or in a new one. Marks taken before are void.
+   */
+  take(next?: Buffer): Buffer[] {
+    const pieces = this.piecesSince(beginning);
+    if (next !== undefined) {
+      this.#arena = next;
+    } else if (this.#position > 0) {
       const left = this.#arena.length - this.#position;
       this.#arena =
         left >= 4096 ? this.#arena.subarray(this.#position) : Buffer.allocUnsafeSlow(Math.max(initialBytes, 65536));
