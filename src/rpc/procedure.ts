@@ -64,6 +64,11 @@ export interface CallOptions {
   readonly priority?: 'demand' | 'prefetch' | undefined;
   /** About how many bytes the reply will have, to spread calls over connections; without it, the procedure's average. */
   readonly replyBytes?: number | undefined;
+  /**
+   * Called before the call is sent again (time-out or new connection): from then on the server may have executed it more than
+   * once, and a reply like EXIST or NOENT may be the echo of the first execution.
+   */
+  readonly onRetransmit?: (() => void) | undefined;
 }
 
 /** The client side of one server, over one or several connections. */
