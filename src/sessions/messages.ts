@@ -1,0 +1,77 @@
+/**
+ * What the main thread and a session's worker say to each other. All of it is plain data.
+ *
+ *   main ── WorkerStart (workerData) ──► worker ── ready | failed ──► main
+ *   main ── stats ──► worker ── stats ──► main          worker ── log ──► main
+ *   main ── close ──► worker ── closed ──► main
+ */
+import type { ErrorCode, Log } from '../base/mod.ts';
+import { ViaductError } from '../base/mod.ts';
+import type { CacheShare } from '../cache/mod.ts';
+import type { SessionPlan } from './plan.ts';
+
+export type LogLevel = keyof Log;
+
+export interface WorkerStart {
+  readonly plan: SessionPlan;
+  /** The port that the session had before its worker was restarted: clients know it by now. */
+  readonly port: number | undefined;
+  readonly cache: CacheShare | undefined;
+}
+
+/** Where the session listens. */
+export interface ListeningPlace {
+  readonly host: string;
+  readonly port: number;
+  /** Who tells clients about the port: our own portmapper, the host's rpcbind, or nobody (clients must name the port). */
+  readonly portmapper: 'own' | 'rpcbind' | 'none';
+}
+
+export interface ErrorRecord {
+  readonly code: ErrorCode;
+  readonly cause: string;
+  readonly remedy: string;
+}
+
+export type WorkerOrder = { readonly kind: 'stats'; readonly id: number } | { readonly kind: 'close' };
+
+export type WorkerReport =
+  | { readonly kind: 'ready'; readonly place: ListeningPlace }
+  | { readonly kind: 'failed'; readonly error: ErrorRecord }
+  | { readonly kind: 'stats'; readonly id: number; readonly stats: WorkerStats }
+  | { readonly kind: 'log'; readonly level: LogLevel; readonly fields: object; readonly message: string }
+  | { readonly kind: 'closed' };
+
+/** Counters of the data path, by part. Names are those of the parts' own counters. */
+export interface WorkerStats {
+  readonly server: object;
+  readonly layers: Readonly<Record<string, object>>;
+}
+
+export function recordOf(error: unknown): ErrorRecord {
+  if (error instanceof ViaductError) return { code: error.code, cause: error.message, remedy: error.remedy };
+  return {
+    code: 'UNEXPECTED',
+    cause: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    remedy: 'This is a bug in Viaduct; please report it with this message.',
+  };
+}
+
+export function errorOf(record: ErrorRecord): ViaductError {
+  return new ViaductError(record.code, { cause: record.cause, remedy: record.remedy });
+}
+
+/** Fields of a log line as data that can be posted and printed: errors, bigints and buffers become readable, functions go. */
+export function plainFields(fields: object): object {
+  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, plainValue(value)]));
+}
+
+function plainValue(value: unknown): unknown {
+  if (value instanceof Error)
+    return { code: 'code' in value ? value.code : undefined, message: value.message, stack: value.stack };
+  if (typeof value === 'bigint') return value.toString();
+  if (typeof value !== 'object' || value === null) return typeof value === 'function' ? undefined : value;
+  if (value instanceof Uint8Array) return `${value.length} bytes`;
+  if (Array.isArray(value)) return value.map(plainValue);
+  return plainFields(value);
+}

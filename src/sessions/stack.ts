@@ -1,0 +1,43 @@
+/**
+ * From a plan to the description of its stack: a pure function, so that the order of layers is written, tested and shown in one
+ * place.
+ *
+ *   serve:  RPC server > identity > stats > origin
+ *   proxy:  RPC server > identity > stats > block cache > access cache > attribute cache > stability > origin
+ *
+ * The order has reasons. Identity is on top, so that everything below, caches of grants included, sees the identities that count.
+ * The block cache asks the layers below for ACCESS and attributes on each hit; both answer from memory. Stability is next to the
+ * origin: it alone sees the origin's write verifier.
+ */
+import type { SessionPlan } from './plan.ts';
+
+export type LayerDescription =
+  | { readonly layer: 'identity'; readonly squash: SessionPlan['squash']; readonly readOnly: boolean }
+  | { readonly layer: 'stats' }
+  | { readonly layer: 'block-cache'; readonly readAheadBytes: number }
+  | { readonly layer: 'access-cache' }
+  | { readonly layer: 'attribute-cache'; readonly times: SessionPlan['attributes'] }
+  | { readonly layer: 'stability' };
+
+export interface StackDescription {
+  readonly origin: { readonly text: string; readonly stateDirectory: string; readonly connections: number };
+  /** From top to bottom. */
+  readonly layers: readonly LayerDescription[];
+}
+
+export function describeStack(plan: SessionPlan): StackDescription {
+  const layers: LayerDescription[] = [
+    { layer: 'identity', squash: plan.squash, readOnly: plan.readOnly },
+    { layer: 'stats' },
+  ];
+  if (plan.kind === 'proxy') {
+    if (plan.cache !== undefined) layers.push({ layer: 'block-cache', readAheadBytes: plan.readAheadBytes });
+    layers.push({ layer: 'access-cache' });
+    layers.push({ layer: 'attribute-cache', times: plan.attributes });
+    layers.push({ layer: 'stability' });
+  }
+  return {
+    origin: { text: plan.origin, stateDirectory: plan.stateDirectory, connections: plan.connections },
+    layers,
+  };
+}
