@@ -81,7 +81,9 @@ function acceptedError(status: number, reader: XdrReader, name: CallName): Viadu
     case acceptStatus.programMismatch: {
       const low = reader.uint32();
       const high = reader.uint32();
-      return unavailable(`${name.server} serves program ${name.program} in versions ${low} to ${high}, not ${name.version}`);
+      return unavailable(
+        `${name.server} serves program ${name.program} in versions ${low} to ${high}, not ${name.version}`,
+      );
     }
     case acceptStatus.procedureUnavailable:
       return unavailable(`${name.server} does not serve ${name.procedure} of ${program}`);
@@ -99,7 +101,10 @@ function acceptedError(status: number, reader: XdrReader, name: CallName): Viadu
 }
 
 function unavailable(cause: string): ViaductError {
-  return new ViaductError('RPC_UNAVAILABLE', { cause, remedy: 'Check that the address and port are those of an NFSv3 server.' });
+  return new ViaductError('RPC_UNAVAILABLE', {
+    cause,
+    remedy: 'Check that the address and port are those of an NFSv3 server.',
+  });
 }
 
 function readDenied(reader: XdrReader, name: CallName): ViaductError {
