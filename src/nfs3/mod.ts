@@ -1,0 +1,5 @@
+/** Floor 3: NFSv3 (RFC 1813), server and client. */
+
+export { type Nfs3Procedure, nfsProgram } from './procedure.ts';
+export { type Nfs3ProgramOptions, nfs3Program } from './program.ts';
+export { procedures } from './table.ts';
