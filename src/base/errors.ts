@@ -38,6 +38,8 @@ export const errorCatalogue = {
   CACHE_VERSION: 'The cache directory was made by another format version.',
   CONFIGURATION_INVALID: 'An option or setting has a value that does not make sense.',
   DISK_FULL: 'A local disk has no room left.',
+  GUEST_BOOT_FAILED: 'The demo guest did not come to its ready line.',
+  GUEST_BUILD_FAILED: 'The demo guest could not be built.',
   KERNEL_MOUNT_FAILED: 'The kernel refused to mount or unmount.',
   KERNEL_SERVER_IN_THE_WAY: 'A kernel NFS server holds port 2049 on all addresses.',
   NOT_ALLOWED: 'The network that a client comes from has not been allowed.',
