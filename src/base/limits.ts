@@ -48,10 +48,16 @@ export const limits = {
   cacheWays: 16,
   /** Smallest cache that makes sense: one set a bank is silly below it. */
   cacheBytes: 16 * MiB,
+  /** Bytes on their way into the cache's banks, of one thread; above it what arrives is not kept: the disk is slower than the link. */
+  cacheFillBytes: 64 * MiB,
   /** Bytes that read-ahead of one session may have asked for and not received: 200 ms at 1 Gbit/s is 25 MB. */
   readAheadBytes: 64 * MiB,
   /** Unstable data of one session kept for a second sending until the origin's COMMIT; above it we COMMIT by ourselves. */
   unstableBytes: 64 * MiB,
+  /** Files whose attributes one session keeps, files whose ACCESS results it keeps, names whose look-up it keeps: about 400 bytes each. */
+  attributeEntries: 65_536,
+  accessEntries: 65_536,
+  nameEntries: 65_536,
   /** Replies to non-idempotent calls that are kept (duplicate request cache). */
   duplicateRequests: 4096,
   /** Their bytes, keys included; such replies are some 200 bytes, but nothing forces them to be. */

@@ -1,4 +1,7 @@
 /** Beside the floors: what only tests and benches use. */
+export { SimulatedClock, settle } from './clock.ts';
+export { DelayLayer, type DelayOptions } from './delay.ts';
+export { FaultLayer, type Hook } from './faults.ts';
 export { filesystemSuite } from './filesystem-suite.ts';
 export { MemoryFilesystem, type MemoryFilesystemOptions } from './memory-filesystem.ts';
 export {

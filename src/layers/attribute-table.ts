@@ -1,0 +1,207 @@
+/**
+ * What is known of the attributes of each file, in an order that never goes back.
+ *
+ * A reply shows the file as it was at some moment between the issue of its call and its arrival. Calls overlap, so replies
+ * may arrive in another order than the one in which the server made them. Every issue and every arrival takes a tick:
+ *
+ *     known      issue 3 ----------- arrival 8
+ *     reply A                                  issue 9 --- arrival 12     issued after the arrival of what is known: newer
+ *     reply B          issue 5 ---------------------- arrival 10          overlaps: the file's own ctime decides
+ *
+ * Invariants: what `fresh` answers is never older than what a reply that arrived before had shown. Of two overlapping
+ * replies with equal ctime and different content nothing can be told (servers' clocks tick in milliseconds): the entry
+ * then loses its attributes, and the next GETATTR asks. After a mutation whose result was not told, only replies to calls
+ * issued later count. Time-outs adapt as the Linux client's do: doubled when the file was found unchanged after they
+ * ran out, back to the minimum when somebody else changed it.
+ */
+import {
+  type Attributes,
+  FileType,
+  type GetattrReply,
+  sameContent,
+  type Time,
+  type WccAttributes,
+} from '../vfs/mod.ts';
+import { BoundedMap, type Touchable } from './bounded-map.ts';
+
+export interface TimeoutOptions {
+  readonly fileMinimumMs: number;
+  readonly fileMaximumMs: number;
+  readonly directoryMinimumMs: number;
+  readonly directoryMaximumMs: number;
+}
+
+/** When a call was issued: its place in the order, and the time. */
+export interface Issue {
+  readonly tick: number;
+  readonly atMs: number;
+}
+
+/**
+ * What a reply meant: `same` as known, `own` change (the state before it was the known one), `changed` by somebody else or
+ * seen for the first time, or `older` than known (or impossible to order) and therefore not taken over.
+ */
+export type Verdict = 'same' | 'own' | 'changed' | 'older';
+
+export type KnownReply = Extract<GetattrReply, { status: 0 }>;
+
+interface Entry extends Touchable {
+  /** Ready to be answered; undefined when only the order is known. */
+  reply: KnownReply | undefined;
+  arrivalTick: number;
+  mutationTick: number;
+  timeoutMs: number;
+  validUntilMs: number;
+  /** Content of a symbolic link. */
+  target: string | undefined;
+}
+
+export class AttributeTable {
+  readonly #entries: BoundedMap<string, Entry>;
+  readonly #timeouts: TimeoutOptions;
+  #tick = 0;
+  /** No entry that was given up knew of anything later than this: replies to calls issued before it start no new entry. */
+  #floorTick = 0;
+  #removalTick = 0;
+
+  constructor(limit: number, timeouts: TimeoutOptions) {
+    this.#timeouts = timeouts;
+    this.#entries = new BoundedMap(limit, (_handle, entry) => {
+      if (entry.arrivalTick > this.#floorTick) this.#floorTick = entry.arrivalTick;
+    });
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  issue(nowMs: number): Issue {
+    return { tick: ++this.#tick, atMs: nowMs };
+  }
+
+  /** The reply to a GETATTR, if its time has not run out. */
+  fresh(handle: string, nowMs: number): KnownReply | undefined {
+    const entry = this.#entries.get(handle);
+    if (entry === undefined || entry.reply === undefined || nowMs >= entry.validUntilMs) return undefined;
+    if (entry.arrivalTick < this.#removalTick && entry.reply.attributes.type !== FileType.DIRECTORY) return undefined;
+    entry.touched = true;
+    return entry.reply;
+  }
+
+  /** Content of a symbolic link whose attributes are fresh. */
+  target(handle: string): string | undefined {
+    return this.#entries.get(handle)?.target;
+  }
+
+  setTarget(handle: string, target: string): void {
+    const entry = this.#entries.get(handle);
+    if (entry !== undefined) entry.target = target;
+  }
+
+  /** Whether anything about the file arrived since the call was issued. */
+  learnedSince(handle: string, issue: Issue): boolean {
+    const entry = this.#entries.get(handle);
+    return (entry === undefined ? this.#floorTick : entry.arrivalTick) > issue.tick;
+  }
+
+  /** Whether a mutation of our own finished since the call was issued. */
+  mutatedSince(handle: string, issue: Issue): boolean {
+    const entry = this.#entries.get(handle);
+    return (entry === undefined ? this.#floorTick : entry.mutationTick) > issue.tick;
+  }
+
+  /** Takes note that a mutation of our own has finished. */
+  mutated(handle: string): void {
+    const entry = this.#entries.get(handle) ?? this.#add(handle);
+    entry.mutationTick = entry.arrivalTick = ++this.#tick;
+  }
+
+  /** The file changed in a way that was not told, or its handle is stale. */
+  invalidate(handle: string): void {
+    const entry = this.#entries.get(handle) ?? this.#add(handle);
+    entry.reply = undefined;
+    entry.target = undefined;
+    entry.arrivalTick = ++this.#tick;
+  }
+
+  /** A file lost a name, and it is not known which file: nothing known about files (link counts, existence) holds any more. */
+  invalidateFiles(): void {
+    this.#removalTick = ++this.#tick;
+  }
+
+  /** Learns from a reply. `before` is the wcc_attr of a mutation. */
+  observe(handle: string, attributes: Attributes, issue: Issue, before?: WccAttributes): Verdict {
+    const entry = this.#entries.get(handle);
+    if (entry === undefined) {
+      if (issue.tick < this.#floorTick) return 'older';
+      this.#renew(this.#add(handle), attributes, issue, this.#minimum(attributes));
+      return 'changed';
+    }
+    const overlaps = issue.tick < entry.arrivalTick;
+    const known = entry.reply?.attributes;
+    if (known === undefined) {
+      if (overlaps) return 'older';
+      this.#renew(entry, attributes, issue, this.#minimum(attributes));
+      return 'changed';
+    }
+    if (sameFile(known, attributes)) {
+      const ranOut = issue.atMs >= entry.validUntilMs;
+      const timeoutMs = ranOut ? Math.min(entry.timeoutMs * 2, this.#maximum(attributes)) : entry.timeoutMs;
+      // An overlapping reply that shows the same may still be older in its atime: only its freshness counts.
+      this.#renew(entry, overlaps ? known : attributes, issue, timeoutMs);
+      return 'same';
+    }
+    if (overlaps) {
+      const order = compareTimes(attributes.ctime, known.ctime);
+      if (order === 0) this.invalidate(handle);
+      if (order <= 0) return 'older';
+    }
+    const own = before !== undefined && sameContent(before, known) && samePermissions(known, attributes);
+    if (!own) entry.target = undefined;
+    entry.validUntilMs = 0;
+    this.#renew(entry, attributes, issue, own ? entry.timeoutMs : this.#minimum(attributes));
+    return own ? 'own' : 'changed';
+  }
+
+  #add(handle: string): Entry {
+    const entry: Entry = {
+      reply: undefined,
+      arrivalTick: 0,
+      mutationTick: 0,
+      timeoutMs: 0,
+      validUntilMs: 0,
+      target: undefined,
+      touched: true,
+    };
+    this.#entries.set(handle, entry);
+    return entry;
+  }
+
+  #renew(entry: Entry, attributes: Attributes, issue: Issue, timeoutMs: number): void {
+    if (entry.reply?.attributes !== attributes) entry.reply = { status: 0, attributes };
+    entry.arrivalTick = ++this.#tick;
+    entry.timeoutMs = timeoutMs;
+    entry.validUntilMs = Math.max(entry.validUntilMs, issue.atMs + timeoutMs);
+  }
+
+  #minimum(attributes: Attributes): number {
+    return attributes.type === FileType.DIRECTORY ? this.#timeouts.directoryMinimumMs : this.#timeouts.fileMinimumMs;
+  }
+
+  #maximum(attributes: Attributes): number {
+    return attributes.type === FileType.DIRECTORY ? this.#timeouts.directoryMaximumMs : this.#timeouts.fileMaximumMs;
+  }
+}
+
+function compareTimes(a: Time, b: Time): number {
+  return a.seconds === b.seconds ? a.nanoseconds - b.nanoseconds : a.seconds - b.seconds;
+}
+
+export function samePermissions(a: Attributes, b: Attributes): boolean {
+  return a.mode === b.mode && a.uid === b.uid && a.gid === b.gid;
+}
+
+/** Equal in all that a change moves (atime is no change). */
+function sameFile(a: Attributes, b: Attributes): boolean {
+  return a === b || (sameContent(a, b) && samePermissions(a, b) && a.nlink === b.nlink && a.fileid === b.fileid);
+}

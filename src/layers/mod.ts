@@ -1,0 +1,19 @@
+/** Floor 4: the layers of a stack, each a `Filesystem` over the next one. */
+export { AccessCache, type AccessCacheOptions, accessCacheDefaults } from './access-cache.ts';
+export {
+  AttributeCache,
+  type AttributeCacheOptions,
+  type AttributeCacheStats,
+  attributeCacheDefaults,
+} from './attribute-cache.ts';
+export { Checker, type CheckerContext } from './checker.ts';
+export { Identity, type IdentityOptions, type IdRange, identityDefaults } from './identity.ts';
+export type { LatencySummary } from './latency-histograms.ts';
+export {
+  Stability,
+  type StabilityContext,
+  type StabilityOptions,
+  type StabilityStats,
+  stabilityDefaults,
+} from './stability.ts';
+export { type OperationStats, operationNames, Stats, type StatsSnapshot } from './stats.ts';

@@ -1,0 +1,481 @@
+/**
+ * Unstable data survives a restart of the origin.
+ *
+ * Clients see this layer's own write verifier, never the origin's (libnfs never compares verifiers, so somebody else must). An
+ * UNSTABLE write goes to the origin at once, and a copy of its data stays here until the origin has committed it. When a WRITE
+ * or COMMIT reply shows another verifier, the origin may have lost what it had not committed: it is sent again and committed
+ * before any COMMIT is answered (RFC 1813 3.3.21).
+ *
+ *     clean --WRITE taken UNSTABLE--> kept --COMMIT, same verifier--> clean
+ *                                      |  ^
+ *                        verifier changed  sent again and committed, or failed: COMMIT fails, our verifier changes
+ *                                      v  |
+ *                                   recovering: READ, GETATTR, WRITE, SETATTR and COMMIT of the file wait
+ *
+ * Invariants: what was answered UNSTABLE under our verifier is here or committed at the origin; newer data of the same
+ * range replaces older, so sending again never brings old data back; writes of a file that are under way are awaited before
+ * its data is sent again. The data is copied when the reply says that it is not stable: receive chunks are reused, and a
+ * kept view of 4 KiB could hold a chunk of 64. Kept bytes are bounded: from half of the bound on the layer commits by
+ * itself, at the bound writers wait, and when the origin refuses to commit they go on as FILE_SYNC.
+ *
+ * Attributes in LOOKUP and READDIRPLUS replies are not held back during a recovery.
+ */
+import { type Clock, type Eventual, type Log, limits, type Random, type Timer } from '../base/mod.ts';
+import * as vfs from '../vfs/mod.ts';
+import { type ResendOutcome, resend } from './resend.ts';
+import { copied } from './unstable-extents.ts';
+import { type UnstableFile, UnstableFiles } from './unstable-files.ts';
+import { type Admission, WriteRoom } from './write-room.ts';
+
+const { Stability: Stable, Status } = vfs;
+
+export interface StabilityOptions {
+  /** Most bytes of unstable data that are kept. */
+  readonly unstableBytes: number;
+  /** A file that was not written for so long is committed by ourselves. */
+  readonly idleCommitMs: number;
+  /** How long `close` waits for the origin to commit what is kept. */
+  readonly closeMs: number;
+}
+
+export const stabilityDefaults: StabilityOptions = {
+  unstableBytes: limits.unstableBytes,
+  idleCommitMs: 30_000,
+  closeMs: 5_000,
+};
+
+export interface StabilityContext {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: Random;
+  readonly options?: Partial<StabilityOptions>;
+}
+
+export interface StabilityStats {
+  readonly keptBytes: number;
+  readonly keptFiles: number;
+  readonly waitingWriters: number;
+  readonly originRestarts: number;
+  readonly resentBytes: number;
+  readonly failedResends: number;
+  readonly ownCommits: number;
+}
+
+/** The caller of what the layer does by itself is the last writer of the file. */
+const wholeFile = { offset: 0, count: 0 } as const;
+
+export class Stability extends vfs.ForwardingFilesystem {
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #random: Random;
+  readonly #options: StabilityOptions;
+  readonly #files = new UnstableFiles();
+  readonly #room: WriteRoom;
+  #verifier: vfs.Verifier;
+  #originVerifier: vfs.Verifier | undefined;
+  #tick = 0;
+  #relieving = false;
+  #unkeptUntilMs = 0;
+  #idleTimer: Timer | undefined;
+  #closed = false;
+  #originRestarts = 0;
+  #resentBytes = 0;
+  #failedResends = 0;
+  #ownCommits = 0;
+
+  constructor(next: vfs.Filesystem, { clock, log, random, options }: StabilityContext) {
+    super(next);
+    this.#clock = clock;
+    this.#log = log;
+    this.#random = random;
+    this.#options = { ...stabilityDefaults, ...options };
+    this.#room = new WriteRoom(this.#options.unstableBytes, () => this.#files.bytes);
+    this.#verifier = this.#newVerifier();
+  }
+
+  stats(): StabilityStats {
+    return {
+      keptBytes: this.#files.bytes,
+      keptFiles: this.#files.kept(),
+      waitingWriters: this.#room.waiting,
+      originRestarts: this.#originRestarts,
+      resentBytes: this.#resentBytes,
+      failedResends: this.#failedResends,
+      ownCommits: this.#ownCommits,
+    };
+  }
+
+  /**
+   * To be called when the connection to the origin came back: asks by COMMIT whether it is still the same instance, and
+   * holds reads of files with unstable data back until that is known.
+   */
+  originMayHaveRestarted(): void {
+    for (const file of this.#files.withData()) this.#recover(file);
+  }
+
+  override read(call: vfs.Call, args: vfs.ReadArguments): Eventual<vfs.ReadReply> {
+    const recovery = this.#files.recovery(args.object);
+    if (recovery === undefined) return this.next.read(call, args);
+    return recovery.then(() => this.next.read(call, args));
+  }
+
+  override getattr(call: vfs.Call, args: vfs.GetattrArguments): Eventual<vfs.GetattrReply> {
+    const recovery = this.#files.recovery(args.object);
+    if (recovery === undefined) return this.next.getattr(call, args);
+    return recovery.then(() => this.next.getattr(call, args));
+  }
+
+  override write(call: vfs.Call, args: vfs.WriteArguments): Eventual<vfs.WriteReply> {
+    const recovery = this.#files.recovery(args.object);
+    if (recovery !== undefined) return recovery.then(() => this.write(call, args));
+    if (args.stable !== Stable.UNSTABLE) return this.#send(call, args, 0);
+    if (this.#unkeptUntilMs > 0 && this.#clock.now() < this.#unkeptUntilMs) return this.#send(call, stably(args), 0);
+    const admission = this.#room.enter(args.count);
+    if (admission === 'reserved') return this.#send(call, args, args.count);
+    this.#relieve();
+    return (admission as Promise<Admission>).then((late) => {
+      if (late === 'unkept') return this.#send(call, stably(args), 0);
+      return this.#afterRecovery(args.object, () => this.#send(call, args, args.count));
+    });
+  }
+
+  /** A recovery of the file may have begun while the caller waited for something else. */
+  #afterRecovery<R>(object: string, action: () => Eventual<R>): Eventual<R> {
+    const recovery = this.#files.recovery(object);
+    return recovery === undefined ? action() : recovery.then(() => this.#afterRecovery(object, action));
+  }
+
+  #send(call: vfs.Call, args: vfs.WriteArguments, reserved: number): Eventual<vfs.WriteReply> {
+    const file = this.#files.enter(args.object);
+    const reply = this.next.write(call, args);
+    if (!(reply instanceof Promise)) return this.#wrote(call, args, file, reserved, reply);
+    return reply.then(
+      (late) => this.#wrote(call, args, file, reserved, late),
+      (error: unknown) => {
+        this.#files.leave(file);
+        this.#room.leave(reserved);
+        throw error;
+      },
+    );
+  }
+
+  #wrote(
+    call: vfs.Call,
+    args: vfs.WriteArguments,
+    file: UnstableFile,
+    reserved: number,
+    reply: vfs.WriteReply,
+  ): Eventual<vfs.WriteReply> {
+    if (reply.status === 0) this.#keep(call, args, file, reply);
+    else if (isGone(reply.status)) this.#abandon(file, reply.status);
+    this.#files.leave(file);
+    this.#room.leave(reserved);
+    if (reply.status !== 0) return reply;
+    this.#notice(reply.verifier);
+    if (this.#room.waiting > 0 || this.#files.bytes * 2 > this.#options.unstableBytes) this.#relieve();
+    const { wcc, count, committed } = reply;
+    if (committed >= args.stable) return { status: 0, wcc, count, committed, verifier: this.#verifier };
+    // The origin answered less than it was asked for: make it true.
+    const done = this.commit(call, { object: args.object, ...wholeFile });
+    const answer = (result: vfs.CommitReply): vfs.WriteReply =>
+      result.status === 0
+        ? { status: 0, wcc: result.wcc, count, committed: args.stable, verifier: this.#verifier }
+        : { status: result.status, wcc: result.wcc };
+    return done instanceof Promise ? done.then(answer) : answer(done);
+  }
+
+  #keep(
+    call: vfs.Call,
+    { offset, data }: vfs.WriteArguments,
+    file: UnstableFile,
+    { count, committed, verifier }: Extract<vfs.WriteReply, { status: 0 }>,
+  ): void {
+    if (committed !== Stable.UNSTABLE) {
+      this.#files.change(file, () => file.extents.cut(offset, offset + count));
+      return;
+    }
+    const extent = { offset, data: copied(data, count), verifier, tick: ++this.#tick, call };
+    this.#files.change(file, () => file.extents.add(extent));
+    file.call = call;
+    file.writtenMs = this.#clock.now();
+    this.#idleTimer ??= this.#clock.after(this.#options.idleCommitMs, () => this.#commitIdle());
+  }
+
+  override setattr(call: vfs.Call, args: vfs.SetattrArguments): Eventual<vfs.WccReply> {
+    const recovery = this.#files.recovery(args.object);
+    if (recovery !== undefined) return recovery.then(() => this.setattr(call, args));
+    const { size } = args.set;
+    if (size === undefined) return this.next.setattr(call, args);
+    const file = this.#files.enter(args.object);
+    const tick = ++this.#tick;
+    const done = (reply: vfs.WccReply): vfs.WccReply => {
+      if (reply.status === 0) this.#files.change(file, () => file.extents.cut(size, Number.POSITIVE_INFINITY, tick));
+      this.#files.leave(file);
+      this.#room.admit();
+      return reply;
+    };
+    const reply = this.next.setattr(call, args);
+    if (!(reply instanceof Promise)) return done(reply);
+    return reply.then(done, (error: unknown) => {
+      this.#files.leave(file);
+      throw error;
+    });
+  }
+
+  override commit(call: vfs.Call, args: vfs.CommitArguments): Eventual<vfs.CommitReply> {
+    const recovery = this.#files.recovery(args.object);
+    if (recovery !== undefined) {
+      return recovery.then(({ status }) => (status === 0 ? this.commit(call, args) : { status, wcc: {} }));
+    }
+    const tick = ++this.#tick;
+    const reply = this.next.commit(call, args);
+    return reply instanceof Promise
+      ? reply.then((late) => this.#committed(args, tick, late))
+      : this.#committed(args, tick, reply);
+  }
+
+  #committed(args: vfs.CommitArguments, tick: number, reply: vfs.CommitReply): Eventual<vfs.CommitReply> {
+    const file = this.#files.get(args.object);
+    if (reply.status !== 0) {
+      if (file !== undefined && isGone(reply.status)) this.#abandon(file, reply.status);
+      return reply;
+    }
+    if (file !== undefined) {
+      const end = args.count === 0 ? Number.POSITIVE_INFINITY : args.offset + args.count;
+      this.#files.change(file, () => file.extents.committed(args.offset, end, reply.verifier, tick));
+      this.#room.admit();
+    }
+    this.#notice(reply.verifier);
+    // A recovery that failed earlier left its data here.
+    if (file?.extents.hasLost(reply.verifier) === true) this.#recover(file);
+    const own = this.#files.recovery(args.object);
+    const recoveries = this.#files.recoveries();
+    const answer: vfs.CommitReply = { status: 0, wcc: reply.wcc, verifier: this.#verifier };
+    if (recoveries.length === 0) return answer;
+    return Promise.all(recoveries).then(async () => {
+      const status = own === undefined ? 0 : (await own).status;
+      if (status !== 0) return { status, wcc: {} };
+      return { status: 0, wcc: own === undefined ? reply.wcc : {}, verifier: this.#verifier };
+    });
+  }
+
+  override create(call: vfs.Call, args: vfs.CreateArguments): Eventual<vfs.CreateReply> {
+    const tick = ++this.#tick;
+    const learn = (reply: vfs.CreateReply): vfs.CreateReply => {
+      if (reply.status !== 0 || reply.object === undefined) return reply;
+      this.#files.named(args.where, reply.object);
+      const size = args.how.mode === 'unchecked' ? args.how.set.size : undefined;
+      const file = this.#files.get(reply.object);
+      if (size !== undefined && file !== undefined) {
+        this.#files.change(file, () => file.extents.cut(size, Number.POSITIVE_INFINITY, tick));
+        this.#files.settle(file);
+      }
+      return reply;
+    };
+    const reply = this.next.create(call, args);
+    return reply instanceof Promise ? reply.then(learn) : learn(reply);
+  }
+
+  override lookup(call: vfs.Call, args: vfs.Place): Eventual<vfs.LookupReply> {
+    const learn = (reply: vfs.LookupReply): vfs.LookupReply => {
+      if (reply.status === 0) this.#files.named(args, reply.object);
+      return reply;
+    };
+    const reply = this.next.lookup(call, args);
+    return reply instanceof Promise ? reply.then(learn) : learn(reply);
+  }
+
+  override remove(call: vfs.Call, args: vfs.Place): Eventual<vfs.RemoveReply> {
+    const object = this.#files.unnamed(args);
+    const learn = (reply: vfs.RemoveReply): vfs.RemoveReply => {
+      if (reply.status === 0) this.#lostName(call, object);
+      return reply;
+    };
+    const reply = this.next.remove(call, args);
+    return reply instanceof Promise ? reply.then(learn) : learn(reply);
+  }
+
+  override rename(call: vfs.Call, args: vfs.RenameArguments): Eventual<vfs.RenameReply> {
+    const replaced = this.#files.unnamed(args.to);
+    const moved = this.#files.unnamed(args.from);
+    const learn = (reply: vfs.RenameReply): vfs.RenameReply => {
+      if (reply.status !== 0) return reply;
+      if (moved !== undefined) this.#files.named(args.to, moved);
+      this.#lostName(call, replaced);
+      return reply;
+    };
+    const reply = this.next.rename(call, args);
+    return reply instanceof Promise ? reply.then(learn) : learn(reply);
+  }
+
+  override async close(): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = true;
+      this.#idleTimer?.cancel();
+      await this.#commitAll();
+    }
+    await this.next.close();
+  }
+
+  /** The file lost a name: if it was the last one, its unstable data is pointless. */
+  #lostName(call: vfs.Call, object: string | undefined): void {
+    const file = object === undefined ? undefined : this.#files.get(object);
+    if (file === undefined || file.extents.count === 0) return;
+    const check = (reply: vfs.GetattrReply): void => {
+      if (reply.status === 0 ? reply.attributes.nlink > 0 : !isGone(reply.status)) return;
+      this.#files.drop(file);
+      this.#room.admit();
+    };
+    const reply = this.next.getattr(call, { object: file.handle });
+    if (reply instanceof Promise) reply.then(check, (error: unknown) => this.#failed(error, 'GETATTR'));
+    else check(reply);
+  }
+
+  /** Compares the verifier of a reply with the last one. */
+  #notice(verifier: vfs.Verifier): void {
+    if (verifier === this.#originVerifier) return;
+    const known = this.#originVerifier !== undefined;
+    this.#originVerifier = verifier;
+    if (!known) return;
+    this.#originRestarts++;
+    const lost = this.#files.withData().filter((file) => file.extents.hasLost(verifier));
+    const fields = { files: lost.length, keptBytes: this.#files.bytes };
+    this.#log.warn(fields, 'the origin has a new write verifier: it restarted; sending unstable data again');
+    for (const file of lost) this.#recover(file);
+  }
+
+  #recover(file: UnstableFile): void {
+    if (file.recovery !== undefined) return;
+    const task = resend(this.next, file, {
+      clock: this.#clock,
+      log: this.#log,
+      originVerifier: () => this.#originVerifier,
+      tick: () => ++this.#tick,
+      idle: () => this.#files.idle(file),
+      change: (action) => this.#files.change(file, action),
+      notice: (verifier) => this.#notice(verifier),
+    });
+    file.recovery = task.then(
+      (outcome) => this.#recovered(file, outcome),
+      (error: unknown) => {
+        this.#failed(error, 'sending again');
+        return this.#recovered(file, { status: Status.IO, bytes: 0 });
+      },
+    );
+  }
+
+  #recovered(file: UnstableFile, outcome: ResendOutcome): ResendOutcome {
+    file.recovery = undefined;
+    this.#resentBytes += outcome.bytes;
+    if (outcome.status !== 0) {
+      this.#failedResends++;
+      this.#verifier = this.#newVerifier();
+      const fields = { status: vfs.statusName(outcome.status), keptBytes: file.extents.bytes };
+      this.#log.error(
+        fields,
+        'unstable data could not be sent again to the origin; clients are told to write it again',
+      );
+      if (isGone(outcome.status)) this.#files.drop(file);
+    }
+    this.#files.settle(file);
+    this.#room.admit();
+    return outcome;
+  }
+
+  /** The file does not exist any more: nothing can be sent again. */
+  #abandon(file: UnstableFile, status: number): void {
+    if (file.extents.count > 0) {
+      const fields = { status: vfs.statusName(status), bytes: file.extents.bytes };
+      this.#log.warn(fields, 'a file with unstable data is gone at the origin; its data is dropped');
+    }
+    this.#files.drop(file);
+    this.#room.admit();
+  }
+
+  /** Commits files, the largest first, until a quarter of the bound is left. */
+  #relieve(): void {
+    if (this.#relieving) return;
+    this.#relieving = true;
+    this.#relieveLoop().then(
+      () => {
+        this.#relieving = false;
+      },
+      (error: unknown) => {
+        this.#relieving = false;
+        this.#failed(error, 'COMMIT');
+        this.#room.giveUp();
+      },
+    );
+  }
+
+  async #relieveLoop(): Promise<void> {
+    const targetBytes = this.#options.unstableBytes / 4;
+    while (this.#files.bytes > (this.#room.waiting > 0 ? 0 : targetBytes)) {
+      const file = this.#files.largest();
+      if (file === undefined) break;
+      if (await this.#commitFile(file)) continue;
+      // The origin does not commit: new data is not kept for a while, but sent FILE_SYNC.
+      this.#unkeptUntilMs = this.#clock.now() + 1_000;
+      this.#room.giveUp();
+      break;
+    }
+    this.#room.admit();
+  }
+
+  async #commitFile(file: UnstableFile): Promise<boolean> {
+    const { call } = file;
+    if (call === undefined) return false;
+    this.#ownCommits++;
+    const reply = await this.commit(call, { object: file.handle, ...wholeFile });
+    if (reply.status !== 0 && !isGone(reply.status)) {
+      this.#log.warn({ status: vfs.statusName(reply.status) }, 'the origin refused to commit unstable data');
+    }
+    return reply.status === 0 || isGone(reply.status);
+  }
+
+  #commitIdle(): void {
+    this.#idleTimer = undefined;
+    if (this.#closed) return;
+    const oldest = this.#clock.now() - this.#options.idleCommitMs;
+    const files = this.#files.withData();
+    for (const file of files) {
+      if (file.writtenMs > oldest) continue;
+      this.#commitFile(file).catch((error: unknown) => this.#failed(error, 'COMMIT'));
+    }
+    if (files.length > 0) {
+      this.#idleTimer = this.#clock.after(this.#options.idleCommitMs / 2, () => this.#commitIdle());
+    }
+  }
+
+  /** Before closing; the origin may be away, so it is given a limited time. */
+  async #commitAll(): Promise<void> {
+    const files = this.#files.withData();
+    if (files.length === 0) return;
+    let timer: Timer | undefined;
+    const timeout = new Promise<void>((resolve) => {
+      timer = this.#clock.after(this.#options.closeMs, resolve);
+    });
+    const commits = Promise.allSettled(files.map((file) => this.#commitFile(file)));
+    await Promise.race([commits, timeout]);
+    timer?.cancel();
+    if (this.#files.bytes === 0) return;
+    const fields = { files: this.#files.kept(), bytes: this.#files.bytes };
+    this.#log.error(fields, 'closing with data that the origin has not committed');
+  }
+
+  #failed(error: unknown, operation: string): void {
+    if (!this.#closed) this.#log.error({ error }, `${operation} by the stability layer failed`);
+  }
+
+  #newVerifier(): vfs.Verifier {
+    return Buffer.from(this.#random.bytes(new Uint8Array(8))).toString('latin1');
+  }
+}
+
+function stably(args: vfs.WriteArguments): vfs.WriteArguments {
+  return { ...args, stable: Stable.FILE_SYNC };
+}
+
+function isGone(status: number): boolean {
+  return status === Status.STALE || status === Status.BADHANDLE;
+}
