@@ -67,19 +67,22 @@ const opaqueCodec: Codec<void> = {
   },
 };
 
-export const nullProcedure: Procedure<void, void> = {
-  number: 0,
-  name: 'NULL',
-  arguments: voidCodec,
-  reply: voidCodec,
-  idempotent: true,
-};
+export const nullProcedure: Procedure<void, void> = define(0, 'NULL', voidCodec, voidCodec);
 
 /** SET and UNSET do no harm twice: the second answer may differ, the table does not. */
 export const portmapProcedures = {
-  set: { number: 1, name: 'PMAPPROC_SET', arguments: mappingCodec, reply: boolCodec, idempotent: true },
-  unset: { number: 2, name: 'PMAPPROC_UNSET', arguments: mappingCodec, reply: boolCodec, idempotent: true },
-  getPort: { number: 3, name: 'PMAPPROC_GETPORT', arguments: mappingCodec, reply: portCodec, idempotent: true },
-  dump: { number: 4, name: 'PMAPPROC_DUMP', arguments: voidCodec, reply: mappingListCodec, idempotent: true },
-  callIt: { number: 5, name: 'PMAPPROC_CALLIT', arguments: opaqueCodec, reply: voidCodec, idempotent: true },
-} satisfies Record<string, Procedure<never, never>>;
+  set: define(1, 'PMAPPROC_SET', mappingCodec, boolCodec),
+  unset: define(2, 'PMAPPROC_UNSET', mappingCodec, boolCodec),
+  getPort: define(3, 'PMAPPROC_GETPORT', mappingCodec, portCodec),
+  dump: define(4, 'PMAPPROC_DUMP', voidCodec, mappingListCodec),
+  callIt: define(5, 'PMAPPROC_CALLIT', opaqueCodec, voidCodec),
+};
+
+function define<Arguments, Reply>(
+  number: number,
+  name: string,
+  args: Codec<Arguments>,
+  reply: Codec<Reply>,
+): Procedure<Arguments, Reply> {
+  return { number, name, arguments: args, reply, idempotent: true };
+}

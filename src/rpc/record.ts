@@ -110,7 +110,7 @@ export class RecordAssembler {
         if (!this.#advance()) return false;
         continue;
       }
-      const size = available < this.#fragmentLeft ? available : this.#fragmentLeft;
+      const size = Math.min(available, this.#fragmentLeft);
       const whole = this.#last && this.#recordBytes === 0 && size === this.#fragmentLeft;
       if (whole || size >= joinBelowBytes) {
         this.#parts.push(this.#chunk.subarray(this.#position, this.#position + size));

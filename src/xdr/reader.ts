@@ -134,7 +134,7 @@ export class XdrReader {
         this.#advance();
         continue;
       }
-      const step = available < left ? available : left;
+      const step = Math.min(available, left);
       slices.push(this.#chunk.subarray(this.#position, this.#position + step));
       this.#position += step;
       left -= step;
