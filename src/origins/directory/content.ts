@@ -1,0 +1,174 @@
+/**
+ * READ, WRITE and COMMIT (RFC 1813 3.3.6, 3.3.7, 3.3.21) on descriptors that stay open.
+ *
+ * - UNSTABLE is answered after write(2): kill -9 alone loses nothing. DATA_SYNC, FILE_SYNC and COMMIT wait for the disk.
+ * - A failed sync fails the call and changes the verifier; it is never swallowed.
+ */
+import * as nodeFs from 'node:fs';
+import { type Eventual, limits } from '../../base/mod.ts';
+import { NoWaitReader, type ReadTarget } from '../../native/mod.ts';
+import * as vfs from '../../vfs/mod.ts';
+import { wccAttributes } from './attributes.ts';
+import { BufferPool } from './buffers.ts';
+import type { Export } from './export.ts';
+import type { OpenFile } from './open-file.ts';
+import { mayRead, mayWrite } from './permission.ts';
+import { dropSetIds } from './set-attributes.ts';
+import { errnoOf } from './status.ts';
+
+const { Status, FileType, Stability } = vfs;
+
+export class Content {
+  readonly #export: Export;
+  readonly #buffers = new BufferPool();
+  readonly #cached = new NoWaitReader();
+
+  constructor(exported: Export) {
+    this.#export = exported;
+  }
+
+  read(call: vfs.Call, args: vfs.ReadArguments): Eventual<vfs.ReadReply> {
+    const file = this.#export.find(args.object);
+    if (typeof file === 'number') return { status: file };
+    const attributes = this.#export.attributes(file);
+    if (typeof attributes === 'number') return { status: attributes };
+    if (file.type !== FileType.REGULAR) return { status: notAFile(file), attributes };
+    if (!mayRead(this.#export.subject(file, attributes, call.credential), call.credential)) {
+      return { status: Status.ACCES, attributes };
+    }
+    const rest = attributes.size - args.offset;
+    const count = Math.min(args.count, limits.transferBytes, Math.max(rest, 0));
+    if (count === 0) return { status: 0, attributes, data: [], count: 0, eof: rest <= 0 };
+    const fd = file.reader();
+    if (fd < 0) return { status: this.#export.failure(fd), attributes };
+    const target = this.#buffers.take(count);
+    // Most often the page cache has it: then no thread is woken.
+    if (this.#cached.read(fd, target, 0, count, args.offset) === count) {
+      return this.#reply(attributes, target, count, args.offset);
+    }
+    return this.#readSlowly(file, fd, target, count, args.offset);
+  }
+
+  /** In a thread: the data is not in memory, or the end of the file moved. */
+  async #readSlowly(
+    file: OpenFile,
+    fd: number,
+    target: ReadTarget,
+    count: number,
+    offset: number,
+  ): Promise<vfs.ReadReply> {
+    file.use();
+    const result = await new Promise<number>((resolve) => {
+      nodeFs.read(fd, target.buffer, 0, count, offset, (error, bytes) => resolve(error ? errnoOf(error) : bytes));
+    });
+    const attributes = this.#export.attributes(file);
+    file.release();
+    if (result < 0 || typeof attributes === 'number') {
+      this.#buffers.give(target);
+      if (typeof attributes === 'number') return { status: attributes };
+      return { status: this.#export.failure(result), attributes };
+    }
+    return this.#reply(attributes, target, result, offset);
+  }
+
+  #reply(attributes: vfs.Attributes, target: ReadTarget, count: number, offset: number): vfs.ReadReply {
+    let held = true;
+    const release = (): void => {
+      if (held) this.#buffers.give(target);
+      held = false;
+    };
+    const eof = offset + count >= attributes.size;
+    return { status: 0, attributes, data: [target.buffer.subarray(0, count)], count, eof, release };
+  }
+
+  write(call: vfs.Call, args: vfs.WriteArguments): Eventual<vfs.WriteReply> {
+    const file = this.#export.find(args.object);
+    if (typeof file === 'number') return { status: file, wcc: {} };
+    const before = this.#export.attributes(file);
+    if (typeof before === 'number') return { status: before, wcc: {} };
+    const failed = (status: vfs.Failure): vfs.WriteReply => ({ status, wcc: this.#export.wcc(before, file) });
+    if (this.#export.parts.readOnly) return failed(Status.ROFS);
+    if (file.type !== FileType.REGULAR) return failed(notAFile(file));
+    const who = call.credential;
+    if (!mayWrite(this.#export.subject(file, before, who), who)) return failed(Status.ACCES);
+    if (args.offset + args.count > limits.fileBytes) return failed(Status.FBIG);
+    const fd = file.writer();
+    if (fd < 0) return failed(this.#export.failure(fd));
+    const cleared = dropSetIds(file, before, who);
+    if (cleared < 0) return failed(this.#export.failure(cleared));
+    return this.#write(file, fd, before, args);
+  }
+
+  async #write(file: OpenFile, fd: number, before: vfs.Attributes, args: vfs.WriteArguments): Promise<vfs.WriteReply> {
+    file.use();
+    // With another WRITE under way nobody can tell the attributes just before this one (RFC 1813 2.6, wcc_data).
+    let alone = file.writers++ === 0;
+    const verifier = this.#export.verifier;
+    const count = args.count === 0 ? 0 : await writeAll(fd, args.data, args.offset);
+    // A sync that ran meanwhile may not have had these bytes.
+    file.dirty = true;
+    let status: vfs.Failure | 0 = count < 0 ? this.#export.failure(count) : 0;
+    if (status === 0 && args.stable !== Stability.UNSTABLE) {
+      status = await this.#export.persist([file], args.stable === Stability.DATA_SYNC);
+    }
+    alone &&= file.writers === 1;
+    file.writers--;
+    const after = this.#export.attributesIfThere(file);
+    file.release();
+    const wcc = { before: alone ? wccAttributes(before) : undefined, after };
+    if (status !== 0) return { status, wcc };
+    // The verifier as it was when the data went in: a sync that failed meanwhile may have been this data's.
+    return { status: 0, wcc, count, committed: args.stable, verifier };
+  }
+
+  async commit(call: vfs.Call, args: vfs.CommitArguments): Promise<vfs.CommitReply> {
+    const file = this.#export.find(args.object);
+    if (typeof file === 'number') return { status: file, wcc: {} };
+    const before = this.#export.attributes(file);
+    if (typeof before === 'number') return { status: before, wcc: {} };
+    if (file.type !== FileType.REGULAR) return { status: notAFile(file), wcc: this.#export.wcc(before, file) };
+    const who = call.credential;
+    if (!mayWrite(this.#export.subject(file, before, who), who)) {
+      return { status: Status.ACCES, wcc: this.#export.wcc(before, file) };
+    }
+    file.use();
+    const status = await this.#export.persist([file], true);
+    const wcc = { after: this.#export.attributesIfThere(file) };
+    file.release();
+    return status === 0 ? { status, wcc, verifier: this.#export.verifier } : { status, wcc };
+  }
+}
+
+function notAFile(file: OpenFile): vfs.Failure {
+  return file.type === FileType.DIRECTORY ? Status.ISDIR : Status.INVAL;
+}
+
+/** Bytes written, or a negative errno if none could be. */
+async function writeAll(fd: number, data: vfs.Payload, offset: number): Promise<number> {
+  let done = 0;
+  let rest = data;
+  for (;;) {
+    const result = await writeOnce(fd, rest, offset + done);
+    if (result < 0) return done > 0 ? done : result;
+    done += result;
+    rest = without(rest, result);
+    if (rest.length === 0 || result === 0) return done;
+  }
+}
+
+function writeOnce(fd: number, data: vfs.Payload, offset: number): Promise<number> {
+  return new Promise((resolve) => {
+    const done = (error: NodeJS.ErrnoException | null, bytes: number): void => resolve(error ? errnoOf(error) : bytes);
+    if (data.length === 1) nodeFs.write(fd, data[0]!, 0, data[0]!.length, offset, done);
+    else nodeFs.writev(fd, data.slice(0, 1024), offset, done);
+  });
+}
+
+/** What is left of the slices after `count` bytes. */
+function without(data: vfs.Payload, count: number): vfs.Payload {
+  let index = 0;
+  let rest = count;
+  while (index < data.length && rest >= data[index]!.length) rest -= data[index++]!.length;
+  if (rest === 0) return data.slice(index);
+  return [data[index]!.subarray(rest), ...data.slice(index + 1)];
+}

@@ -1,0 +1,2 @@
+/** A local directory as an origin. */
+export { type DirectoryOriginOptions, openDirectoryOrigin } from './open.ts';
