@@ -1,0 +1,230 @@
+/** The block cache against a model: whatever happens at once, no read returns bytes that were never right while it ran. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { type Clock, type Eventual, type Random, seededRandom, silentLog, sleep } from '../base/mod.ts';
+import { MemoryFilesystem, SimulatedClock } from '../testing/mod.ts';
+import { type Call, credential, type FileHandle, ForwardingFilesystem, Stability } from '../vfs/mod.ts';
+import type * as vfs from '../vfs/mod.ts';
+import { MemoryCache } from './block-cache/memory-cache.test.ts';
+import { BlockCache } from './block-cache.ts';
+
+const call: Call = { credential: credential(0, 0), peer: 'test', priority: 'demand' };
+const mostBytes = 300_000;
+
+/** Takes a random time on both ways, so that calls overtake each other; notes every state of the file. */
+class SlowOrigin extends ForwardingFilesystem {
+  readonly states: Buffer[] = [];
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #contents: () => Buffer;
+  failOneIn = 0;
+
+  constructor(next: vfs.Filesystem, clock: Clock, random: Random, contents: () => Buffer) {
+    super(next);
+    this.#clock = clock;
+    this.#random = random;
+    this.#contents = contents;
+  }
+
+  note(): void {
+    this.states.push(this.#contents());
+  }
+
+  async #slowly<R>(execute: () => Eventual<R>): Promise<R> {
+    await sleep(this.#clock, this.#random.uint32() % 20);
+    const reply = await execute();
+    await sleep(this.#clock, this.#random.uint32() % 20);
+    return reply;
+  }
+
+  override getattr(who: Call, args: vfs.GetattrArguments): Eventual<vfs.GetattrReply> {
+    return this.#random.uint32() % 2 === 0 ? super.getattr(who, args) : this.#slowly(() => super.getattr(who, args));
+  }
+  override read(who: Call, args: vfs.ReadArguments): Eventual<vfs.ReadReply> {
+    // Some servers answer short.
+    const count = this.#random.uint32() % 4 === 0 ? Math.ceil(args.count / 2) : args.count;
+    return this.#slowly(() =>
+      this.failOneIn > 0 && this.#random.uint32() % this.failOneIn === 0
+        ? { status: 5 }
+        : super.read(who, { ...args, count }),
+    );
+  }
+  override write(who: Call, args: vfs.WriteArguments): Eventual<vfs.WriteReply> {
+    return this.#slowly(async () => {
+      const reply = await super.write(who, args);
+      this.note();
+      return reply;
+    });
+  }
+  override setattr(who: Call, args: vfs.SetattrArguments): Eventual<vfs.WccReply> {
+    return this.#slowly(async () => {
+      const reply = await super.setattr(who, args);
+      this.note();
+      return reply;
+    });
+  }
+}
+
+interface Step {
+  readonly kind: 'read' | 'write' | 'truncate' | 'foreign' | 'shrink elsewhere';
+  readonly offset: number;
+  readonly count: number;
+  readonly waitMs: number;
+}
+
+const offsets = fc.oneof(
+  fc.integer({ min: 0, max: mostBytes }),
+  fc.integer({ min: 0, max: 70 }).map((sector) => sector * 4096),
+);
+const steps = fc.array(
+  fc.record<Step>({
+    kind: fc.constantFrom('read', 'read', 'read', 'read', 'write', 'write', 'truncate', 'foreign', 'shrink elsewhere'),
+    offset: offsets,
+    count: fc.oneof(fc.integer({ min: 1, max: 5_000 }), fc.constantFrom(4096, 8192, 65_536, 131_072)),
+    waitMs: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 40 }), fc.integer({ min: 100, max: 200 })),
+  }),
+  { minLength: 5, maxLength: 40 },
+);
+
+class Model {
+  readonly clock = new SimulatedClock();
+  readonly memory: MemoryFilesystem;
+  readonly origin: SlowOrigin;
+  readonly cache: MemoryCache;
+  readonly layer: BlockCache;
+  readonly random: Random;
+  handle: FileHandle = '';
+  #marks = 0;
+
+  constructor(seed: number) {
+    this.random = seededRandom(seed);
+    this.memory = new MemoryFilesystem({ clock: this.clock, poisonReleased: true });
+    this.origin = new SlowOrigin(this.memory, this.clock, this.random, () => this.contents());
+    this.cache = new MemoryCache({
+      clock: this.clock,
+      random: this.random,
+      evictOneIn: 10,
+      lateOneIn: 3,
+      fillFails: () => this.random.uint32() % 10 === 0,
+    });
+    this.layer = new BlockCache(this.origin, { cache: this.cache, clock: this.clock, log: silentLog });
+    const made = this.memory.create(call, {
+      where: { directory: this.memory.root, name: 'f' },
+      how: { mode: 'guarded', set: { mode: 0o644 } },
+    });
+    assert.equal(made.status, 0);
+    this.handle = made.status === 0 ? (made.object ?? '') : '';
+    this.#put(0, mostBytes / 2);
+    this.origin.note();
+  }
+
+  contents(): Buffer {
+    const reply = this.memory.read(call, { object: this.handle, offset: 0, count: 1_000_000 });
+    assert.ok(reply.status === 0);
+    const bytes = Buffer.concat(reply.data as Uint8Array[]);
+    reply.release?.();
+    return bytes;
+  }
+
+  bytes(count: number): Buffer {
+    const mark = ++this.#marks;
+    const bytes = Buffer.alloc(count);
+    for (let i = 0; i < count; i++) bytes[i] = (mark * 31 + (i >> 6)) & 255 || 1;
+    return bytes;
+  }
+
+  #put(offset: number, count: number): void {
+    const data = [this.bytes(count)];
+    this.memory.write(call, { object: this.handle, offset, count, stable: Stability.FILE_SYNC, data });
+  }
+
+  async run(step: Step): Promise<void> {
+    const { offset, count } = step;
+    switch (step.kind) {
+      case 'read':
+        return this.#read(offset, count);
+      case 'write': {
+        const data = [this.bytes(count)];
+        const reply = await this.layer.write(call, { object: this.handle, offset, count, stable: 0, data });
+        assert.equal(reply.status, 0);
+        return;
+      }
+      case 'truncate':
+        await this.layer.setattr(call, { object: this.handle, set: { size: offset } });
+        return;
+      case 'foreign':
+        this.#put(offset, count);
+        return this.origin.note();
+      case 'shrink elsewhere':
+        this.memory.setattr(call, { object: this.handle, set: { size: offset } });
+        return this.origin.note();
+    }
+  }
+
+  async #read(offset: number, count: number): Promise<void> {
+    const first = this.origin.states.length - 1;
+    const reply = await this.layer.read(call, { object: this.handle, offset, count });
+    if (reply.status !== 0) {
+      assert.ok(this.origin.failOneIn > 0, `unexpected status ${reply.status}`);
+      return;
+    }
+    const states = this.origin.states.slice(first);
+    const got = Buffer.concat(reply.data as Uint8Array[]);
+    assert.equal(got.length, reply.count);
+    for (let i = 0; i < got.length; i++) {
+      const isRight = states.some((state) => offset + i < state.length && state[offset + i] === got[i]);
+      assert.ok(isRight, `byte ${offset + i} of [${offset}, +${count}) was never ${got[i]} during the read`);
+    }
+    const mayEnd = states.some((state) => offset + got.length >= state.length);
+    if (reply.eof) assert.ok(mayEnd, 'eof only at an end of the file');
+    reply.release?.();
+  }
+}
+
+async function play(seed: number, script: readonly Step[], failOneIn: number): Promise<void> {
+  const model = new Model(seed);
+  model.origin.failOneIn = failOneIn;
+  const running: Promise<void>[] = [];
+  for (const step of script) {
+    const done = model.run(step);
+    done.catch(() => {});
+    running.push(done);
+    await model.clock.advance(step.waitMs);
+  }
+  const all = Promise.all(running);
+  all.catch(() => {});
+  await model.clock.advance(2_000);
+  await all;
+  model.origin.failOneIn = 0;
+  // In the end, at rest: everything is right, twice, and nothing is still lent.
+  for (let round = 0; round < 2; round++) {
+    const last = Promise.all([0, 65_536, 131_072, 196_608, 262_144].map((offset) =>
+      model.run({ kind: 'read', offset, count: 65_536, waitMs: 0 }),
+    ));
+    last.catch(() => {});
+    await model.clock.advance(1_000);
+    await last;
+  }
+  const closed = model.layer.close();
+  await model.clock.advance(1_000);
+  await closed;
+  assert.equal(model.cache.lent, 0, 'hits not released');
+  assert.equal(model.memory.unreleased, 0, 'origin replies not released');
+}
+
+const seed = Number(process.env.SEED ?? 20261122);
+
+test('a read returns bytes that were right while it ran, whatever happens at once', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.integer(), steps, (random, script) => play(random, script, 0)),
+    { seed, numRuns: Number(process.env.RUNS ?? 150) },
+  );
+});
+
+test('after failures of the origin the bytes are still right', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.integer(), steps, (random, script) => play(random, script, 6)),
+    { seed: seed + 1, numRuns: Number(process.env.RUNS ?? 60) },
+  );
+});

@@ -1,0 +1,226 @@
+/**
+ * The block cache: READs are answered from the clean cache where they can be, and fetched in blocks, ahead of need, where
+ * they can not. Writes go through to the origin and keep the cache right.
+ *
+ * Invariants: a hit is served only to a credential that the layers below grant READ, and only under attributes that they
+ * answer for this very read; what the origin does not grant is the origin's to decide (owner override) and is not cached; the hot
+ * path makes no promise.
+ *
+ *     READ ──access, getattr (answered from memory below)──> OpenFile ──> hit: slices of the cache
+ *                                                               └─miss─> Reader ─> Fetcher (flights) ─> origin
+ *     WRITE, SETATTR, COMMIT, CREATE ──> Mutations ─> origin, then the cache         Prefetcher ─> Fetcher
+ */
+import { type Clock, type Eventual, isPromise, type Log, limits } from '../base/mod.ts';
+import type { CacheHit } from '../cache/mod.ts';
+import type * as vfs from '../vfs/mod.ts';
+import { Access, type Filesystem, FileType, ForwardingFilesystem } from '../vfs/mod.ts';
+import { Fetcher } from './block-cache/fetcher.ts';
+import { Mutations } from './block-cache/mutations.ts';
+import { type BlockStore, OpenFile } from './block-cache/open-file.ts';
+import { OpenFiles } from './block-cache/open-files.ts';
+import { Reader } from './block-cache/reader.ts';
+import { type BlockCacheStatistics, newStatistics } from './block-cache/statistics.ts';
+import { defaultReadAhead, FilePolicy, Prefetcher, type ReadAheadOptions } from './read-ahead/mod.ts';
+
+export interface BlockCacheOptions {
+  readonly cache: BlockStore;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly readAhead?: ReadAheadOptions | undefined;
+  /** Files remembered at a time. */
+  readonly openFiles?: number | undefined;
+}
+
+export interface BlockCacheReport extends BlockCacheStatistics {
+  /** Prefetched bytes that nobody has read yet. */
+  readonly prefetchUnusedBytes: number;
+  readonly openFiles: number;
+  readonly inFlightBytes: number;
+  readonly link: { readonly bytesPerMs: number; readonly roundTripMs: number };
+}
+
+const blockBytes = limits.blockBytes;
+const nowhere = Number.POSITIVE_INFINITY;
+
+export class BlockCache extends ForwardingFilesystem {
+  readonly #cache: BlockStore;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #readAhead: ReadAheadOptions;
+  readonly #statistics = newStatistics();
+  readonly #files: OpenFiles;
+  readonly #prefetcher: Prefetcher;
+  readonly #fetcher: Fetcher;
+  readonly #reader: Reader;
+  readonly #mutations: Mutations;
+
+  constructor(next: Filesystem, options: BlockCacheOptions) {
+    super(next);
+    const { clock } = options;
+    const statistics = this.#statistics;
+    this.#cache = options.cache;
+    this.#clock = clock;
+    this.#log = options.log;
+    this.#readAhead = options.readAhead ?? defaultReadAhead;
+    this.#prefetcher = new Prefetcher(this.#readAhead, clock);
+    this.#files = new OpenFiles(next.identity, (file) => this.#prefetcher.forget(file), options.openFiles);
+    this.#fetcher = new Fetcher({ next, prefetcher: this.#prefetcher, clock, statistics });
+    this.#reader = new Reader({ next, fetcher: this.#fetcher, clock, statistics });
+    this.#mutations = new Mutations(clock);
+  }
+
+  stats(): BlockCacheReport {
+    const { link, inFlightBytes } = this.#prefetcher;
+    return {
+      ...this.#statistics,
+      prefetchUnusedBytes: Math.max(0, this.#statistics.prefetchBytes - this.#statistics.prefetchUsedBytes),
+      openFiles: this.#files.count,
+      inFlightBytes,
+      link: { bytesPerMs: link.bytesPerMs, roundTripMs: link.roundTripMs },
+    };
+  }
+
+  override read(call: vfs.Call, args: vfs.ReadArguments): Eventual<vfs.ReadReply> {
+    const grant = this.next.access(call, { object: args.object, access: Access.READ });
+    if (isPromise(grant)) return grant.then((granted) => this.#granted(call, args, granted));
+    return this.#granted(call, args, grant);
+  }
+
+  #granted(call: vfs.Call, args: vfs.ReadArguments, grant: vfs.AccessReply): Eventual<vfs.ReadReply> {
+    if (grant.status !== 0 || (grant.access & Access.READ) === 0) return this.#pass(call, args);
+    const got = this.next.getattr(call, { object: args.object });
+    if (isPromise(got)) return got.then((reply) => this.#known(call, args, reply));
+    return this.#known(call, args, got);
+  }
+
+  #known(call: vfs.Call, args: vfs.ReadArguments, got: vfs.GetattrReply): Eventual<vfs.ReadReply> {
+    if (got.status !== 0) return { status: got.status };
+    const { attributes } = got;
+    if (attributes.type !== FileType.REGULAR) return this.#pass(call, args);
+    const { offset } = args;
+    const end = Math.min(offset + Math.min(args.count, limits.transferBytes), attributes.size);
+    if (end <= offset) return { status: 0, attributes, data: [], count: 0, eof: offset >= attributes.size };
+    const file = this.#files.get(args.object) ?? this.#open(args.object);
+    file.isUsed = true;
+    file.reader = call;
+    const verdict = file.observe(attributes, this.#clock.now());
+    if (verdict === 'unclear' || file.cached === undefined) return this.#pass(call, args);
+    if (verdict === 'changed') this.#noteChange(args.object);
+    const hit = file.cached.read(offset, end - offset);
+    if (isPromise(hit)) {
+      return hit.then((found) => this.#answer(file, call, args, attributes, end, found));
+    }
+    return this.#answer(file, call, args, attributes, end, hit);
+  }
+
+  #answer(
+    file: OpenFile,
+    call: vfs.Call,
+    args: vfs.ReadArguments,
+    attributes: vfs.Attributes,
+    end: number,
+    hit: CacheHit | undefined,
+  ): Eventual<vfs.ReadReply> {
+    const { offset } = args;
+    const count = end - offset;
+    if (hit === undefined) {
+      this.#statistics.misses++;
+      this.#statistics.missBytes += count;
+      // A block that is under way is no miss to the policies: somebody saw this need coming.
+      const isNew = !isUnderWay(file, offset, end);
+      const reply = this.#reader.read(file, call, args, attributes, end);
+      file.isWatched = true;
+      this.#touch(file, offset, end, isNew);
+      return reply;
+    }
+    this.#statistics.hits++;
+    this.#statistics.hitBytes += count;
+    if (file.isWatched) this.#touch(file, offset, end, false);
+    return {
+      status: 0,
+      attributes,
+      data: hit.slices,
+      count,
+      eof: end >= attributes.size,
+      release: () => hit.release(),
+    };
+  }
+
+  #touch(file: OpenFile, offset: number, end: number, isMissed: boolean): void {
+    const used = file.policy.touch(offset, end, isMissed);
+    this.#statistics.prefetchUsedBytes += used * blockBytes;
+    if (file.policy.hasWishes) this.#prefetcher.wake(file);
+  }
+
+  #pass(call: vfs.Call, args: vfs.ReadArguments): Eventual<vfs.ReadReply> {
+    this.#statistics.passed++;
+    return this.next.read(call, args);
+  }
+
+  override write(call: vfs.Call, args: vfs.WriteArguments): Eventual<vfs.WriteReply> {
+    const file = this.#files.get(args.object) ?? this.#open(args.object);
+    return this.#mutations.write(file, args, () => this.next.write(call, args));
+  }
+
+  override setattr(call: vfs.Call, args: vfs.SetattrArguments): Eventual<vfs.WccReply> {
+    const file = this.#recorded(args.object);
+    if (file === undefined) return this.next.setattr(call, args);
+    const { size } = args.set;
+    // Growing exposes the rest of the last sector: it must read as zeros, so it is given up as well.
+    const from = size === undefined ? nowhere : Math.min(size, file.cached?.size ?? size);
+    return this.#mutations.change(file, from, () => this.next.setattr(call, args));
+  }
+
+  override commit(call: vfs.Call, args: vfs.CommitArguments): Eventual<vfs.CommitReply> {
+    const file = this.#recorded(args.object);
+    if (file === undefined) return this.next.commit(call, args);
+    return this.#mutations.change(file, nowhere, () => this.next.commit(call, args));
+  }
+
+  /** An unchecked CREATE may have emptied a file that was there (RFC 1813 3.3.8). */
+  override create(call: vfs.Call, args: vfs.CreateArguments): Eventual<vfs.CreateReply> {
+    const created = this.next.create(call, args);
+    if (args.how.mode !== 'unchecked' || args.how.set.size === undefined) return created;
+    const forget = (reply: vfs.CreateReply): vfs.CreateReply => {
+      if (reply.status === 0 && reply.object !== undefined) this.#recorded(reply.object)?.forget();
+      return reply;
+    };
+    return isPromise(created) ? created.then(forget) : forget(created);
+  }
+
+  override async close(): Promise<void> {
+    this.#prefetcher.close();
+    await this.#fetcher.close();
+    await this.next.close();
+  }
+
+  #open(handle: vfs.FileHandle): OpenFile {
+    const policy = new FilePolicy(this.#readAhead);
+    const file = new OpenFile(handle, this.#files.keyOf(handle), this.#cache, policy, (of, run, done) =>
+      this.#fetcher.prefetch(of, run, done),
+    );
+    file.cached = this.#cache.find(file.key);
+    this.#files.add(file);
+    return file;
+  }
+
+  /** The file if it is in use or the cache has a record of it. */
+  #recorded(handle: vfs.FileHandle): OpenFile | undefined {
+    const file = this.#files.get(handle);
+    if (file !== undefined) return file;
+    return this.#cache.find(this.#files.keyOf(handle)) === undefined ? undefined : this.#open(handle);
+  }
+
+  #noteChange(handle: vfs.FileHandle): void {
+    this.#statistics.foreignChanges++;
+    this.#log.debug({ handle: Buffer.from(handle, 'latin1').toString('hex') }, 'file changed at the origin');
+  }
+}
+
+function isUnderWay(file: OpenFile, offset: number, end: number): boolean {
+  const last = Math.floor((end - 1) / blockBytes);
+  for (let block = Math.floor(offset / blockBytes); block <= last; block++) {
+    if (!file.flights.has(block)) return false;
+  }
+  return true;
+}

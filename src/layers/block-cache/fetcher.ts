@@ -1,0 +1,193 @@
+/**
+ * Brings blocks from the origin: single-flight, merged into large requests, continued when a server answers short, and
+ * kept in the clean cache in the background.
+ *
+ * Invariants: a block is asked for once at a time; a flight can be joined until its bytes are in the cache (or are known not to
+ * go there); bytes waiting for the cache disk are bounded: above the limit prefetch stops and demand is answered uncached;
+ * every origin reply is released exactly once.
+ *
+ *     blocks wanted ──join──> flight under way                      ┌─> readers that wait
+ *           └──adjacent, merged──> new flight ──READ(s)──> settled ─┴─> clean cache ──> flight gone
+ */
+import { type Clock, limits } from '../../base/mod.ts';
+import type { Attributes, Call, Filesystem } from '../../vfs/mod.ts';
+import type { BlockRun, Prefetcher } from '../read-ahead/mod.ts';
+import { Flight, type Part } from './flight.ts';
+import type { OpenFile } from './open-file.ts';
+import type { BlockCacheStatistics } from './statistics.ts';
+
+const blockBytes = limits.blockBytes;
+/** Payload that waits for the cache disk. */
+const mostFillBytes = 32 * 1024 * 1024;
+/** Fills in a row that kept nothing, and how long prefetch then rests: it would fetch in vain. */
+const failuresBeforeRest = 8;
+const restMs = 5_000;
+
+export interface FetcherOptions {
+  readonly next: Filesystem;
+  readonly prefetcher: Prefetcher;
+  readonly clock: Clock;
+  readonly statistics: BlockCacheStatistics;
+}
+
+export class Fetcher {
+  readonly #next: Filesystem;
+  readonly #prefetcher: Prefetcher;
+  readonly #clock: Clock;
+  readonly #statistics: BlockCacheStatistics;
+  readonly #fills = new Set<Promise<void>>();
+  #fillBytes = 0;
+  #failuresInRow = 0;
+  #restUntilMs = 0;
+  #transferBytes: number = limits.transferBytes;
+  #isTransferKnown = false;
+  #isClosed = false;
+
+  constructor(options: FetcherOptions) {
+    this.#next = options.next;
+    this.#prefetcher = options.prefetcher;
+    this.#clock = options.clock;
+    this.#statistics = options.statistics;
+  }
+
+  /** A flight for the blocks [first, first + count) of a file of `size` bytes, none of which is under way. Held by the caller. */
+  fetch(file: OpenFile, call: Call, first: number, count: number, size: number): Flight {
+    this.#learnTransferSize(call);
+    const flight = new Flight(call, first * blockBytes, Math.min((first + count) * blockBytes, size));
+    for (let block = first; block < first + count; block++) file.flights.set(block, flight);
+    void this.#fly(file, flight);
+    return flight.hold();
+  }
+
+  /** For the prefetcher. False: nothing is sent. */
+  prefetch(file: OpenFile, run: BlockRun, done: (bytes: number) => void): boolean {
+    const { reader } = file;
+    if (this.#isClosed || reader === undefined || file.cached?.live !== true) return false;
+    if (this.#fillBytes > mostFillBytes / 2 || this.#clock.now() < this.#restUntilMs) return false;
+    const call: Call = { credential: reader.credential, peer: 'read-ahead', priority: 'prefetch' };
+    const flight = this.fetch(file, call, run.first, run.count, file.size);
+    void flight.settled.then(() => {
+      flight.release();
+      done(flight.parts.reduce((sum, part) => sum + part.count, 0));
+    });
+    return true;
+  }
+
+  /** Waits for the cache's disk, not for the origin (it may be gone): what comes from now on is not kept. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all(this.#fills);
+  }
+
+  async #fly(file: OpenFile, flight: Flight): Promise<void> {
+    const requests: Promise<void>[] = [];
+    for (let offset = flight.offset; offset < flight.end; offset += this.#transferBytes) {
+      requests.push(this.#request(file, flight, offset, Math.min(offset + this.#transferBytes, flight.end)));
+    }
+    await Promise.all(requests);
+    const bytes = flight.parts.reduce((sum, part) => sum + part.count, 0);
+    if (flight.call.priority === 'prefetch') this.#statistics.prefetchBytes += bytes;
+    else this.#statistics.demandBytes += bytes;
+    flight.land();
+    if (this.#fillBytes + bytes > mostFillBytes || this.#isClosed) {
+      this.#statistics.unfilledBytes += bytes;
+    } else if (bytes > 0) {
+      this.#fillBytes += bytes;
+      const fill = this.#keepAll(file, flight);
+      this.#fills.add(fill);
+      await fill;
+      this.#fills.delete(fill);
+      this.#fillBytes -= bytes;
+    }
+    this.#forget(file, flight);
+    flight.release();
+  }
+
+  async #keepAll(file: OpenFile, flight: Flight): Promise<void> {
+    for (const part of flight.parts) await this.#keep(file, part);
+  }
+
+  /** One READ, and more while the server answers short. Never rejects: the flight carries the failure. */
+  async #request(file: OpenFile, flight: Flight, begin: number, end: number): Promise<void> {
+    let offset = begin;
+    while (offset < end && flight.failure === undefined && flight.error === undefined) {
+      const count = end - offset;
+      const ticket = file.cached?.ticket(offset, count);
+      const mark = this.#prefetcher.begin(count);
+      let got = 0;
+      try {
+        const reply = await this.#next.read(flight.call, { object: file.handle, offset, count });
+        if (reply.status !== 0) {
+          flight.failure = reply.status;
+          flight.failureAttributes = reply.attributes;
+          return;
+        }
+        got = reply.count;
+        flight.add({ offset, ...reply, ticket });
+        if (reply.eof || reply.count === 0) return;
+        offset += reply.count;
+      } catch (error) {
+        flight.error = error;
+      } finally {
+        this.#prefetcher.end(mark, count, got);
+      }
+    }
+  }
+
+  /** Puts a part into the clean cache if it is certain which version it is of. */
+  async #keep(file: OpenFile, part: Part): Promise<void> {
+    let kept = 0;
+    const isKeepable = part.count > 0 && part.attributes !== undefined && part.ticket?.good === true;
+    if (isKeepable && (await this.#isOfVersion(file, part.attributes))) {
+      const stamp = file.currentStamp ?? part.stamp;
+      if (file.cached !== undefined && part.ticket !== undefined && stamp !== undefined && !this.#isClosed) {
+        kept = await file.cached.fill(part.ticket, stamp, part.offset, part.data, part.count);
+      }
+      this.#noteFill(kept);
+    }
+    this.#statistics.fillBytes += kept;
+    this.#statistics.unfilledBytes += Math.max(0, part.count - kept);
+  }
+
+  async #isOfVersion(file: OpenFile, attributes: Attributes | undefined): Promise<boolean> {
+    let verdict = file.judge(attributes, this.#clock.now());
+    // The reply to the write that produced these attributes may still be on its way.
+    while (verdict === 'unclear' && file.mutations.size > 0 && !this.#isClosed) {
+      await file.nextMutationEnd();
+      verdict = file.judge(attributes, this.#clock.now());
+    }
+    if (verdict === 'changed') this.#statistics.foreignChanges++;
+    return verdict === 'same';
+  }
+
+  #noteFill(kept: number): void {
+    this.#failuresInRow = kept > 0 ? 0 : this.#failuresInRow + 1;
+    if (this.#failuresInRow < failuresBeforeRest) return;
+    this.#failuresInRow = 0;
+    this.#restUntilMs = this.#clock.now() + restMs;
+  }
+
+  #forget(file: OpenFile, flight: Flight): void {
+    if (flight.isDetached) return;
+    const last = Math.ceil(flight.end / blockBytes);
+    for (let block = flight.offset / blockBytes; block < last; block++) {
+      if (file.flights.get(block) === flight) file.flights.delete(block);
+    }
+  }
+
+  /** rtmax of FSINFO (RFC 1813 3.3.19), asked once; until it is known servers that take less answer short. */
+  #learnTransferSize(call: Call): void {
+    if (this.#isTransferKnown) return;
+    this.#isTransferKnown = true;
+    void Promise.resolve(this.#next.fsinfo(call, { object: this.#next.root })).then(
+      (reply) => {
+        if (reply.status !== 0 || reply.readMaximum <= 0) return;
+        const bytes = Math.min(reply.readMaximum, limits.transferBytes);
+        this.#transferBytes = bytes < blockBytes ? bytes : bytes - (bytes % blockBytes);
+      },
+      () => {
+        this.#isTransferKnown = false;
+      },
+    );
+  }
+}

@@ -1,0 +1,194 @@
+/**
+ * What the layer knows of one file that is being used: its record in the clean cache, what is under way for it, and our own
+ * changes to it that are not answered yet.
+ *
+ * Invariants: the version moves on only while no change of ours is under way (until then, unknown attributes may be our own
+ * doing); `flights` holds each block at most once; a file with flights or mutations is never evicted.
+ *
+ *     attributes seen    version's stamp, or of our lineage ──────────> same
+ *                        unknown, changes of ours under way ──────────> unclear: use the data, keep nothing
+ *                        unknown, older than what we have ────────────> stale
+ *                        unknown ─────────────────────────────────────> changed: new version, nothing cached
+ */
+import { limits } from '../../base/mod.ts';
+import type { CachedFile, CleanCache, FileStamp } from '../../cache/mod.ts';
+import type { Attributes, Call, FileHandle } from '../../vfs/mod.ts';
+import type { BlockRun, BlockView, FilePolicy, PrefetchTarget } from '../read-ahead/mod.ts';
+import type { Flight } from './flight.ts';
+import { Lineage } from './lineage.ts';
+import { isOlder, stampOfAttributes } from './stamp.ts';
+
+/** What this layer needs of the clean cache. */
+export type BlockStore = Pick<CleanCache, 'file' | 'find'>;
+export type Verdict = 'same' | 'unclear' | 'stale' | 'changed';
+
+/** A write of ours that is under way. */
+export interface Mutation {
+  readonly offset: number;
+  readonly end: number;
+  /** Another one that overlaps was under way at the same time: nobody knows whose bytes won. */
+  contested: boolean;
+}
+
+const blockBytes = limits.blockBytes;
+
+export class OpenFile implements PrefetchTarget, BlockView {
+  readonly handle: FileHandle;
+  readonly key: string;
+  readonly policy: FilePolicy;
+  readonly flights = new Map<number, Flight>();
+  readonly mutations = new Set<Mutation>();
+  readonly lineage = new Lineage();
+  cached: CachedFile | undefined;
+  /** The last attributes that the version was found to stand for. */
+  attributes: Attributes | undefined;
+  /** Whoever read last with a grant: prefetch goes under this name. */
+  reader: Call | undefined;
+  /** Set by each use, cleared by the eviction's hand. */
+  isUsed = true;
+  /** Misses happened: the read-ahead policy wants to see every touch. */
+  isWatched = false;
+  readonly #cache: BlockStore;
+  readonly #begin: (file: OpenFile, run: BlockRun, done: (bytes: number) => void) => boolean;
+  #stamp: FileStamp | undefined;
+  #waiting: (() => void)[] = [];
+
+  constructor(
+    handle: FileHandle,
+    key: string,
+    cache: BlockStore,
+    policy: FilePolicy,
+    begin: (file: OpenFile, run: BlockRun, done: (bytes: number) => void) => boolean,
+  ) {
+    this.handle = handle;
+    this.key = key;
+    this.policy = policy;
+    this.#cache = cache;
+    this.#begin = begin;
+  }
+
+  get view(): BlockView {
+    return this;
+  }
+  get size(): number {
+    return this.attributes?.size ?? 0;
+  }
+  get blockCount(): number {
+    return Math.ceil(this.size / blockBytes);
+  }
+  get isBusy(): boolean {
+    return this.flights.size > 0 || this.mutations.size > 0;
+  }
+
+  known(block: number): boolean {
+    if (this.flights.has(block)) return true;
+    const offset = block * blockBytes;
+    return this.cached?.has(offset, Math.min(blockBytes, this.size - offset)) ?? false;
+  }
+
+  start(run: BlockRun, done: (bytes: number) => void): boolean {
+    return this.#begin(this, run, done);
+  }
+
+  /** Attributes from GETATTR, asked for by the read at hand: they decide what the cache may serve. */
+  observe(attributes: Attributes, nowMs: number): Verdict {
+    const { cached } = this;
+    if (cached !== undefined && attributes === this.attributes && cached.live) return 'same';
+    const stamp = stampOfAttributes(attributes);
+    if (cached?.live === true) {
+      if (cached.matches(stamp)) {
+        this.attributes = attributes;
+        this.#stamp = stamp;
+        return 'same';
+      }
+      if (this.lineage.knows(stamp, nowMs)) {
+        if (this.mutations.size === 0) this.#followOwn(cached, stamp);
+        return 'same';
+      }
+    }
+    if (this.mutations.size > 0) return 'unclear';
+    return this.#moveOn(attributes, stamp) ? 'changed' : 'same';
+  }
+
+  /** Attributes that came with data: whether the data are of the cached version. */
+  judge(attributes: Attributes | undefined, nowMs: number): Verdict {
+    if (attributes === undefined) return 'unclear';
+    const stamp = stampOfAttributes(attributes);
+    const { cached } = this;
+    if (cached === undefined) return 'unclear';
+    if (cached.live && (cached.matches(stamp) || this.lineage.knows(stamp, nowMs))) return 'same';
+    if (this.mutations.size > 0) return 'unclear';
+    if (this.#stamp !== undefined && isOlder(stamp, this.currentStamp ?? this.#stamp)) return 'stale';
+    this.#moveOn(attributes, stamp);
+    return 'changed';
+  }
+
+  /** What the cached version stands for, if this is known here. */
+  get currentStamp(): FileStamp | undefined {
+    if (this.cached === undefined) return undefined;
+    if (this.#stamp !== undefined && this.cached.matches(this.#stamp)) return this.#stamp;
+    return this.lineage.current(this.cached);
+  }
+
+  /** Everything kept is of no use any more; what is under way must not be joined. */
+  forget(): void {
+    this.cached?.forget();
+    this.cached = undefined;
+    this.attributes = undefined;
+    this.#stamp = undefined;
+    this.lineage.clear();
+    this.detach(0, Number.POSITIVE_INFINITY);
+  }
+
+  /** Readers that come now must not be answered by what was asked for before our write. */
+  detach(offset: number, end: number): void {
+    for (const [block, flight] of this.flights) {
+      if (flight.offset >= end || flight.end <= offset) continue;
+      flight.isDetached = true;
+      this.flights.delete(block);
+    }
+  }
+
+  beginMutation(offset: number, end: number): Mutation {
+    const mutation: Mutation = { offset, end, contested: false };
+    for (const other of this.mutations) {
+      if (other.offset >= end || other.end <= offset) continue;
+      other.contested = true;
+      mutation.contested = true;
+    }
+    this.mutations.add(mutation);
+    return mutation;
+  }
+
+  endMutation(mutation: Mutation): void {
+    this.mutations.delete(mutation);
+    this.detach(mutation.offset, mutation.end);
+    if (this.mutations.size === 0) this.lineage.quiet();
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const wake of waiting) wake();
+  }
+
+  /** Resolves when the next change of ours is answered: what was unclear may be clear then. */
+  nextMutationEnd(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+    });
+  }
+
+  /** Servers whose wcc data are not atomic give hops that do not chain: the latest stamp of our own doing counts. */
+  #followOwn(cached: CachedFile, stamp: FileStamp): void {
+    const current = this.currentStamp;
+    if (current !== undefined && !isOlder(stamp, current)) cached.restamp(current, stamp);
+  }
+
+  /** True if there was another version before. */
+  #moveOn(attributes: Attributes, stamp: FileStamp): boolean {
+    const isChange = this.attributes !== undefined;
+    this.cached = this.#cache.file(this.key, stamp);
+    this.attributes = attributes;
+    this.#stamp = stamp;
+    this.lineage.clear();
+    return isChange;
+  }
+}

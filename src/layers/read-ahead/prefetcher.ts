@@ -1,0 +1,177 @@
+/**
+ * Decides for one session when to prefetch and how much: sequential streams first, then neighbourhoods, as long as what is
+ * in flight is no more than the link needs to stay busy, so that a demand read waits for little.
+ *
+ * Invariants: bytes in flight never exceed the limit of the moment by more than one request; a target that wants nothing costs
+ * nothing; after `close` nothing is started.
+ *
+ *     touch of a reader ──> FilePolicy ──wish──> pump: while in flight < limit ──start──> origin
+ *                                                  ^                                        |
+ *                                                  └──────────────── done ──────────────────┘
+ */
+import { type Clock, limits } from '../../base/mod.ts';
+import type { BlockRun, BlockView } from './block-view.ts';
+import { LinkEstimator, type TransferMark } from './link-estimator.ts';
+import { defaultNeighbourhood, Neighbourhood, type NeighbourhoodOptions } from './neighbourhood.ts';
+import { SequentialStreams } from './sequential-streams.ts';
+
+export interface ReadAheadOptions {
+  readonly sequential: boolean;
+  readonly neighbourhood: NeighbourhoodOptions | undefined;
+  /** Most bytes that all read-ahead may have in flight. */
+  readonly mostBytes: number;
+  /** What neighbourhood prefetch may have in flight, in bandwidth-delay products. */
+  readonly neighbourhoodGain: number;
+  /** How long one prefetch request may keep the link busy. */
+  readonly requestMs: number;
+}
+
+export const defaultReadAhead: ReadAheadOptions = {
+  sequential: true,
+  neighbourhood: defaultNeighbourhood,
+  mostBytes: limits.readAheadBytes,
+  neighbourhoodGain: 1,
+  requestMs: 20,
+};
+
+export const noReadAhead: ReadAheadOptions = { ...defaultReadAhead, sequential: false, neighbourhood: undefined };
+
+/** Only keeps account of what was prefetched. */
+const noNeighbourhood = { ...defaultNeighbourhood, smallestFileBytes: Number.POSITIVE_INFINITY };
+
+const blockBytes = limits.blockBytes;
+/** In flight before the link is known, and always allowed to streams. */
+const smallestFlightBytes = 256 * 1024;
+/** Above the bandwidth-delay product: growing, the rate must be able to double; later a short queue keeps the link busy. */
+const growthGain = 2;
+const steadyGain = 1.5;
+
+/** The policies of one file. */
+export class FilePolicy {
+  readonly streams = new SequentialStreams();
+  readonly neighbourhood: Neighbourhood;
+  /** The last touch may have made new wishes. */
+  hasWishes = false;
+  readonly #options: ReadAheadOptions;
+
+  constructor(options: ReadAheadOptions) {
+    this.#options = options;
+    this.neighbourhood = new Neighbourhood(options.neighbourhood ?? noNeighbourhood);
+  }
+
+  /**
+   * `missed`: the touch went to the origin by its own request. Returns how many of the touched blocks had been prefetched and
+   * are used for the first time.
+   */
+  touch(offset: number, end: number, missed: boolean): number {
+    const isStream = this.#options.sequential && this.streams.touch(offset, end, missed);
+    let used = 0;
+    const last = Math.floor((end - 1) / blockBytes);
+    for (let block = Math.floor(offset / blockBytes); block <= last; block++) {
+      if (this.neighbourhood.touch(block, missed && !isStream)) used++;
+    }
+    this.hasWishes = isStream || missed || used > 0;
+    return used;
+  }
+}
+
+/** A file that the prefetcher serves. */
+export interface PrefetchTarget {
+  readonly policy: FilePolicy;
+  readonly view: BlockView;
+  /** Sends the request; `done` is called once, with what it brought. False: not now (no memory, cache failing, file gone). */
+  start(run: BlockRun, done: (bytes: number) => void): boolean;
+}
+
+export class Prefetcher {
+  readonly link = new LinkEstimator();
+  readonly #clock: Clock;
+  readonly #options: ReadAheadOptions;
+  /** Files with wishes, the latest touched last. */
+  readonly #wishing = new Set<PrefetchTarget>();
+  #inFlightBytes = 0;
+  #isPumping = false;
+  #isClosed = false;
+
+  constructor(options: ReadAheadOptions, clock: Clock) {
+    this.#options = options;
+    this.#clock = clock;
+  }
+
+  get inFlightBytes(): number {
+    return this.#inFlightBytes;
+  }
+
+  /** A reader touched the file: its policy may have new wishes. */
+  wake(target: PrefetchTarget): void {
+    this.#wishing.delete(target);
+    this.#wishing.add(target);
+    this.pump();
+  }
+
+  forget(target: PrefetchTarget): void {
+    this.#wishing.delete(target);
+  }
+
+  /** Every request to the origin for data, demand or prefetch, is counted and measured. */
+  begin(bytes: number): TransferMark {
+    this.#inFlightBytes += bytes;
+    return this.link.begin(this.#clock.now(), this.#inFlightBytes >= this.#streamLimit() / 2);
+  }
+
+  end(mark: TransferMark, askedBytes: number, gotBytes: number): void {
+    this.#inFlightBytes -= askedBytes;
+    this.link.end(mark, gotBytes, this.#clock.now());
+    if (this.#wishing.size > 0) this.pump();
+  }
+
+  pump(): void {
+    if (this.#isPumping || this.#isClosed) return;
+    this.#isPumping = true;
+    while (this.#startOne());
+    this.#isPumping = false;
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#wishing.clear();
+  }
+
+  #startOne(): boolean {
+    const streamRoom = this.#streamLimit() - this.#inFlightBytes;
+    if (streamRoom <= 0) return false;
+    const neighbourRoom = this.#neighbourhoodLimit() - this.#inFlightBytes;
+    const most = this.#requestBlocks();
+    for (const target of [...this.#wishing].reverse()) {
+      let run = target.policy.streams.next(target.view, most, this.#streamLimit());
+      if (run === undefined && neighbourRoom > 0) {
+        const room = Math.max(1, Math.min(most, Math.floor(neighbourRoom / blockBytes)));
+        run = target.policy.neighbourhood.next(target.view, room);
+      } else if (run === undefined) continue;
+      if (run !== undefined && this.#start(target, run)) return true;
+      this.#wishing.delete(target);
+    }
+    return false;
+  }
+
+  #start(target: PrefetchTarget, run: BlockRun): boolean {
+    target.policy.neighbourhood.prefetched(run);
+    return target.start(run, () => this.pump());
+  }
+
+  #streamLimit(): number {
+    const gain = this.link.growing ? growthGain : steadyGain;
+    const wanted = smallestFlightBytes + gain * this.link.bandwidthDelayBytes;
+    return Math.min(wanted, this.#options.mostBytes);
+  }
+
+  #neighbourhoodLimit(): number {
+    const wanted = this.#options.neighbourhoodGain * this.link.bandwidthDelayBytes;
+    return Math.min(Math.max(wanted, smallestFlightBytes), this.#options.mostBytes);
+  }
+
+  #requestBlocks(): number {
+    const bytes = Math.max(this.link.bytesPerMs * this.#options.requestMs, smallestFlightBytes / 2);
+    return Math.max(1, Math.floor(Math.min(bytes, limits.transferBytes) / blockBytes));
+  }
+}

@@ -1,0 +1,148 @@
+/**
+ * Finds sequential readers in the touches of one file: several streams at a time, interleaved, slightly out of order (as
+ * kernel clients send), forward and backward. A stream reads ahead of its reader by a window that doubles as the
+ * reader consumes it.
+ *
+ * Invariants: at most `mostStreams`, the longest unused gives way; a touch belongs to one stream; `front` only moves in the
+ * direction of the stream; the window is never larger than the caller's limit.
+ *
+ *     forward    ....[ read ]high [ asked for ]front .... high + window
+ *     backward   low - window .... front[ asked for ] low[ read ]....
+ *
+ *     candidate --second adjacent touch--> confirmed --unused longest--> gone
+ */
+import { limits } from '../../base/mod.ts';
+import { type BlockRun, type BlockView, unknownRun } from './block-view.ts';
+
+const blockBytes = limits.blockBytes;
+const mostStreams = 16;
+const initialWindowBytes = 256 * 1024;
+/** How far out of order the second touch of a stream may come, at least. */
+const slackBytes = 64 * 1024;
+/** How far out of order touches of a known stream may come, at least. */
+const confirmedSlackBytes = 1024 * 1024;
+
+interface Stream {
+  /** The bytes read so far: [low, high). */
+  low: number;
+  high: number;
+  /** 0 until the second touch. */
+  direction: -1 | 0 | 1;
+  windowBytes: number;
+  consumedBytes: number;
+  /** Forward: the first block not asked for. Backward: one above the highest block not asked for. */
+  front: number;
+  used: number;
+}
+
+export class SequentialStreams {
+  readonly #streams: Stream[] = [];
+  #clock = 0;
+
+  get active(): boolean {
+    return this.#streams.length > 0;
+  }
+
+  /** `missed`: the touch had to go to the origin. Only then can it begin a stream. Says whether it went on with a stream. */
+  touch(offset: number, end: number, missed: boolean): boolean {
+    this.#clock++;
+    for (const stream of this.#streams) {
+      if (this.#advance(stream, offset, end, missed)) return true;
+    }
+    if (missed) this.#open(offset, end);
+    return false;
+  }
+
+  /** The next blocks that a stream wants, the latest used stream first. */
+  next(view: BlockView, mostBlocks: number, windowLimitBytes: number): BlockRun | undefined {
+    for (const stream of this.#streams) {
+      if (stream.direction === 0) continue;
+      const window = Math.min(stream.windowBytes, windowLimitBytes);
+      const run =
+        stream.direction > 0 ? forward(stream, view, mostBlocks, window) : backward(stream, view, mostBlocks, window);
+      if (run !== undefined) return run;
+    }
+    return undefined;
+  }
+
+  #advance(stream: Stream, offset: number, end: number, missed: boolean): boolean {
+    const slack =
+      stream.direction === 0
+        ? Math.max(slackBytes, end - offset)
+        : Math.max(confirmedSlackBytes, stream.windowBytes / 2, 2 * (end - offset));
+    const ahead = stream.direction >= 0 && offset <= stream.high + slack && offset >= stream.high - slack;
+    const behind = stream.direction <= 0 && end >= stream.low - slack && end <= stream.low + slack;
+    if (!ahead && !behind) return false;
+    stream.used = this.#clock;
+    const isForward = ahead && (!behind || end > stream.high);
+    const progress = isForward ? end - stream.high : stream.low - offset;
+    if (progress <= 0) return true;
+    if (isForward) stream.high = end;
+    else stream.low = offset;
+    if (stream.direction === 0) {
+      stream.direction = isForward ? 1 : -1;
+      stream.front = isForward ? Math.ceil(end / blockBytes) : Math.floor(offset / blockBytes);
+      this.#toFront(stream);
+      return true;
+    }
+    stream.consumedBytes += progress;
+    if (missed || stream.consumedBytes >= stream.windowBytes / 2) {
+      stream.windowBytes = Math.min(stream.windowBytes * 2, limits.readAheadBytes);
+      stream.consumedBytes = 0;
+    }
+    this.#toFront(stream);
+    return true;
+  }
+
+  #open(offset: number, end: number): void {
+    const stream: Stream = {
+      low: offset,
+      high: end,
+      direction: 0,
+      windowBytes: initialWindowBytes,
+      consumedBytes: 0,
+      front: 0,
+      used: this.#clock,
+    };
+    if (this.#streams.length >= mostStreams) this.#streams.pop();
+    // Candidates queue behind confirmed streams in use: scattered misses must not push those out.
+    const at = this.#streams.findIndex((other) => other.direction === 0 || this.#clock - other.used > 256);
+    if (at < 0) this.#streams.push(stream);
+    else this.#streams.splice(at, 0, stream);
+  }
+
+  #toFront(stream: Stream): void {
+    const at = this.#streams.indexOf(stream);
+    if (at > 0) {
+      this.#streams.splice(at, 1);
+      this.#streams.unshift(stream);
+    }
+  }
+}
+
+function forward(stream: Stream, view: BlockView, mostBlocks: number, windowBytes: number): BlockRun | undefined {
+  const end = Math.min(Math.ceil((stream.high + windowBytes) / blockBytes), view.blockCount);
+  let front = Math.max(stream.front, Math.floor(stream.high / blockBytes));
+  while (front < end && view.known(front)) front++;
+  stream.front = front;
+  // Small steps of the reader add up to whole requests.
+  const enough = Math.min(mostBlocks, Math.ceil(windowBytes / blockBytes / 4));
+  if (end - front < enough && end < view.blockCount) return undefined;
+  const run = unknownRun(view, front, end, mostBlocks);
+  if (run !== undefined) stream.front = run.first + run.count;
+  return run;
+}
+
+function backward(stream: Stream, view: BlockView, mostBlocks: number, windowBytes: number): BlockRun | undefined {
+  const begin = Math.max(Math.floor((stream.low - windowBytes) / blockBytes), 0);
+  let front = Math.min(stream.front, Math.ceil(stream.low / blockBytes), view.blockCount);
+  while (front > begin && view.known(front - 1)) front--;
+  stream.front = front;
+  const enough = Math.min(mostBlocks, Math.ceil(windowBytes / blockBytes / 4));
+  if (front - begin < enough && begin > 0) return undefined;
+  let first = front;
+  while (first > begin && front - first < mostBlocks && !view.known(first - 1)) first--;
+  if (first === front) return undefined;
+  stream.front = first;
+  return { first, count: front - first };
+}
