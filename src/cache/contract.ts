@@ -127,6 +127,8 @@ export interface CacheDisk {
 /** Plain data that can be posted to a worker. */
 export interface CacheShare {
   readonly directory: string;
+  /** Each share is for one attachment. */
+  readonly attachment: number;
   readonly memory: Readonly<Record<string, SharedArrayBuffer>>;
 }
 
@@ -150,4 +152,27 @@ export interface CacheStat {
   readonly evictions: number;
   readonly corruptSectors: number;
   readonly diskErrors: number;
+}
+
+/** What `CleanCache.readStat` tells of a directory that another process may have open. */
+export interface DirectoryStat {
+  readonly stat: CacheStat;
+  /** Room that the directory takes on its disk now. */
+  readonly diskBytes: number;
+  /** The process that has it open, if it lives. */
+  readonly holder: number | undefined;
+  /** When the counters were written down (milliseconds since 1970). */
+  readonly writtenAtMs: number;
+}
+
+export interface BankReport {
+  readonly bank: number;
+  readonly goodSectors: number;
+  readonly badSectors: number;
+}
+
+export interface VerifyReport {
+  readonly banks: readonly BankReport[];
+  readonly goodSectors: number;
+  readonly badSectors: number;
 }

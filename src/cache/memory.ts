@@ -1,0 +1,146 @@
+/**
+ * What all threads of the process share: tags and file records exactly as they stand in the index file, and beside them what only
+ * a running process needs. Nothing is touched before it is used, so an empty cache of any size costs no memory.
+ *
+ *   tags      setCount x 320 words   slot[16] version[16] block[16] valid[16 x u16] checksum[16][16] crc pad[7]
+ *   records   recordCount x 32 words
+ *   runtime   busy, verified (u16 a frame), generation (u32 a frame), referenced (u8 a frame), locks, write guards, counters
+ *
+ * Invariants: version 0 is no version; a frame whose version is 0 is free; valid and busy bits of a sector are never both set;
+ * generation moves before any byte of the frame can change.
+ */
+import type { CacheShare } from './contract.ts';
+import { type Geometry, recordWords, setWords, ways } from './geometry.ts';
+
+/** Offsets in words inside a set's tags. */
+export const tagWord = { slot: 0, version: 16, block: 32, valid: 48, checksum: 56, crc: 312 } as const;
+
+/** Offsets in words inside a file record. */
+export const recordWord = {
+  ...{ key: 0, version: 4, nonce: 5, flags: 6, stamp: 7, boot: 17, lastUse: 19, crc: 31 },
+} as const;
+export const stampWords = 10;
+export const recordFlag = { used: 1, written: 2 } as const;
+
+/** Words of `control`. */
+export const controlWord = {
+  indexMutex: 0,
+  framesUsed: 1,
+  sectorsValid: 2,
+  filesUsed: 3,
+  persistent: 4,
+  open: 5,
+} as const;
+const controlWords = 16;
+
+export const attachments = 256;
+/** Counters of writes under way; a power of two. Collisions only make a fill or two be refused. */
+export const guardCount = 1 << 18;
+export const fileGuardCount = 1 << 12;
+export const counterCount = 16;
+
+export interface CacheMemory {
+  readonly geometry: Geometry;
+  readonly uuid: Uint32Array;
+  readonly boot: Uint32Array;
+  readonly tags: Uint32Array;
+  /** The same memory as `tags`: the valid bits of (set, way) are at (set * setWords + tagWord.valid) * 2 + way. */
+  readonly tagHalves: Uint16Array;
+  readonly records: Uint32Array;
+  readonly setLocks: Int32Array;
+  readonly recordLocks: Int32Array;
+  readonly busy: Uint16Array;
+  readonly verified: Uint16Array;
+  readonly generation: Uint32Array;
+  readonly referenced: Uint8Array;
+  readonly hands: Uint8Array;
+  /** Version of the record for which its mark is known to be on the disk. */
+  readonly markedVersion: Uint32Array;
+  /** 0: as in the index file; 1: changed; 2: on its way there. */
+  readonly dirtySets: Uint8Array;
+  readonly dirtyRecords: Uint8Array;
+  readonly guardSequence: Uint32Array;
+  readonly guardInFlight: Int32Array;
+  readonly control: Int32Array;
+  readonly attached: Int32Array;
+  readonly counters: Float64Array;
+  readonly share: Readonly<Record<string, SharedArrayBuffer>>;
+}
+
+export function createMemory(geometry: Geometry, uuid: Uint8Array, boot: Uint32Array): CacheMemory {
+  const bytes: Record<string, number> = {
+    identity: 256,
+    tags: geometry.setCount * setWords * 4,
+    records: geometry.recordCount * recordWords * 4,
+    setLocks: geometry.setCount * 4,
+    recordLocks: geometry.recordSets * 4,
+    busy: geometry.frameCount * 2,
+    verified: geometry.frameCount * 2,
+    generation: geometry.frameCount * 4,
+    referenced: geometry.frameCount,
+    hands: geometry.setCount,
+    markedVersion: geometry.recordCount * 4,
+    dirtySets: geometry.setCount,
+    dirtyRecords: geometry.recordCount,
+    guardSequence: (guardCount + fileGuardCount) * 4,
+    guardInFlight: (guardCount + fileGuardCount) * 4,
+    control: controlWords * 4,
+    attached: attachments * 4,
+    counters: attachments * counterCount * 8,
+  };
+  const share: Record<string, SharedArrayBuffer> = {};
+  for (const [name, size] of Object.entries(bytes)) share[name] = new SharedArrayBuffer(size);
+  const identity = new Float64Array(share.identity!);
+  identity[0] = geometry.sizeBytes;
+  const memory = viewMemory(share, geometry);
+  new Uint8Array(share.identity!, 16, 16).set(uuid.subarray(0, 16));
+  memory.boot.set(boot.subarray(0, 2));
+  return memory;
+}
+
+export function viewMemory(share: CacheShare['memory'], geometry: Geometry): CacheMemory {
+  const of = (name: string): SharedArrayBuffer => share[name]!;
+  return {
+    geometry,
+    share,
+    uuid: new Uint32Array(of('identity'), 16, 4),
+    boot: new Uint32Array(of('identity'), 32, 2),
+    tags: new Uint32Array(of('tags')),
+    tagHalves: new Uint16Array(of('tags')),
+    records: new Uint32Array(of('records')),
+    setLocks: new Int32Array(of('setLocks')),
+    recordLocks: new Int32Array(of('recordLocks')),
+    busy: new Uint16Array(of('busy')),
+    verified: new Uint16Array(of('verified')),
+    generation: new Uint32Array(of('generation')),
+    referenced: new Uint8Array(of('referenced')),
+    hands: new Uint8Array(of('hands')),
+    markedVersion: new Uint32Array(of('markedVersion')),
+    dirtySets: new Uint8Array(of('dirtySets')),
+    dirtyRecords: new Uint8Array(of('dirtyRecords')),
+    guardSequence: new Uint32Array(of('guardSequence')),
+    guardInFlight: new Int32Array(of('guardInFlight')),
+    control: new Int32Array(of('control')),
+    attached: new Int32Array(of('attached')),
+    counters: new Float64Array(of('counters')),
+  };
+}
+
+export function sharedSizeBytes(share: CacheShare['memory']): number {
+  return new Float64Array(share.identity!)[0]!;
+}
+
+export function validIndex(set: number, way: number): number {
+  return (set * setWords + tagWord.valid) * 2 + way;
+}
+
+export function checksumIndex(set: number, way: number): number {
+  return set * setWords + tagWord.checksum + way * ways;
+}
+
+export function bitCount(mask: number): number {
+  let bits = mask - ((mask >>> 1) & 0x5555);
+  bits = (bits & 0x3333) + ((bits >>> 2) & 0x3333);
+  bits = (bits + (bits >>> 4)) & 0x0f0f;
+  return (bits + (bits >>> 8)) & 0x1f;
+}
