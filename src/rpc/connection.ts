@@ -5,8 +5,10 @@
  *                   ^ stops while paused                                                           |
  *                   +------------- resumes when calls are answered and bytes have left <-----------+ write callback: release
  *
- *     open --'end'--> draining --all answered and sent--> closed
- *       +--violation, error, close()--------------------> closed
+ *     open --'end'--> leaving --what is answered has left--> closed
+ *       +--violation, error, close()-----------------------> closed
+ *
+ * A peer that ends its side is gone: waiting for its held calls would keep dead connections through an outage.
  *
  * Invariants: all replies of one event-loop turn leave in one write; reading pauses only above `limits.connectionCalls`,
  * `connectionCallBytes` and `connectionReplyBytes`, so held calls leave cached reads alone and a peer that takes no replies costs
@@ -62,8 +64,6 @@ export class ServerConnection implements ReplyChannel {
   #paused = false;
   #working = false;
   #flushScheduled = false;
-  /** The peer will send no more. */
-  #ended = false;
   /** We take no more. */
   #stopped = false;
   #spareArena: Buffer | undefined;
@@ -72,7 +72,6 @@ export class ServerConnection implements ReplyChannel {
   readonly #flushLater = (): void => {
     this.#flushScheduled = false;
     this.#flush();
-    this.#closeIfDone();
   };
 
   constructor(options: ConnectionOptions) {
@@ -85,9 +84,10 @@ export class ServerConnection implements ReplyChannel {
     const socket = options.socket;
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
     socket.on('end', () => {
-      this.#ended = true;
       if (this.#records.partial()) this.#log.debug({ peer: this.peer.name }, 'connection ended inside a record');
-      this.#closeIfDone();
+      this.#flush();
+      this.open = false;
+      socket.end();
     });
     socket.on('error', (error) => this.#log.debug({ peer: this.peer.name, error: error.message }, 'connection failed'));
     socket.on('close', () => {
@@ -150,7 +150,6 @@ export class ServerConnection implements ReplyChannel {
     this.#heldCalls--;
     this.#heldBytes -= bytes;
     if (this.#paused) this.#relieve();
-    if (this.#ended) this.#closeIfDone();
   }
 
   #receive(chunk: Buffer): void {
@@ -224,7 +223,6 @@ export class ServerConnection implements ReplyChannel {
       if (arena.length <= reusedArenaBytes) this.#spareArena = arena;
       if (releases.length > 0) this.#releaseAll(releases);
       if (this.#paused) this.#relieve();
-      if (this.#ended) this.#closeIfDone();
     };
     if (pieces.length === 1) {
       this.#socket.write(pieces[0]!, sent);
@@ -238,10 +236,6 @@ export class ServerConnection implements ReplyChannel {
 
   #releaseAll(releases: readonly unknown[]): void {
     for (let i = 0; i < releases.length; i += 2) (releases[i] as AnyServed).release?.(releases[i + 1]);
-  }
-
-  #closeIfDone(): void {
-    if (this.#ended && !this.#paused && this.open && this.idle()) this.#socket.end();
   }
 
   #violate(reason: string): void {
