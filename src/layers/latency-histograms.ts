@@ -1,5 +1,5 @@
 /**
- * Latencies in logarithmic buckets: four to a power of two, from a microsecond to hours, so that a figure read from it is
+ * Latencies in logarithmic buckets: four to a power of two, from a microsecond to an hour (longer counts as that), so that a figure read from it is
  * within 1/4 of the true one.
  *
  *     microseconds   0 1 2 3 | 4 5 6 7 | 8-9 10-11 12-13 14-15 | 16-19 ...

@@ -68,4 +68,3 @@ async function subject(make: (memory: Filesystem) => Filesystem): Promise<Subjec
     },
   };
 }
-

@@ -15,6 +15,15 @@ export type Hook<Op extends fs.OperationName> = (
   call: fs.Call,
 ) => Eventual<Reply<Op>>;
 
+export interface Held {
+  /** How many calls are held. */
+  held(): number;
+  /** Lets only the newest go. */
+  releaseNewest(): void;
+  /** Lets all go, and holds no more. */
+  release(): void;
+}
+
 type AnyHook = (args: unknown, proceed: () => unknown, call: fs.Call) => unknown;
 
 export class FaultLayer extends InterceptingFilesystem {
@@ -33,10 +42,7 @@ export class FaultLayer extends InterceptingFilesystem {
   }
 
   /** Holds calls of one operation until the returned function lets them go (in the order in which they came). */
-  hold<Op extends fs.OperationName>(
-    operation: Op,
-    when: 'before' | 'after' = 'before',
-  ): { release(): void; held(): number } {
+  hold<Op extends fs.OperationName>(operation: Op, when: 'before' | 'after' = 'before'): Held {
     const waiting: (() => void)[] = [];
     const hook: Hook<Op> = async (_args, proceed) => {
       const reply = when === 'after' ? await proceed() : undefined;
@@ -46,6 +52,7 @@ export class FaultLayer extends InterceptingFilesystem {
     const remove = this.on(operation, hook);
     return {
       held: () => waiting.length,
+      releaseNewest: () => waiting.pop()?.(),
       release: () => {
         remove();
         for (const go of waiting.splice(0)) go();
