@@ -1,5 +1,5 @@
 /** What all NFSv3 procedures share: the program's number, statuses on the wire, and the union of success and failure. */
-import type { Procedure } from '../rpc/procedure.ts';
+import type { Procedure } from '../rpc/mod.ts';
 import { type Failure, isKnownStatus, Status } from '../vfs/mod.ts';
 import type { Codec, XdrReader, XdrWriter } from '../xdr/mod.ts';
 

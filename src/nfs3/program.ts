@@ -8,7 +8,7 @@
  * READ's `release` is called once for each reply.
  */
 import { type Eventual, isPromise, limits } from '../base/mod.ts';
-import type { RpcCall, RpcProgram, ServedProcedure } from '../rpc/procedure.ts';
+import type { RpcCall, RpcProgram, ServedProcedure } from '../rpc/mod.ts';
 import * as vfs from '../vfs/mod.ts';
 import * as checks from './checks.ts';
 import { type Nfs3Procedure, nfsProgram } from './procedure.ts';
@@ -37,7 +37,12 @@ export function nfs3Program(filesystem: vfs.Filesystem, options: Nfs3ProgramOpti
       ...nameProcedures(filesystem),
       ...directoryProcedures(filesystem),
       serve(procedures.fsstat, checks.checkObject, (call, args) => filesystem.fsstat(call, args)),
-      serve(procedures.fsinfo, checks.checkObject, (call, args) => filesystem.fsinfo(call, args)),
+      serve(procedures.fsinfo, checks.checkObject, (call, args) => {
+        const reply = filesystem.fsinfo(call, args);
+        return isPromise(reply)
+          ? reply.then((value) => clampFsinfo(value, transferBytes))
+          : clampFsinfo(reply, transferBytes);
+      }),
       serve(procedures.pathconf, checks.checkObject, (call, args) => filesystem.pathconf(call, args)),
       serve(procedures.commit, checks.checkObject, (call, args) => filesystem.commit(call, commitRange(args))),
     ],
@@ -124,6 +129,20 @@ async function readBeyond(
 function commitRange(args: vfs.CommitArguments): vfs.CommitArguments {
   if (args.offset + args.count <= limits.fileBytes) return args;
   return { object: args.object, offset: 0, count: 0 };
+}
+
+/** What this server takes, whatever the origin behind it would: a longer WRITE would not even decode. */
+function clampFsinfo(reply: vfs.FsinfoReply, transferBytes: number): vfs.FsinfoReply {
+  if (reply.status !== 0) return reply;
+  return {
+    ...reply,
+    readMaximum: Math.min(reply.readMaximum, transferBytes),
+    readPreferred: Math.min(reply.readPreferred, transferBytes),
+    writeMaximum: Math.min(reply.writeMaximum, transferBytes),
+    writePreferred: Math.min(reply.writePreferred, transferBytes),
+    readdirPreferred: Math.min(reply.readdirPreferred, limits.directoryReplyBytes),
+    maximumFileBytes: Math.min(reply.maximumFileBytes, limits.fileBytes),
+  };
 }
 
 /** CREATE to LINK, procedures 8 to 15. */

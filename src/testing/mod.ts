@@ -1,6 +1,20 @@
 /** Beside the floors: what only tests and benches use. */
+
+export {
+  CacheFixture,
+  cacheKey,
+  cacheStamp,
+  checkPattern,
+  chooser,
+  fillPattern,
+  LogLines,
+  patternBytes,
+  readAll,
+  smallCacheBytes,
+} from './cache-fixture.ts';
 export { SimulatedClock, settle } from './clock.ts';
 export { DelayLayer, type DelayOptions } from './delay.ts';
+export { DirectCaller } from './direct-caller.ts';
 export { FaultLayer, type Hook } from './faults.ts';
 export { filesystemSuite } from './filesystem-suite.ts';
 export { MemoryFilesystem, type MemoryFilesystemOptions } from './memory-filesystem.ts';
