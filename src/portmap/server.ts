@@ -16,7 +16,14 @@ import {
   type RpcProgram,
   RpcServer,
 } from '../rpc/mod.ts';
-import { type Mapping, mappingsMaximum, portmapPort, portmapProcedures, portmapProgram } from './protocol.ts';
+import {
+  type Mapping,
+  mappingsMaximum,
+  portmapPort,
+  portmapProcedures,
+  portmapProgram,
+  protocolNumber,
+} from './protocol.ts';
 
 export interface PortmapServerOptions {
   readonly host: string;
@@ -43,7 +50,8 @@ export class PortmapServer {
   async listen(): Promise<ListenAddress> {
     const wanted = this.#options.port ?? portmapPort;
     for (let attempt = 1; ; attempt++) {
-      const programs = [portmapService(this.#options.mappings)];
+      const mappings = [...this.#options.mappings];
+      const programs = [portmapService(mappings)];
       const { clock, log, admit, host } = this.#options;
       const tcp = new RpcServer({ programs, clock, log, admit });
       const udp = new DatagramServer({ programs, log, admit });
@@ -55,6 +63,10 @@ export class PortmapServer {
         // A port that is free for TCP may be taken for UDP: another one, if any will do.
         if (wanted !== 0 || attempt === bindAttempts) throw error;
         continue;
+      }
+      // rpcinfo and libtirpc ask a portmapper for the portmapper first.
+      for (const protocol of Object.values(protocolNumber)) {
+        mappings.push({ ...portmapProgram, protocol, port: address.port });
       }
       this.#tcp = tcp;
       this.#udp = udp;
