@@ -204,7 +204,10 @@ const policies: Record<string, ReadAheadOptions> = {
   'neighbourhood, 512 KiB regions': { ...defaultReadAhead, neighbourhood: { ...near, regionBlocks: 8 } },
   'neighbourhood, spread by 4 regions': { ...defaultReadAhead, neighbourhood: { ...near, spillRegions: 4 } },
   'neighbourhood, spread after 1': { ...defaultReadAhead, neighbourhood: { ...near, spillTouches: 1 } },
-  'neighbourhood, spread after 1 by 4': { ...defaultReadAhead, neighbourhood: { ...near, spillTouches: 1, spillRegions: 4 } },
+  'neighbourhood, spread after 1 by 4': {
+    ...defaultReadAhead,
+    neighbourhood: { ...near, spillTouches: 1, spillRegions: 4 },
+  },
 };
 
 const { values } = parseArgs({

@@ -2,6 +2,7 @@
  * The entry of the process that runs the stages, normally the first process of a network and process namespace of its own
  * (outside.ts): when it ends, whatever it started ends too.
  */
+import { rm } from 'node:fs/promises';
 import { ViaductError } from '../base/mod.ts';
 import type { InsideMessage } from './outside.ts';
 import { runStages, type StagesOptions } from './stages.ts';
@@ -24,6 +25,8 @@ process.once('message', async (options: StagesOptions) => {
     if (!abort.signal.aborted) tell({ kind: 'failed', ...describe(error) });
     process.exitCode = 1;
   }
+  // A parent that was killed cannot do it.
+  if (abort.signal.aborted) await rm(options.scratch, { recursive: true, force: true });
   process.removeListener('disconnect', stop);
   if (process.connected) process.disconnect();
 });
