@@ -60,7 +60,8 @@ export class CachedFileView implements CachedFile {
   missing(offset: number, count: number): ByteRange[] {
     const { engine } = this.parts;
     const ranges: { offset: number; count: number }[] = [];
-    const end = this.live ? Math.min(offset + count, this.size) : offset + count;
+    const wholeEnd = Math.ceil((offset + count) / sectorBytes) * sectorBytes;
+    const end = this.live ? Math.min(wholeEnd, this.size) : wholeEnd;
     for (let block = Math.floor(offset / frameBytes); block * frameBytes < end; block++) {
       const wanted = sectorMask(block, offset, end);
       const set = engine.setOf(this.version, block);

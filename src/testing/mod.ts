@@ -18,6 +18,7 @@ export { DirectCaller } from './direct-caller.ts';
 export { FaultLayer, type Hook } from './faults.ts';
 export { filesystemSuite } from './filesystem-suite.ts';
 export { MemoryFilesystem, type MemoryFilesystemOptions } from './memory-filesystem.ts';
+export { type Arbitraries, nfsArbitraries } from './nfs-arbitraries.ts';
 export {
   callBy,
   fullCapabilities,
