@@ -28,7 +28,7 @@ async function subject(handles: 'kernel' | 'table'): Promise<Subject> {
   };
 }
 
-const common = { sizeBytes: 2 ** 40, entries: 1000 };
+const common = { sizeBytes: 2 ** 40, entries: 300 };
 if (uid === 0) {
   filesystemSuite('a directory of user 0', () => subject('kernel'), common);
   filesystemSuite('a directory of user 0 with the table of places', () => subject('table'), common);
@@ -37,7 +37,8 @@ if (uid === 0) {
     const home = mkdtempSync(join(tmpdir(), 'viaduct-nobody-'));
     chownSync(home, nobodyId, nobodyId);
     const env = { ...process.env, TMPDIR: home, HOME: home };
-    delete (env as NodeJS.ProcessEnv)['NODE_TEST_CONTEXT'];
+    // Or the child would report to the runner of this file.
+    Reflect.deleteProperty(env, 'NODE_TEST_CONTEXT');
     const child = spawn(process.execPath, [fileURLToPath(import.meta.url)], { uid: nobodyId, gid: nobodyId, env });
     const output: Buffer[] = [];
     child.stdout.on('data', (bytes: Buffer) => output.push(bytes));

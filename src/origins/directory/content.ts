@@ -101,8 +101,9 @@ export class Content {
 
   async #write(file: OpenFile, fd: number, before: vfs.Attributes, args: vfs.WriteArguments): Promise<vfs.WriteReply> {
     file.use();
-    // With another WRITE under way nobody can tell the attributes just before this one (RFC 1813 2.6, wcc_data).
-    let alone = file.writers++ === 0;
+    // With another change meanwhile nobody can tell the attributes just before this one (RFC 1813 2.6, wcc_data).
+    const first = file.writers++ === 0;
+    const changes = ++file.changes;
     const verifier = this.#export.verifier;
     const count = args.count === 0 ? 0 : await writeAll(fd, args.data, args.offset);
     // A sync that ran meanwhile may not have had these bytes.
@@ -111,8 +112,8 @@ export class Content {
     if (status === 0 && args.stable !== Stability.UNSTABLE) {
       status = await this.#export.persist([file], args.stable === Stability.DATA_SYNC);
     }
-    alone &&= file.writers === 1;
     file.writers--;
+    const alone = first && file.changes === changes;
     const after = this.#export.attributesIfThere(file);
     file.release();
     const wcc = { before: alone ? wccAttributes(before) : undefined, after };

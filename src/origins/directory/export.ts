@@ -27,6 +27,7 @@ import type { OpenFiles } from './open-files.ts';
 import { parseAcl, type Subject } from './permission.ts';
 import type { Resolver } from './resolver.ts';
 import { statusOf } from './status.ts';
+import type { Disk } from './sync.ts';
 
 const { Status, FileType } = vfs;
 const { errno } = constants;
@@ -47,6 +48,7 @@ export interface ExportParts {
   readonly kernel: KernelHandles;
   readonly status: StatusReader;
   readonly resolver: Resolver;
+  readonly disk: Disk;
   readonly log: Log;
   readonly random: Random;
 }
@@ -91,7 +93,7 @@ export class Export {
       closeDescriptor(fd);
       return Status.STALE;
     }
-    const file = new OpenFile(handle, fileType(status), fd);
+    const file = new OpenFile(handle, fileType(status), fd, this.parts.disk);
     this.files.add(file);
     return file;
   }
@@ -151,7 +153,7 @@ export class Export {
     if (remembered !== 0 || open !== undefined) closeDescriptor(fd);
     if (remembered !== 0) return remembered;
     if (open !== undefined) return open;
-    const file = new OpenFile(handle, attributes.type, fd, writable);
+    const file = new OpenFile(handle, attributes.type, fd, this.parts.disk, writable);
     this.files.add(file);
     return file;
   }

@@ -8,12 +8,11 @@
  * Data that was written and not synced makes it `dirty`; a dirty file is synced before it is closed, since a descriptor opened
  * later might not be told of the error. Descriptors are closed when the last use has ended.
  */
-import { constants, fdatasync, fsync } from 'node:fs';
+import { constants } from 'node:fs';
 import { closeDescriptor, reopen } from '../../native/mod.ts';
 import { type Attributes, type FileHandle, FileType, type FileTypeCode, type Time, timeEquals } from '../../vfs/mod.ts';
 import type { AclEntry } from './permission.ts';
-import { errnoOf } from './status.ts';
-import { SyncGroup } from './sync.ts';
+import { type Disk, SyncGroup } from './sync.ts';
 
 const readFlags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
 const writeFlags = constants.O_RDWR | constants.O_NONBLOCK | constants.O_NOCTTY;
@@ -22,21 +21,25 @@ export class OpenFile {
   readonly handle: FileHandle;
   readonly type: FileTypeCode;
   readonly pathFd: number;
+  readonly #disk: Disk;
   readonly syncs: SyncGroup;
   #readFd = -1;
   #writeFd: number;
   #uses = 0;
   #closed = false;
   dirty = false;
-  /** WRITEs under way: with more than one, nobody can tell the attributes before each. */
+  /** WRITEs under way. */
   writers = 0;
+  /** Counts WRITEs begun and SETATTRs: whoever sees it moved cannot tell the attributes just before his change. */
+  changes = 0;
   lastUsedMs = 0;
   /** The ACL as of the change time beside it. */
   acl: readonly AclEntry[] | undefined;
   aclTime: Time | undefined;
 
   /** Takes the descriptor over. `writable` says that it is O_RDWR rather than O_PATH. */
-  constructor(handle: FileHandle, type: FileTypeCode, fd: number, writable = false) {
+  constructor(handle: FileHandle, type: FileTypeCode, fd: number, disk: Disk, writable = false) {
+    this.#disk = disk;
     this.handle = handle;
     this.type = type;
     this.pathFd = fd;
@@ -103,13 +106,9 @@ export class OpenFile {
     const fd = this.reader();
     if (fd < 0) return Promise.resolve(fd);
     this.use();
-    return new Promise((resolve) => {
-      const done = (error: NodeJS.ErrnoException | null): void => {
-        this.release();
-        resolve(errnoOf(error));
-      };
-      if (dataOnly) fdatasync(fd, done);
-      else fsync(fd, done);
+    return this.#disk.sync(fd, dataOnly).then((result) => {
+      this.release();
+      return result;
     });
   }
 }

@@ -13,6 +13,7 @@ import { OpenFiles } from './open-files.ts';
 import { Places } from './places.ts';
 import { KernelResolver, type Resolver, TableResolver } from './resolver.ts';
 import { loadKey } from './state.ts';
+import { type Disk, systemDisk } from './sync.ts';
 
 export interface DirectoryOriginOptions {
   /** The directory to serve. */
@@ -26,6 +27,8 @@ export interface DirectoryOriginOptions {
   readonly readOnly?: boolean | undefined;
   /** `table` even where the kernel opens handles: for tests. */
   readonly handles?: 'kernel' | 'table' | undefined;
+  /** For tests: a disk whose syncs fail. */
+  readonly disk?: Disk | undefined;
   /** For tests; otherwise from the process's limit of open files. */
   readonly maximumDescriptors?: number | undefined;
 }
@@ -86,6 +89,7 @@ function start(options: DirectoryOriginOptions, rootFd: number): Filesystem {
       kernel,
       status,
       resolver,
+      disk: options.disk ?? systemDisk,
       log,
       random,
     },

@@ -78,11 +78,11 @@ export class Places {
   }
 
   of(handle: FileHandle): PlaceRow[] {
-    return this.#select.all(blob(handle)).map((row) => ({
+    return this.#select.all(blob(handle)).map(({ parent, name, inode }) => ({
       handle,
-      parent: text(row['parent']),
-      name: text(row['name']),
-      inode: BigInt(String(row['inode'])),
+      parent: text(parent),
+      name: text(name),
+      inode: BigInt(String(inode)),
     }));
   }
 

@@ -66,6 +66,7 @@ export function apply(
   set: vfs.SetAttributes,
   who: vfs.Credential,
 ): vfs.Failure | 0 {
+  file.changes++;
   const uid = set.uid ?? before.uid;
   const gid = set.gid ?? before.gid;
   const steps = [

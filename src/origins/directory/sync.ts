@@ -4,6 +4,25 @@
  *
  *   idle --request--> running --request--> running, next waits --done--> running (the next) ...
  */
+import { fdatasync, fsync } from 'node:fs';
+import { errnoOf } from './status.ts';
+
+/** The disk, as far as syncs go: tests bring one that fails. */
+export interface Disk {
+  /** 0 or a negative errno; never rejects. */
+  sync(fd: number, dataOnly: boolean): Promise<number>;
+}
+
+export const systemDisk: Disk = {
+  sync(fd, dataOnly) {
+    return new Promise((resolve) => {
+      const done = (error: NodeJS.ErrnoException | null): void => resolve(errnoOf(error));
+      if (dataOnly) fdatasync(fd, done);
+      else fsync(fd, done);
+    });
+  },
+};
+
 export type SyncAction = (dataOnly: boolean) => Promise<number>;
 
 export class SyncGroup {

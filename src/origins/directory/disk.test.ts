@@ -1,0 +1,170 @@
+/** A directory origin and its disk: holes, syncs and their errors, special files, times. */
+import { strict as assert } from 'node:assert';
+import { execFileSync } from 'node:child_process';
+import * as nodeFs from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { type Log, silentLog } from '../../base/mod.ts';
+import { ok, refused } from '../../testing/mod.ts';
+import * as vfs from '../../vfs/mod.ts';
+import { call, canMount, create, text, walk, workplace } from './fixture.test.ts';
+
+const { Status, FileType } = vfs;
+const place = workplace();
+
+describe('the disk', () => {
+  it('keeps holes, and writes zeros that were sent', async () => {
+    const filesystem = await place.start();
+    const object = ok(await create(filesystem, 'sparse')).object!;
+    ok(await filesystem.setattr(call, { object, set: { size: 64 * 2 ** 20 } }));
+    const data = [Buffer.alloc(65536)];
+    const args = { object, count: 65536, stable: vfs.Stability.FILE_SYNC, data };
+    const reply = ok(await filesystem.write(call, { ...args, offset: 2 ** 20 }));
+    assert.equal(reply.wcc.after?.size, 64 * 2 ** 20);
+    const { used } = ok(await filesystem.getattr(call, { object })).attributes;
+    assert.ok(used >= 65536 && used < 2 ** 20, `${used} bytes are allocated`);
+    assert.equal(nodeFs.statSync(join(place.exported, 'sparse')).blocks * 512, used);
+  });
+
+  it('says what a WRITE found only if no other change came between', async () => {
+    const filesystem = await place.start();
+    const object = ok(await create(filesystem, 'a')).object!;
+    const args = { object, offset: 0, count: 1, stable: vfs.Stability.UNSTABLE, data: [Buffer.from('x')] };
+    assert.equal(ok(await filesystem.write(call, args)).wcc.before?.size, 0);
+    const both = await Promise.all([filesystem.write(call, args), filesystem.write(call, { ...args, offset: 5 })]);
+    assert.deepEqual(
+      both.map((reply) => ok(reply).wcc.before),
+      [undefined, undefined],
+    );
+    const [written] = await Promise.all([
+      filesystem.write(call, args),
+      filesystem.setattr(call, { object, set: { size: 100 } }),
+    ]);
+    assert.equal(ok(written).wcc.before, undefined);
+  });
+
+  it('that fails to sync fails the call and changes the verifier', async () => {
+    let result = 0;
+    let syncs = 0;
+    const errors: string[] = [];
+    const log: Log = { ...silentLog, error: (_fields, message) => errors.push(message) };
+    const disk = {
+      sync(): Promise<number> {
+        syncs++;
+        return Promise.resolve(result);
+      },
+    };
+    const filesystem = await place.start({ disk, log });
+    const object = ok(await create(filesystem, 'a')).object!;
+    const write = (stable: vfs.StabilityCode) =>
+      filesystem.write(call, { object, offset: 0, count: 1, stable, data: [Buffer.from('x')] });
+    const { verifier } = ok(await write(0));
+    const before = syncs;
+    assert.equal(ok(await filesystem.commit(call, { object, offset: 0, count: 0 })).verifier, verifier);
+    assert.equal(syncs, before + 1);
+    result = -5;
+    ok(await write(0));
+    refused(await filesystem.commit(call, { object, offset: 0, count: 0 }), Status.IO);
+    assert.ok(errors.length > 0);
+    result = 0;
+    const changed = ok(await filesystem.commit(call, { object, offset: 0, count: 0 })).verifier;
+    assert.notEqual(changed, verifier);
+    result = -28;
+    refused(await write(2), Status.NOSPC);
+    refused(await create(filesystem, 'b'), Status.NOSPC);
+    result = 0;
+    assert.notEqual(ok(await write(0)).verifier, changed);
+  });
+
+  it('is synced before a written file is closed to make room', async () => {
+    let result = 0;
+    const disk = { sync: () => Promise.resolve(result) };
+    const filesystem = await place.start({ disk, maximumDescriptors: 12 });
+    const object = ok(await create(filesystem, 'dirty')).object!;
+    const args = { object, offset: 0, count: 1, stable: vfs.Stability.UNSTABLE, data: [Buffer.from('x')] };
+    const { verifier } = ok(await filesystem.write(call, args));
+    result = -5;
+    for (let i = 0; i < 30; i++) {
+      place.put(`f${i}`);
+      await walk(filesystem, `f${i}`);
+    }
+    result = 0;
+    assert.notEqual(ok(await filesystem.commit(call, { object, offset: 0, count: 0 })).verifier, verifier);
+  });
+
+  it('shares syncs among creations in one directory', async () => {
+    let syncs = 0;
+    const disk = {
+      sync: () => {
+        syncs++;
+        return new Promise<number>((resolve) => setTimeout(() => resolve(0), 5));
+      },
+    };
+    const filesystem = await place.start({ disk });
+    await Promise.all(Array.from({ length: 200 }, async (_, index) => ok(await create(filesystem, `f${index}`))));
+    assert.ok(syncs <= 4, `${syncs} syncs`);
+  });
+
+  it('that is full is NOSPC', { skip: !canMount() }, async () => {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'none', place.exported]);
+    try {
+      const filesystem = await place.start();
+      const object = ok(await create(filesystem, 'a')).object!;
+      const args = { object, offset: 0, count: 2 ** 20, stable: vfs.Stability.UNSTABLE, data: [Buffer.alloc(2 ** 20)] };
+      const reply = await filesystem.write(call, args);
+      if (reply.status === 0) refused(await filesystem.write(call, { ...args, offset: reply.count }), Status.NOSPC);
+      else refused(reply, Status.NOSPC);
+      await place.stop(filesystem);
+    } finally {
+      execFileSync('umount', [place.exported]);
+    }
+  });
+
+  it('that is served read-only is ROFS', async () => {
+    place.put('a', 'x');
+    const filesystem = await place.start({ readOnly: true });
+    const object = await walk(filesystem, 'a');
+    assert.equal(await text(filesystem, object), 'x');
+    const data = [Buffer.from('y')];
+    refused(await filesystem.write(call, { object, offset: 0, count: 1, stable: 2, data }), Status.ROFS);
+    refused(await filesystem.setattr(call, { object, set: { mode: 0o600 } }), Status.ROFS);
+    refused(await create(filesystem, 'b'), Status.ROFS);
+    refused(await filesystem.remove(call, { directory: filesystem.root, name: 'a' }), Status.ROFS);
+    assert.equal(ok(await filesystem.access(call, { object, access: 63 })).access & vfs.Access.MODIFY, 0);
+  });
+
+  it('is not waited for by a FIFO', async () => {
+    const filesystem = await place.start();
+    const where = { directory: filesystem.root, name: 'fifo' };
+    const made = ok(
+      await filesystem.mknod(call, { where, type: FileType.FIFO, set: {}, deviceMajor: 0, deviceMinor: 0 }),
+    );
+    refused(await filesystem.read(call, { object: made.object!, offset: 0, count: 1 }), Status.INVAL);
+    ok(await filesystem.setattr(call, { object: made.object!, set: { mode: 0o600 } }));
+    assert.equal(ok(await filesystem.getattr(call, { object: made.object! })).attributes.mode, 0o600);
+  });
+
+  it('keeps the verifier of an exclusive CREATE over a restart', async () => {
+    const first = await place.start();
+    const how = { mode: 'exclusive', verifier: '\x91\x02\x03\x04\xf5\x06\x07\x08' } as const;
+    const where = { directory: first.root, name: 'a' };
+    const { object } = ok(await first.create(call, { where, how }));
+    await place.stop(first);
+    const second = await place.start();
+    assert.equal(ok(await second.create(call, { where, how })).object, object);
+    const other = { mode: 'exclusive', verifier: 'otherone' } as const;
+    refused(await second.create(call, { where, how: other }), Status.EXIST);
+  });
+
+  it('changes the mode and times of a symbolic link itself, not of its target', async () => {
+    place.put('target', 'x');
+    nodeFs.symlinkSync('target', join(place.exported, 'link'));
+    const before = nodeFs.statSync(join(place.exported, 'target')).mtimeMs;
+    const filesystem = await place.start();
+    const object = await walk(filesystem, 'link');
+    const mtime = { seconds: 1_000_000, nanoseconds: 5 };
+    ok(await filesystem.setattr(call, { object, set: { mtime, mode: 0o600 } }));
+    assert.deepEqual(ok(await filesystem.getattr(call, { object })).attributes.mtime, mtime);
+    assert.equal(nodeFs.statSync(join(place.exported, 'target')).mtimeMs, before);
+  });
+});
