@@ -10,7 +10,8 @@ import { MemoryCache } from './block-cache/memory-cache.test.ts';
 import { BlockCache } from './block-cache.ts';
 
 const call: Call = { credential: credential(0, 0), peer: 'test', priority: 'demand' };
-const mostBytes = 300_000;
+/** Few blocks, so that what happens at once happens to the same bytes. */
+const mostBytes = 140_000;
 
 /** Takes a random time on both ways, so that calls overtake each other; notes every state of the file. */
 class SlowOrigin extends ForwardingFilesystem {
@@ -75,14 +76,14 @@ interface Step {
 
 const offsets = fc.oneof(
   fc.integer({ min: 0, max: mostBytes }),
-  fc.integer({ min: 0, max: 70 }).map((sector) => sector * 4096),
+  fc.integer({ min: 0, max: 34 }).map((sector) => sector * 4096),
 );
 const steps = fc.array(
   fc.record<Step>({
     kind: fc.constantFrom('read', 'read', 'read', 'read', 'write', 'write', 'truncate', 'foreign', 'shrink elsewhere'),
     offset: offsets,
-    count: fc.oneof(fc.integer({ min: 1, max: 5_000 }), fc.constantFrom(4096, 8192, 65_536, 131_072)),
-    waitMs: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 40 }), fc.integer({ min: 100, max: 200 })),
+    count: fc.oneof(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 5_000 }), fc.constantFrom(4096, 65_536, 131_072)),
+    waitMs: fc.oneof(fc.integer({ min: 0, max: 5 }), fc.integer({ min: 0, max: 30 }), fc.constant(100)),
   }),
   { minLength: 5, maxLength: 40 },
 );
@@ -96,6 +97,9 @@ class Model {
   readonly random: Random;
   handle: FileHandle = '';
   #marks = 0;
+  /** Our own changes under way, and how many began so far. */
+  #changing = 0;
+  #changes = 0;
 
   constructor(seed: number) {
     this.random = seededRandom(seed);
@@ -146,13 +150,11 @@ class Model {
         return this.#read(offset, count);
       case 'write': {
         const data = [this.bytes(count)];
-        const reply = await this.layer.write(call, { object: this.handle, offset, count, stable: 0, data });
-        assert.equal(reply.status, 0);
-        return;
+        const args = { object: this.handle, offset, count, stable: 0, data } as const;
+        return this.#change(() => this.layer.write(call, args));
       }
       case 'truncate':
-        await this.layer.setattr(call, { object: this.handle, set: { size: offset } });
-        return;
+        return this.#change(() => this.layer.setattr(call, { object: this.handle, set: { size: offset } }));
       case 'foreign':
         this.#put(offset, count);
         return this.origin.note();
@@ -162,8 +164,17 @@ class Model {
     }
   }
 
+  async #change(change: () => Eventual<{ readonly status: number }>): Promise<void> {
+    this.#changing++;
+    this.#changes++;
+    assert.equal((await change()).status, 0);
+    this.#changing--;
+  }
+
   async #read(offset: number, count: number): Promise<void> {
     const first = this.origin.states.length - 1;
+    const wasQuiet = this.#changing === 0;
+    const changes = this.#changes;
     const reply = await this.layer.read(call, { object: this.handle, offset, count });
     if (reply.status !== 0) {
       assert.ok(this.origin.failOneIn > 0, `unexpected status ${reply.status}`);
@@ -175,6 +186,11 @@ class Model {
     for (let i = 0; i < got.length; i++) {
       const isRight = states.some((state) => offset + i < state.length && state[offset + i] === got[i]);
       assert.ok(isRight, `byte ${offset + i} of [${offset}, +${count}) was never ${got[i]} during the read`);
+    }
+    // Beside other people's changes only, all bytes are of one moment.
+    if (wasQuiet && changes === this.#changes) {
+      const isOne = states.some((state) => got.equals(state.subarray(offset, offset + got.length)));
+      assert.ok(isOne, `[${offset}, +${count}) mixes versions`);
     }
     const mayEnd = states.some((state) => offset + got.length >= state.length);
     if (reply.eof) assert.ok(mayEnd, 'eof only at an end of the file');
@@ -199,7 +215,7 @@ async function play(seed: number, script: readonly Step[], failOneIn: number): P
   model.origin.failOneIn = 0;
   // In the end, at rest: everything is right, twice, and nothing is still lent.
   for (let round = 0; round < 2; round++) {
-    const last = Promise.all([0, 65_536, 131_072, 196_608, 262_144].map((offset) =>
+    const last = Promise.all([0, 65_536, 131_072].map((offset) =>
       model.run({ kind: 'read', offset, count: 65_536, waitMs: 0 }),
     ));
     last.catch(() => {});
@@ -218,13 +234,13 @@ const seed = Number(process.env.SEED ?? 20261122);
 test('a read returns bytes that were right while it ran, whatever happens at once', async () => {
   await fc.assert(
     fc.asyncProperty(fc.integer(), steps, (random, script) => play(random, script, 0)),
-    { seed, numRuns: Number(process.env.RUNS ?? 150) },
+    { seed, numRuns: Number(process.env.RUNS ?? 80) },
   );
 });
 
 test('after failures of the origin the bytes are still right', async () => {
   await fc.assert(
     fc.asyncProperty(fc.integer(), steps, (random, script) => play(random, script, 6)),
-    { seed: seed + 1, numRuns: Number(process.env.RUNS ?? 60) },
+    { seed: seed + 1, numRuns: Number(process.env.RUNS ?? 30) },
   );
 });

@@ -46,7 +46,7 @@ export class OpenFiles {
 
   /** Busy files stay: their number is bounded by the calls that a session may have under way. */
   #evict(): void {
-    let steps = this.#files.size;
+    let steps = 2 * this.#files.size;
     for (const [handle, file] of this.#files) {
       if (steps-- === 0) return;
       this.#files.delete(handle);
