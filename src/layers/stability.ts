@@ -114,15 +114,28 @@ export class Stability extends vfs.ForwardingFilesystem {
   }
 
   override read(call: vfs.Call, args: vfs.ReadArguments): Eventual<vfs.ReadReply> {
-    const recovery = this.#files.recovery(args.object);
-    if (recovery === undefined) return this.next.read(call, args);
-    return recovery.then(() => this.next.read(call, args));
+    const file = this.#files.get(args.object);
+    if (file === undefined) return this.next.read(call, args);
+    if (file.recovery !== undefined) return file.recovery.then(() => this.next.read(call, args));
+    const reply = this.next.read(call, args);
+    if (!(reply instanceof Promise)) return reply;
+    return reply.then((late) => {
+      // A restart became known while the READ was under way: it may have missed unstable data.
+      if (file.recovery === undefined) return late;
+      if (late.status === 0) late.release?.();
+      return file.recovery.then(() => this.next.read(call, args));
+    });
   }
 
   override getattr(call: vfs.Call, args: vfs.GetattrArguments): Eventual<vfs.GetattrReply> {
-    const recovery = this.#files.recovery(args.object);
-    if (recovery === undefined) return this.next.getattr(call, args);
-    return recovery.then(() => this.next.getattr(call, args));
+    const file = this.#files.get(args.object);
+    if (file === undefined) return this.next.getattr(call, args);
+    if (file.recovery !== undefined) return file.recovery.then(() => this.next.getattr(call, args));
+    const reply = this.next.getattr(call, args);
+    if (!(reply instanceof Promise)) return reply;
+    return reply.then((late) => {
+      return file.recovery === undefined ? late : file.recovery.then(() => this.next.getattr(call, args));
+    });
   }
 
   override write(call: vfs.Call, args: vfs.WriteArguments): Eventual<vfs.WriteReply> {

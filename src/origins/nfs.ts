@@ -1,0 +1,165 @@
+/**
+ * Any NFSv3 server as an origin: found, mounted, checked, and held on to while it goes and comes back.
+ *
+ *     open: ports -> MNT -> FSINFO, GETATTR of the root     refused for its source port? once more from below 1024, if root
+ *     run:  Nfs3Client -> RootGuard -> RpcClient (several connections; reconnects; calls are held)
+ *
+ * Invariant: the identity (server address and fsid) is fixed when it is opened.
+ */
+import { type Clock, type Log, limits, type Random, ViaductError } from '../base/mod.ts';
+import { Nfs3Client, nfsProgram, procedures } from '../nfs3/mod.ts';
+import { type ClientState, RpcClient, type RpcClientStats } from '../rpc/mod.ts';
+import {
+  type Attributes,
+  type Credential,
+  type Filesystem,
+  ForwardingFilesystem,
+  type FsinfoReply,
+  statusName,
+} from '../vfs/mod.ts';
+import { formatOrigin, type NfsAddress } from './address.ts';
+import { type Mounted, mountOrigin } from './nfs-mount.ts';
+import { RootGuard } from './nfs-root-guard.ts';
+
+export interface NfsOriginOptions {
+  readonly address: NfsAddress;
+  /** Default: what the address says, else 4. */
+  readonly connections?: number | undefined;
+  /** Default: what the address says; else tried when the server refuses and this process is root. */
+  readonly privilegedPort?: boolean | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: Random;
+  /** Who mounts and checks the root; callers use their own. */
+  readonly credential: Credential;
+  /** Milliseconds after which a call of a running session fails with IO; without it calls are held for ever. */
+  readonly deadlineMs?: number | undefined;
+  /** Milliseconds for each step of opening. */
+  readonly openTimeoutMs?: number | undefined;
+  /** The portmapper's port; 111 outside of tests. */
+  readonly portmapPort?: number | undefined;
+}
+
+export interface NfsOriginStats extends RpcClientStats {
+  readonly state: ClientState;
+  /** The server serves another file system now: calls are answered STALE. */
+  readonly foreign: boolean;
+}
+
+const defaultConnections = 4;
+const defaultOpenTimeoutMs = 15_000;
+
+interface Opened extends Mounted {
+  readonly info: Extract<FsinfoReply, { status: 0 }>;
+  readonly attributes: Attributes;
+}
+
+/** Rejects with ORIGIN_UNREACHABLE, ORIGIN_REFUSED, TIMED_OUT, RPC_UNAVAILABLE or PRIVILEGE_NEEDED. */
+export async function openNfsOrigin(options: NfsOriginOptions): Promise<NfsOrigin> {
+  const asked = options.privilegedPort ?? options.address.privilegedPort;
+  if (asked !== undefined) return start(options, asked, await open(options, asked));
+  try {
+    return start(options, false, await open(options, false));
+  } catch (error) {
+    const refused = error instanceof ViaductError && error.code === 'ORIGIN_REFUSED';
+    if (!refused || process.getuid?.() !== 0) throw error;
+    options.log.info({ cause: error.message }, 'the origin refused; trying once more from a source port below 1024');
+    // If that does not help either, the source port was not the reason: the second answer is as good as the first.
+    return start(options, true, await open(options, true));
+  }
+}
+
+async function open(options: NfsOriginOptions, privilegedPort: boolean): Promise<Opened> {
+  const { address, clock, log, random, credential, portmapPort } = options;
+  const timeoutMs = options.openTimeoutMs ?? defaultOpenTimeoutMs;
+  const mounted = await mountOrigin(address, {
+    clock,
+    log,
+    random,
+    credential,
+    timeoutMs,
+    privilegedPort,
+    portmapPort,
+  });
+  const { host } = address;
+  const client = new RpcClient({
+    host,
+    port: mounted.nfsPort,
+    privilegedPort,
+    clock,
+    log,
+    random,
+    unreachable: 'fail',
+  });
+  try {
+    const callOptions = { credential, deadlineMs: timeoutMs };
+    const object = { object: mounted.root };
+    const info = await client.call(nfsProgram, procedures.fsinfo, object, callOptions);
+    if (info.status !== 0) throw refusedRoot(address, 'FSINFO', info.status);
+    const root = await client.call(nfsProgram, procedures.getattr, object, callOptions);
+    if (root.status !== 0) throw refusedRoot(address, 'GETATTR', root.status);
+    return { ...mounted, info, attributes: root.attributes };
+  } finally {
+    await client.close();
+  }
+}
+
+function start(options: NfsOriginOptions, privilegedPort: boolean, opened: Opened): NfsOrigin {
+  const { address, clock, log, random, credential, deadlineMs } = options;
+  const { root, nfsPort, attributes, info } = opened;
+  const connections = options.connections ?? address.connections ?? defaultConnections;
+  const name = formatOrigin(address);
+  const client = new RpcClient({ host: address.host, port: nfsPort, connections, privilegedPort, clock, log, random });
+  const listeners: (() => void)[] = [];
+  const onReconnect = (): void => {
+    for (const listener of listeners) listener();
+  };
+  const caller = new RootGuard({ client, root, attributes, credential, name, clock, log, onReconnect });
+  // The host, not the port: a server keeps its files when it moves to another port.
+  const identity = `nfs:${address.host.toLowerCase()}:${attributes.fsid.toString(16)}`;
+  const { readMaximum, writeMaximum } = info;
+  const next = new Nfs3Client({ caller, root, identity, clock, log, deadlineMs, readMaximum, writeMaximum });
+  log.info(
+    { origin: name, identity, nfsPort, connections, privilegedPort, readMaximum: next.readMaximum },
+    'the origin is open',
+  );
+  return new NfsOrigin(next, { client, guard: caller, listeners });
+}
+
+export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
+  /** Most bytes of one READ and of one WRITE: what the server says, at most `limits.transferBytes`. */
+  readonly readMaximum: number;
+  readonly writeMaximum: number;
+  readonly #client: RpcClient;
+  readonly #guard: RootGuard;
+  readonly #listeners: (() => void)[];
+
+  constructor(
+    next: Nfs3Client,
+    parts: { readonly client: RpcClient; readonly guard: RootGuard; readonly listeners: (() => void)[] },
+  ) {
+    super(next);
+    this.readMaximum = Math.min(next.readMaximum, limits.transferBytes);
+    this.writeMaximum = Math.min(next.writeMaximum, limits.transferBytes);
+    this.#client = parts.client;
+    this.#guard = parts.guard;
+    this.#listeners = parts.listeners;
+  }
+
+  /** Calls `listener` when the server came back (it may have restarted), before replies that came after that are passed on. */
+  onReconnect(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
+  stats(): NfsOriginStats {
+    return { ...this.#client.stats(), state: this.#client.state(), foreign: this.#guard.isForeign() };
+  }
+}
+
+function refusedRoot(address: NfsAddress, procedure: string, status: number): ViaductError {
+  return new ViaductError('ORIGIN_REFUSED', {
+    cause: `${formatOrigin(address)}: the server answered ${procedure} of the root with ${statusName(status)}`,
+    remedy:
+      'Check that the export admits this host and user. It may demand a source port below 1024: run as root with --privileged-port.',
+  });
+}
