@@ -2,8 +2,8 @@
  * From a plan to the description of its stack: a pure function, so that the order of layers is written, tested and shown in one
  * place.
  *
- *   serve:  RPC server > identity > stats > origin
- *   proxy:  RPC server > identity > stats > block cache > access cache > attribute cache > stability > origin
+ *   serve:  RPC server > identity > stats [> read-only] > origin
+ *   proxy:  RPC server > identity > stats [> read-only] > block cache > access cache > attribute cache > stability > origin
  *
  * The order has reasons. Identity is on top, so that everything below, caches of grants included, sees the identities that count.
  * The block cache asks the layers below for ACCESS and attributes on each hit; both answer from memory. Stability is next to the
@@ -12,7 +12,8 @@
 import type { SessionPlan } from './plan.ts';
 
 export type LayerDescription =
-  | { readonly layer: 'identity'; readonly squash: SessionPlan['squash']; readonly readOnly: boolean }
+  | { readonly layer: 'identity'; readonly squash: SessionPlan['squash'] }
+  | { readonly layer: 'read-only' }
   | { readonly layer: 'stats' }
   | { readonly layer: 'block-cache'; readonly readAheadBytes: number }
   | { readonly layer: 'access-cache' }
@@ -26,10 +27,8 @@ export interface StackDescription {
 }
 
 export function describeStack(plan: SessionPlan): StackDescription {
-  const layers: LayerDescription[] = [
-    { layer: 'identity', squash: plan.squash, readOnly: plan.readOnly },
-    { layer: 'stats' },
-  ];
+  const layers: LayerDescription[] = [{ layer: 'identity', squash: plan.squash }, { layer: 'stats' }];
+  if (plan.readOnly) layers.push({ layer: 'read-only' });
   if (plan.kind === 'proxy') {
     if (plan.cache !== undefined) layers.push({ layer: 'block-cache', readAheadBytes: plan.readAheadBytes });
     layers.push({ layer: 'access-cache' });

@@ -1,0 +1,60 @@
+/**
+ * What commands print. stdout carries results and the one line of a long-running command that is ready; everything else goes to
+ * stderr. An error is one block: code and cause, then the remedy.
+ */
+import { CommanderError } from 'commander';
+import { type ErrorCode, systemCode, ViaductError } from '../base/mod.ts';
+
+/** Documented in docs/errors.md. */
+export const exitCodes = { done: 0, failed: 1, usage: 2, found: 3, bug: 70 } as const;
+
+const usageCodes: readonly ErrorCode[] = ['CONFIGURATION_INVALID', 'ADDRESS_INVALID', 'ORIGIN_INVALID'];
+
+export function printLine(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+export function printJson(value: unknown): void {
+  printLine(JSON.stringify(value));
+}
+
+/** Prints the error and returns the exit code for it. */
+export function reportError(error: unknown, json: boolean): number {
+  // Commander has printed its own message already.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+  const known = asViaductError(error);
+  if (json) {
+    printJson({ error: known });
+  } else {
+    process.stderr.write(`viaduct: ${known.code}: ${known.message}\n  remedy: ${known.remedy}\n`);
+  }
+  if (known.code === 'UNEXPECTED') {
+    if (!json && error instanceof Error && error.stack !== undefined) process.stderr.write(`${error.stack}\n`);
+    return exitCodes.bug;
+  }
+  return usageCodes.includes(known.code) ? exitCodes.usage : exitCodes.failed;
+}
+
+/** System errors that reach the top have a meaning for people too; the rest is a bug. */
+function asViaductError(error: unknown): ViaductError {
+  if (error instanceof ViaductError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  switch (systemCode(error)) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new ViaductError('DISK_FULL', { cause: message, remedy: 'Make room on that disk.', from: error });
+    case 'EACCES':
+    case 'EPERM':
+      return new ViaductError('PRIVILEGE_NEEDED', { cause: message, remedy: 'Use another path, or run as a user who may.', from: error });
+    case 'ENOENT':
+    case 'ENOTDIR':
+    case 'EROFS':
+      return new ViaductError('CONFIGURATION_INVALID', { cause: message, remedy: 'Check the path.', from: error });
+    default:
+      return new ViaductError('UNEXPECTED', {
+        cause: message,
+        remedy: 'This is a bug in Viaduct; please report it with this message.',
+        from: error,
+      });
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * A running session as the main thread sees it: its cache, its worker, its state.
+ *
+ *   main thread: CleanCache (owner) ──share──► worker: stack, RPC server, listeners
+ *
+ * The cache is opened here and outlives the worker: one that dies is started again and attaches to the same tags.
+ */
+import { mkdirSync } from 'node:fs';
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import type { Clock, Log, Random } from '../base/mod.ts';
+import { type CacheShare, type CacheStat, CleanCache } from '../cache/mod.ts';
+import type { ErrorRecord, ListeningPlace, WorkerStart, WorkerStats } from './messages.ts';
+import { checkPlan, type SessionPlan } from './plan.ts';
+import { Supervisor, type SupervisorState, type WorkerHandle } from './supervisor.ts';
+
+export interface SessionStatus {
+  readonly kind: SessionPlan['kind'];
+  readonly origin: string;
+  readonly state: SupervisorState;
+  readonly place: ListeningPlace | undefined;
+  readonly restarts: number;
+  readonly lastError: ErrorRecord | undefined;
+  readonly cache: ({ readonly directory: string } & CacheStat) | undefined;
+  /** Absent while the worker cannot answer. */
+  readonly data: WorkerStats | undefined;
+}
+
+export interface RunningSession {
+  /** Settles once: the session serves, or could not be started. */
+  readonly ready: Promise<ListeningPlace>;
+  stats(): Promise<SessionStatus>;
+  /** Waits for calls under way (bounded), then frees everything. */
+  close(): Promise<void>;
+}
+
+export interface SessionOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: Random;
+  /** For tests: sees each worker that is started. */
+  readonly onWorker?: ((worker: Worker) => void) | undefined;
+}
+
+/** Checks the plan, opens the cache and starts the worker. Rejects if plan or cache are bad; what the worker finds rejects `ready`. */
+export async function startSession(input: SessionPlan, options: SessionOptions): Promise<RunningSession> {
+  const plan = checkPlan(input);
+  mkdirSync(plan.stateDirectory, { recursive: true, mode: 0o700 });
+  const cache = plan.cache === undefined ? undefined : await CleanCache.open({ ...plan.cache, ...options });
+  let share: CacheShare | undefined;
+  const supervisor = new Supervisor({
+    clock: options.clock,
+    log: options.log,
+    startWorker(port) {
+      // What the dead worker held of the cache, it holds no more.
+      if (share !== undefined) cache?.lost(share);
+      share = cache?.share();
+      const worker = startWorker({ plan, port, cache: share });
+      options.onWorker?.(worker);
+      return worker;
+    },
+  });
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    await supervisor.close();
+    await cache?.close();
+  };
+  return {
+    ready: supervisor.ready,
+    stats: () => statusOf(plan, supervisor, cache),
+    close: () => (closing ??= close()),
+  };
+}
+
+async function statusOf(
+  plan: SessionPlan,
+  supervisor: Supervisor,
+  cache: CleanCache | undefined,
+): Promise<SessionStatus> {
+  const data = await supervisor.stats();
+  const kept =
+    plan.cache === undefined || cache === undefined ? undefined : { directory: plan.cache.directory, ...cache.stat() };
+  return { kind: plan.kind, origin: plan.origin, ...supervisor.status(), cache: kept, data };
+}
+
+function startWorker(start: WorkerStart): Worker & WorkerHandle {
+  const program = fileURLToPath(new URL(`./worker${extname(import.meta.url)}`, import.meta.url));
+  return new Worker(program, { workerData: start, name: `session ${start.plan.origin}` });
+}

@@ -1,0 +1,112 @@
+/**
+ * The program of a session's worker thread: the whole data path of one session, from its listeners to its origin. It is started
+ * by session.ts and speaks messages.ts.
+ *
+ *   workerData ──► stack ──► RPC server ──► listeners ──► ready        close ──► listeners, server, stack ──► closed
+ */
+import { join } from 'node:path';
+import { parentPort, workerData } from 'node:worker_threads';
+import { type Clock, type Log, type Random, systemClock, systemRandom } from '../base/mod.ts';
+import { CleanCache } from '../cache/mod.ts';
+import { mount3Program } from '../mount3/mod.ts';
+import { nfs3Program } from '../nfs3/mod.ts';
+import { DuplicateRequestCache, PeerPolicy, RpcServer } from '../rpc/mod.ts';
+import { buildStack } from './build.ts';
+import { openListeners } from './listen.ts';
+import {
+  type LogLevel,
+  plainFields,
+  recordOf,
+  type WorkerOrder,
+  type WorkerReport,
+  type WorkerStart,
+  type WorkerStats,
+} from './messages.ts';
+import type { SessionPlan } from './plan.ts';
+import { describeStack } from './stack.ts';
+
+interface DataPath {
+  readonly report: WorkerReport;
+  stats(): WorkerStats;
+  close(): Promise<void>;
+}
+
+interface Tools {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: Random;
+}
+
+if (parentPort !== null) {
+  const port = parentPort;
+  const post = (report: WorkerReport): void => port.postMessage(report);
+  const tools = { clock: systemClock, log: postingLog(post), random: systemRandom };
+  // An order may come while the data path is still being opened.
+  const opening = openDataPath(workerData, tools);
+  port.on('message', (order: WorkerOrder) => {
+    opening.then((path) => obey(path, order, post)).catch((error: unknown) => end(error));
+  });
+  const end = (error: unknown): void => {
+    post({ kind: 'failed', error: recordOf(error) });
+    port.close();
+  };
+  opening.then((path) => post(path.report), end);
+}
+
+async function obey(path: DataPath, order: WorkerOrder, post: (report: WorkerReport) => void): Promise<void> {
+  if (order.kind === 'stats') {
+    post({ kind: 'stats', id: order.id, stats: path.stats() });
+    return;
+  }
+  await path.close();
+  post({ kind: 'closed' });
+  parentPort?.close();
+}
+
+async function openDataPath(start: WorkerStart, tools: Tools): Promise<DataPath> {
+  const { plan } = start;
+  const cache = start.cache === undefined ? undefined : CleanCache.attach(start.cache, tools);
+  const stack = await buildStack(describeStack(plan), { ...tools, cache });
+  const admit = new PeerPolicy({ networks: plan.allow });
+  try {
+    const programs = [nfs3Program(stack.top), mount3Program({ filesystem: stack.top })];
+    const duplicates = await openDuplicates(plan, tools);
+    const server = new RpcServer({ programs, ...tools, admit, duplicates });
+    try {
+      const listening = await openListeners({ rule: plan.listen, port: start.port, server, admit, ...tools });
+      return {
+        report: { kind: 'ready', place: listening.place },
+        stats: () => ({ server: server.stats(), layers: stack.stats() }),
+        async close() {
+          await listening.close();
+          await server.close();
+          await stack.top.close();
+          await duplicates.close();
+          await cache?.close();
+        },
+      };
+    } catch (error) {
+      await server.close(0);
+      await duplicates.close();
+      throw error;
+    }
+  } catch (error) {
+    await stack.top.close();
+    await cache?.close();
+    throw error;
+  }
+}
+
+/** Replies to non-idempotent calls survive a restart where the session has an address of its own; port 0 is another each time. */
+function openDuplicates(plan: SessionPlan, { clock, log }: Tools): Promise<DuplicateRequestCache> {
+  const { host, port } = plan.listen;
+  if (port === 0) return Promise.resolve(new DuplicateRequestCache({ clock }));
+  const name = `replies-${host.replaceAll(/[^0-9a-zA-Z.]/g, '_')}-${port ?? 2049}`;
+  return DuplicateRequestCache.open(join(plan.stateDirectory, name), { clock, log });
+}
+
+function postingLog(post: (report: WorkerReport) => void): Log {
+  const at = (level: LogLevel) => (fields: object, message: string) =>
+    post({ kind: 'log', level, fields: plainFields(fields), message });
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}
