@@ -210,6 +210,28 @@ const policies: Record<string, ReadAheadOptions> = {
   },
 };
 
+/** A reader that goes through a file as fast as it can, `depth` reads at a time. */
+function sequentialTrace(fileBytes: number, readBytes: number, depth: number): Trace {
+  const count = Math.floor(fileBytes / readBytes);
+  const reads = Array.from({ length: count }, (_, i): [number, number, number, number] => [
+    i * readBytes,
+    readBytes,
+    Math.max(-1, i - depth),
+    0,
+  ]);
+  return { name: 'sequential', fileBytes, localSeconds: 1, reads };
+}
+
+function simulateSequential(roundTripMs: number, megabits: number, readBytes: number, depth: number): string {
+  const trace = sequentialTrace(2 ** 30, readBytes, depth);
+  const events = new Events();
+  const link = new Link(events, roundTripMs, megabits);
+  new Replay(trace, events, link, defaultReadAhead, 1).run();
+  const seconds = events.nowMs / 1000;
+  const share = (trace.fileBytes * 8) / 1e6 / seconds / megabits;
+  return `| ${roundTripMs} ms, ${megabits} Mbit/s | ${readBytes / 1024} KiB x ${depth} | ${seconds.toFixed(1)} | ${(share * 100).toFixed(0)} % |`;
+}
+
 const { values } = parseArgs({
   options: {
     trace: { type: 'string', multiple: true },
@@ -240,5 +262,22 @@ for (const file of files) {
     const row = [stall.toFixed(1), ((local + stall) / local).toFixed(2), replay.waits];
     row.push((replay.demandBytes / 1e6).toFixed(1), (replay.prefetchBytes / 1e6).toFixed(1));
     console.log(`| ${name} | ${row.join(' | ')} | ${(used * 100).toFixed(0)} % |`);
+  }
+}
+
+console.log('\nfirst-touch sequential read of 1 GiB');
+console.log('| link | reads | seconds | of the link rate |');
+console.log('|---|---|---|---|');
+for (const [roundTripMs, megabits] of [
+  [200, 1000],
+  [40, 100],
+  [0.3, 10_000],
+] as const) {
+  for (const [readBytes, depth] of [
+    [2 ** 20, 4],
+    [2 ** 17, 1],
+    [2 ** 16, 16],
+  ] as const) {
+    console.log(simulateSequential(roundTripMs, megabits, readBytes, depth));
   }
 }

@@ -144,18 +144,27 @@ export class Line {
     this.#disarm();
     if (wakeAt === Number.POSITIVE_INFINITY) return;
     this.#wakeAt = wakeAt;
-    const waitMs = Math.max(0, Math.round(wakeAt - this.#now()));
-    this.#timer = this.#clock.after(waitMs, () => {
-      this.#timer = undefined;
-      this.#wakeAt = Number.POSITIVE_INFINITY;
-      this.#drain();
-    });
+    const waitMs = wakeAt - this.#now();
+    if (waitMs <= timerSlackMs) queueMicrotask(() => this.#wake());
+    // Timers fire up to a millisecond late, never early: the next lower whole one is the nearest.
+    else
+      this.#timer = this.#clock.after(Math.max(1, Math.floor(waitMs)), () => {
+        this.#timer = undefined;
+        this.#wake();
+      });
   }
 
   #disarm(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#wakeAt = Number.POSITIVE_INFINITY;
+  }
+
+  #wake(): void {
+    // A microtask cannot be cancelled; what came after it may have armed a timer.
+    if (this.#closed || this.#frozenAt !== undefined || this.#timer !== undefined) return;
+    this.#wakeAt = Number.POSITIVE_INFINITY;
+    this.#drain();
   }
 
   #drain(): void {
