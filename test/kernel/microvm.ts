@@ -1,0 +1,214 @@
+/**
+ * A microVM with the Linux kernel's own NFS client: Debian's kernel under QEMU (TCG), an initramfs of busybox and modules, and a
+ * read-only root disk with Node and the given files. It runs one shell script and powers itself off.
+ *
+ *     /dev/vda  root disk, read-only: /bin/busybox, /lib*, /app/...     /dev/vdb  scratch, ext4, only if asked for
+ *     network   QEMU's user mode: the host's loopback is 10.0.2.2
+ *     console   lines from the guest; the last is `EXIT code`
+ *
+ * Nothing outlives `run`: the process is killed by its id when the time is over or the test is aborted.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { createInterface } from 'node:readline';
+
+const moduleNames = ['virtio_pci', 'virtio_blk', 'virtio_net', 'ext4', 'nfsv3'];
+/** Not on TCG's CPU; the generic implementation does. */
+const unusableModules = new Set(['crc32c-intel.ko']);
+
+export interface MicroVmOptions {
+  readonly memoryMiB: number;
+  /** Shell (busybox ash) script, run in a chroot of the root disk with /proc, /sys, /dev, /tmp and the network up. */
+  readonly script: string;
+  /** Files and folders that go onto the root disk, by their path there: `{ '/app/workload.ts': '...source path...' }`. */
+  readonly files?: Readonly<Record<string, string>>;
+  readonly scratchMiB?: number;
+  readonly timeoutMs: number;
+  readonly onLine?: (line: string) => void;
+}
+
+export interface MicroVmResult {
+  readonly lines: readonly string[];
+  /** The script's exit code, or undefined when the guest never said. */
+  readonly exitCode: number | undefined;
+}
+
+export interface Kernel {
+  readonly image: string;
+  /** Module files in the order in which they must be loaded. */
+  readonly modules: readonly string[];
+}
+
+/** Debian's newest kernel package, fetched once with apt and unpacked (not installed) below `directory`. */
+export function fetchKernel(directory: string): Kernel {
+  const unpacked = path.join(directory, 'kernel');
+  if (!fs.existsSync(unpacked)) {
+    fs.mkdirSync(directory, { recursive: true });
+    const staging = fs.mkdtempSync(path.join(directory, 'staging-'));
+    const depends = execFileSync('apt-cache', ['depends', 'linux-image-amd64'], { encoding: 'utf8' });
+    const name = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
+    if (name === undefined) throw new Error('apt-cache knows no linux-image-amd64; run apt-get update');
+    execFileSync('apt-get', ['download', '-q', name], { cwd: staging, stdio: ['ignore', 'ignore', 'pipe'] });
+    const archive = fs.readdirSync(staging).find((entry) => entry.endsWith('.deb'));
+    execFileSync('dpkg-deb', ['-x', path.join(staging, archive!), path.join(staging, 'root')]);
+    const version = fs.readdirSync(path.join(staging, 'root/lib/modules'))[0]!;
+    execFileSync('depmod', ['-b', path.join(staging, 'root'), version]);
+    fs.renameSync(path.join(staging, 'root'), unpacked);
+    fs.rmSync(staging, { recursive: true });
+  }
+  const version = fs.readdirSync(path.join(unpacked, 'lib/modules'))[0]!;
+  const modules = new Set<string>();
+  for (const name of moduleNames) {
+    const listed = execFileSync('modprobe', ['-d', unpacked, '-S', version, '--show-depends', name], {
+      encoding: 'utf8',
+    });
+    for (const match of listed.matchAll(/^insmod (\S+)/gm)) {
+      if (!unusableModules.has(path.basename(match[1]!))) modules.add(match[1]!);
+    }
+  }
+  return { image: path.join(unpacked, 'boot', `vmlinuz-${version}`), modules: [...modules] };
+}
+
+/** Mounts the root of a server on the host's loopback with the kernel's own mount protocol client. */
+export function mountCommand(port: number, where: string): string {
+  const options = `vers=3,tcp,nolock,noresvport,port=${port},mountport=${port},mountproto=tcp,addr=10.0.2.2`;
+  return `mount -i -t nfs -o ${options} 10.0.2.2:/ ${where}`;
+}
+
+export async function runMicroVm(kernel: Kernel, options: MicroVmOptions): Promise<MicroVmResult> {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'viaduct-microvm-'));
+  try {
+    const disks = [buildRootDisk(directory, options.files ?? {})];
+    if (options.scratchMiB !== undefined) {
+      const scratch = path.join(directory, 'scratch.raw');
+      execFileSync('mke2fs', ['-q', '-t', 'ext4', scratch, `${options.scratchMiB}M`], {
+        stdio: ['ignore', 'ignore', 'pipe'],
+      });
+      disks.push(scratch);
+    }
+    const initramfs = buildInitramfs(directory, kernel, options.script);
+    return await boot(kernel, initramfs, disks, options);
+  } finally {
+    fs.rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+async function boot(
+  kernel: Kernel,
+  initramfs: string,
+  disks: string[],
+  options: MicroVmOptions,
+): Promise<MicroVmResult> {
+  const drives = disks.flatMap((file, index) => [
+    '-drive',
+    `file=${file},if=virtio,format=raw,cache=unsafe,readonly=${index === 0 ? 'on' : 'off'}`,
+  ]);
+  // biome-ignore format: one option a line
+  const child = spawn('qemu-system-x86_64', [
+    '-nodefaults', '-no-user-config', '-no-reboot', '-nographic',
+    '-machine', 'pc,accel=tcg', '-cpu', 'max', '-m', `${options.memoryMiB}`,
+    '-kernel', kernel.image, '-initrd', initramfs,
+    '-append', 'console=ttyS0 quiet panic=-1 random.trust_cpu=on tsc=reliable',
+    '-serial', 'stdio', '-monitor', 'none',
+    '-netdev', 'user,id=n0', '-device', 'virtio-net-pci,netdev=n0,romfile=',
+    ...drives,
+  ], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const lines: string[] = [];
+  let errors = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    errors += chunk.toString();
+  });
+  const timer = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs);
+  const exited = new Promise<void>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', () => resolve());
+  });
+  try {
+    for await (const raw of createInterface({ input: child.stdout })) {
+      const line = raw.replace(/\r$/, '');
+      lines.push(line);
+      options.onLine?.(line);
+    }
+    await exited;
+  } finally {
+    clearTimeout(timer);
+    child.kill('SIGKILL');
+  }
+  if (errors.trim() !== '') lines.push(`QEMU: ${errors.trim()}`);
+  const exit = lines.map((line) => /^EXIT (\d+)$/.exec(line)?.[1]).find((code) => code !== undefined);
+  return { lines, exitCode: exit === undefined ? undefined : Number(exit) };
+}
+
+function buildInitramfs(directory: string, kernel: Kernel, script: string): string {
+  const tree = path.join(directory, 'initramfs');
+  fs.mkdirSync(path.join(tree, 'bin'), { recursive: true });
+  fs.mkdirSync(path.join(tree, 'modules'));
+  fs.copyFileSync('/bin/busybox', path.join(tree, 'bin/busybox'));
+  const loads = kernel.modules.map((file) => {
+    fs.copyFileSync(file, path.join(tree, 'modules', path.basename(file)));
+    return `insmod /modules/${path.basename(file)}`;
+  });
+  fs.writeFileSync(path.join(tree, 'init'), initScript(loads.join('\n')), { mode: 0o755 });
+  fs.writeFileSync(path.join(tree, 'script.sh'), script);
+  const archive = path.join(directory, 'initramfs.cpio');
+  execFileSync('sh', ['-c', `find . | cpio -o -H newc --quiet > ${JSON.stringify(archive)}`], { cwd: tree });
+  return archive;
+}
+
+function initScript(loads: string): string {
+  return `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin:/app/bin
+mkdir -p /proc /sys /dev /root
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+${loads}
+ifconfig lo 127.0.0.1 up
+ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
+route add default gw 10.0.2.2
+mount -t ext4 -o ro /dev/vda /root || echo "EXIT 90"
+mount -t proc proc /root/proc
+mount -t sysfs sys /root/sys
+mount -t devtmpfs dev /root/dev
+mount -t tmpfs tmp /root/tmp
+mkdir -p /root/tmp/nfs /root/tmp/scratch
+[ -b /dev/vdb ] && mount -t ext4 /dev/vdb /root/tmp/scratch
+cp /script.sh /root/tmp/script.sh
+echo
+chroot /root /bin/busybox sh /tmp/script.sh 2>&1
+echo "EXIT $?"
+dmesg | grep -v audit | tail -n 20
+sync
+poweroff -f
+`;
+}
+
+/** The root disk: busybox, Node with its shared libraries, koffi, and the caller's files. */
+function buildRootDisk(directory: string, files: Readonly<Record<string, string>>): string {
+  const tree = path.join(directory, 'root');
+  for (const folder of ['bin', 'proc', 'sys', 'dev', 'tmp', 'etc', 'app/bin', 'app/node_modules']) {
+    fs.mkdirSync(path.join(tree, folder), { recursive: true });
+  }
+  fs.copyFileSync('/bin/busybox', path.join(tree, 'bin/busybox'));
+  for (const applet of execFileSync('/bin/busybox', ['--list'], { encoding: 'utf8' }).trim().split('\n')) {
+    if (applet !== 'busybox') fs.symlinkSync('busybox', path.join(tree, 'bin', applet));
+  }
+  fs.copyFileSync(process.execPath, path.join(tree, 'app/bin/node'));
+  for (const match of execFileSync('ldd', [process.execPath], { encoding: 'utf8' }).matchAll(/(\/\S+) \(0x/g)) {
+    copyInto(tree, match[1]!, match[1]!);
+  }
+  const packages = path.resolve(import.meta.dirname, '../../node_modules');
+  for (const name of ['koffi', '@koromix']) copyInto(tree, path.join(packages, name), `/app/node_modules/${name}`);
+  for (const [target, source] of Object.entries(files)) copyInto(tree, source, target);
+  const disk = path.join(directory, 'root.raw');
+  execFileSync('mke2fs', ['-q', '-t', 'ext4', '-d', tree, disk, '700M'], { stdio: ['ignore', 'ignore', 'pipe'] });
+  fs.rmSync(tree, { recursive: true });
+  return disk;
+}
+
+function copyInto(tree: string, source: string, target: string): void {
+  fs.cpSync(source, path.join(tree, target), { recursive: true, dereference: true });
+}
