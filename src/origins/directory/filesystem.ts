@@ -2,9 +2,8 @@
  * A directory as a `Filesystem`: each operation goes to the noun that does it (names, content, listing, set-attributes); the
  * small ones are here.
  */
-import { closeSync } from 'node:fs';
 import { type Eventual, limits } from '../../base/mod.ts';
-import { fileSystemStatus, linkMaximum, readLink } from '../../native/mod.ts';
+import { closeDescriptor, fileSystemStatus, linkMaximum, readLink } from '../../native/mod.ts';
 import * as vfs from '../../vfs/mod.ts';
 import { Content } from './content.ts';
 import type { Export } from './export.ts';
@@ -173,7 +172,7 @@ export class DirectoryFilesystem implements vfs.Filesystem {
     while (this.#pending.size > 0) await Promise.allSettled(this.#pending);
     await this.#export.files.close();
     this.#export.parts.resolver.close();
-    closeSync(this.#export.parts.rootFd);
+    closeDescriptor(this.#export.parts.rootFd);
   }
 
   #look(handle: vfs.FileHandle): Looked | vfs.Failure {

@@ -1,6 +1,6 @@
 /** The operations on names: LOOKUP, CREATE and its kin, REMOVE, RMDIR, RENAME, LINK (RFC 1813 3.3.3, 3.3.8 to 3.3.15). */
 import { constants } from 'node:fs';
-import type { Eventual } from '../../base/mod.ts';
+import { type Eventual, limits } from '../../base/mod.ts';
 import { AT_REMOVEDIR, closeDescriptor, linkAt, O_PATH, openAt, renameAt, unlinkAt } from '../../native/mod.ts';
 import * as vfs from '../../vfs/mod.ts';
 import type { Export, Found } from './export.ts';
@@ -10,6 +10,7 @@ import { granted, mayChangeEntries, Permission, type Subject } from './permissio
 import { apply, mayApply } from './set-attributes.ts';
 
 const { Status, FileType } = vfs;
+const slash = 0x2f;
 
 /** A directory that an entry is to change in, as it was just before. */
 interface Parent {
@@ -296,8 +297,13 @@ function isDots(name: vfs.Name): boolean {
 
 /** The NFS server checks names; here a wrong one would leave the directory, so they are checked again. */
 function problemOf(name: vfs.Name): vfs.Failure | 0 {
-  if (name === '' || name.includes('/') || name.includes('\0')) return Status.ACCES;
-  return name.length > 255 ? Status.NAMETOOLONG : 0;
+  if (name === '') return Status.ACCES;
+  for (let i = 0; i < name.length; i++) {
+    const code = name.charCodeAt(i);
+    // Above 255 it is no byte, and would be cut to one: perhaps to a slash.
+    if (code === 0 || code === slash || code > 255) return Status.ACCES;
+  }
+  return name.length > limits.nameBytes ? Status.NAMETOOLONG : 0;
 }
 
 /** An exclusive CREATE keeps its verifier in the new file's times, as the Linux server does, so that it survives a restart. */

@@ -1,4 +1,17 @@
-/** Opens a directory as an origin: looks at what the process may do and the file system can, and chooses accordingly. */
+/**
+ * Opens a directory as an origin: looks at what the process may do and the file system can, and chooses accordingly.
+ *
+ * The rules, for those who serve:
+ * - User 0: callers are checked by mode bits and ACLs, and files are made as them. Another user: all is done as that user, who
+ *   owns all new files; callers are still checked by the mode bits, and ACCESS grants what both may do.
+ * - A file system mounted below the directory is listed and not entered (LOOKUP is ACCES): serve it by itself. Subvolumes of
+ *   btrfs are entered, with an fsid of their own.
+ * - A file that is moved out of the directory locally keeps its handle where the kernel opens handles (as with the Linux
+ *   server's no_subtree_check), but leads no further: `..` out of the export is STALE.
+ * - Where the kernel does not open handles, a file that was moved locally is searched among 20,000 names; if it is not found
+ *   there, its old handle is STALE until it is looked up again, and then it is the same handle.
+ * - On overlayfs without nfs_export the first write to a file of a lower layer makes another file of it: its handle becomes STALE.
+ */
 import { createHmac } from 'node:crypto';
 import { constants, readFileSync, realpathSync } from 'node:fs';
 import { open } from 'node:fs/promises';

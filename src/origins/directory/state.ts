@@ -2,7 +2,7 @@
  * What a directory origin keeps beside the export: `handle-key`, 32 secret bytes that handles are signed with (mode 0600), made
  * once and written so that it is whole or absent after a crash. Losing it makes all handles STALE.
  */
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Random, systemCode, ViaductError } from '../../base/mod.ts';
 
@@ -40,20 +40,32 @@ function readIfThere(path: string): Buffer | undefined {
 function makeKey(directory: string, path: string, random: Random): Buffer {
   const key = Buffer.alloc(keyBytes);
   random.bytes(key);
-  const temporary = `${path}.new`;
-  const fd = openSync(temporary, 'w', 0o600);
+  const temporary = `${path}.${process.pid}.${random.uint32().toString(16)}`;
+  const fd = openSync(temporary, 'wx', 0o600);
   try {
     writeSync(fd, key);
     fsyncSync(fd);
   } finally {
     closeSync(fd);
   }
-  renameSync(temporary, path);
+  // link(2) never replaces: of two processes that start together, one makes the key and both use it.
+  const first = linkIfNew(temporary, path);
+  unlinkSync(temporary);
   const directoryFd = openSync(directory, 'r');
   try {
     fsyncSync(directoryFd);
   } finally {
     closeSync(directoryFd);
   }
-  return key;
+  return first ? key : readFileSync(path);
+}
+
+function linkIfNew(from: string, to: string): boolean {
+  try {
+    linkSync(from, to);
+    return true;
+  } catch (error) {
+    if (systemCode(error) === 'EEXIST') return false;
+    throw error;
+  }
 }

@@ -32,6 +32,8 @@ const table = new Map<number, Failure>([
   [errno.ETXTBSY, Status.ACCES],
   // Opening what is a symbolic link where a file was expected: somebody replaced it meanwhile.
   [errno.ELOOP, Status.STALE],
+  // Somebody holds a lease on the file (fcntl(2)) and has been asked to give it up.
+  [errno.EAGAIN, Status.JUKEBOX],
   // Out of descriptors or memory: a client that tries again soon may succeed.
   [errno.EMFILE, Status.JUKEBOX],
   [errno.ENFILE, Status.JUKEBOX],
