@@ -7,7 +7,7 @@
  * With a port given, the portmapper is asked last: it may belong to another server of the same host, whose handles mean nothing
  * to the one that was named.
  */
-import { type Clock, type Log, type Random, ViaductError } from '../base/mod.ts';
+import { type Clock, type Log, type Random, silentLog, ViaductError } from '../base/mod.ts';
 import { type MountReply, MountStatus, mountClient, mountProgram, mountStatusName } from '../mount3/mod.ts';
 import { nfsProgram } from '../nfs3/mod.ts';
 import { portmapClient } from '../portmap/mod.ts';
@@ -42,7 +42,7 @@ export async function mountOrigin(address: NfsAddress, context: MountContext): P
   for await (const mountPort of mountPorts(address, nfsPort, context)) {
     const reply = await mnt(address, mountPort, context);
     if (reply === undefined) continue;
-    return { root: mountedRoot(address, reply), nfsPort };
+    return { root: mountedRoot(address, reply, context.privilegedPort), nfsPort };
   }
   throw new ViaductError('ORIGIN_UNREACHABLE', {
     cause: `${formatOrigin(address)}: no MOUNT service (version 3, TCP) was found for the NFS server on port ${nfsPort}`,
@@ -79,9 +79,10 @@ async function askPort(
 
 /** The reply to MNT; undefined if the port does not serve MOUNT. */
 async function mnt(address: NfsAddress, port: number, context: MountContext): Promise<MountReply | undefined> {
-  const { clock, log, random, credential, timeoutMs, privilegedPort } = context;
+  const { clock, random, credential, timeoutMs, privilegedPort } = context;
   const { host } = address;
-  const client = new RpcClient({ host, port, privilegedPort, clock, log, random, unreachable: 'fail' });
+  // Its failure is the caller's to report.
+  const client = new RpcClient({ host, port, privilegedPort, clock, log: silentLog, random, unreachable: 'fail' });
   try {
     return await mountClient.mnt(client, address.path, { credential, deadlineMs: timeoutMs });
   } catch (error) {
@@ -93,11 +94,11 @@ async function mnt(address: NfsAddress, port: number, context: MountContext): Pr
   }
 }
 
-function mountedRoot(address: NfsAddress, reply: MountReply): FileHandle {
+function mountedRoot(address: NfsAddress, reply: MountReply, privilegedPort: boolean): FileHandle {
   if (reply.status !== 0) {
     throw new ViaductError('ORIGIN_REFUSED', {
       cause: `${formatOrigin(address)}: the server answered MNT with ${mountStatusName(reply.status)}`,
-      remedy: mountRemedies[reply.status] ?? 'Look into the log of the server.',
+      remedy: remedyFor(reply.status, privilegedPort),
     });
   }
   const { flavors, object } = reply;
@@ -117,12 +118,23 @@ function mountedRoot(address: NfsAddress, reply: MountReply): FileHandle {
   return object;
 }
 
-const mountRemedies: { readonly [status: number]: string } = {
-  [MountStatus.ACCES]:
-    'Check that the export admits this host. It may demand a source port below 1024: run as root with ' +
-    '--privileged-port (or ?privileged-port=yes in the address), or give the export the option "insecure".',
-  [MountStatus.PERM]: 'Check that the export admits this host and this user.',
-  [MountStatus.NOENT]: 'Check the path: the server has no such export (`showmount -e HOST` lists them).',
-  [MountStatus.NOTDIR]: 'Give the path of a directory.',
-  [MountStatus.NAMETOOLONG]: 'Give a shorter path: MOUNT allows 1024 bytes.',
-};
+function remedyFor(status: number, privilegedPort: boolean): string {
+  switch (status) {
+    case MountStatus.ACCES: {
+      // Some servers answer this for a path that they do not export.
+      const check = 'Check the path, and that the export admits this host.';
+      if (privilegedPort) return `${check} A source port below 1024 was used.`;
+      return `${check} It may demand a source port below 1024: run as root with --privileged-port (or ?privileged-port=yes in the address), or give the export the option "insecure".`;
+    }
+    case MountStatus.PERM:
+      return 'Check that the export admits this host and this user.';
+    case MountStatus.NOENT:
+      return 'Check the path: the server has no such export (`showmount -e HOST` lists them).';
+    case MountStatus.NOTDIR:
+      return 'Give the path of a directory.';
+    case MountStatus.NAMETOOLONG:
+      return 'Give a shorter path: MOUNT allows 1024 bytes.';
+    default:
+      return 'Look into the log of the server.';
+  }
+}

@@ -6,7 +6,7 @@
  *
  * Invariant: the identity (server address and fsid) is fixed when it is opened.
  */
-import { type Clock, type Log, limits, type Random, ViaductError } from '../base/mod.ts';
+import { type Clock, type Log, limits, type Random, silentLog, ViaductError } from '../base/mod.ts';
 import { Nfs3Client, nfsProgram, procedures } from '../nfs3/mod.ts';
 import { type ClientState, RpcClient, type RpcClientStats } from '../rpc/mod.ts';
 import {
@@ -87,7 +87,7 @@ async function open(options: NfsOriginOptions, privilegedPort: boolean): Promise
     port: mounted.nfsPort,
     privilegedPort,
     clock,
-    log,
+    log: silentLog,
     random,
     unreachable: 'fail',
   });
