@@ -4,8 +4,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { type Clock, type Eventual, type Random, seededRandom, silentLog, sleep } from '../base/mod.ts';
 import { MemoryFilesystem, SimulatedClock } from '../testing/mod.ts';
-import { type Call, credential, type FileHandle, ForwardingFilesystem, Stability } from '../vfs/mod.ts';
 import type * as vfs from '../vfs/mod.ts';
+import { type Call, credential, type FileHandle, ForwardingFilesystem, Stability } from '../vfs/mod.ts';
 import { MemoryCache } from './block-cache/memory-cache.test.ts';
 import { BlockCache } from './block-cache.ts';
 
@@ -82,7 +82,11 @@ const steps = fc.array(
   fc.record<Step>({
     kind: fc.constantFrom('read', 'read', 'read', 'read', 'write', 'write', 'truncate', 'foreign', 'shrink elsewhere'),
     offset: offsets,
-    count: fc.oneof(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 5_000 }), fc.constantFrom(4096, 65_536, 131_072)),
+    count: fc.oneof(
+      fc.integer({ min: 1, max: 300 }),
+      fc.integer({ min: 1, max: 5_000 }),
+      fc.constantFrom(4096, 65_536, 131_072),
+    ),
     waitMs: fc.oneof(fc.integer({ min: 0, max: 5 }), fc.integer({ min: 0, max: 30 }), fc.constant(100)),
   }),
   { minLength: 5, maxLength: 40 },
@@ -215,9 +219,9 @@ async function play(seed: number, script: readonly Step[], failOneIn: number): P
   model.origin.failOneIn = 0;
   // In the end, at rest: everything is right, twice, and nothing is still lent.
   for (let round = 0; round < 2; round++) {
-    const last = Promise.all([0, 65_536, 131_072].map((offset) =>
-      model.run({ kind: 'read', offset, count: 65_536, waitMs: 0 }),
-    ));
+    const last = Promise.all(
+      [0, 65_536, 131_072].map((offset) => model.run({ kind: 'read', offset, count: 65_536, waitMs: 0 })),
+    );
     last.catch(() => {});
     await model.clock.advance(1_000);
     await last;

@@ -47,7 +47,8 @@ function makeFile(memory: MemoryFilesystem, bytes: number, mode = 0o644, name = 
   const where = { directory: memory.root, name };
   const made = memory.create(root, { where, how: { mode: 'guarded', set: { mode, uid: 1000, gid: 1000 } } });
   assert.ok(made.status === 0 && made.object !== undefined);
-  for (let offset = 0; offset < bytes; offset += MiB) put(memory, made.object, offset, Math.min(MiB, bytes - offset), 1);
+  for (let offset = 0; offset < bytes; offset += MiB)
+    put(memory, made.object, offset, Math.min(MiB, bytes - offset), 1);
   return made.object;
 }
 
@@ -266,7 +267,10 @@ describe('writing', () => {
     const at = house({}, {}, (origin, clock) => {
       let turn = 0;
       // The first one asked for reaches the origin last, but is answered first of all replies that arrive.
-      return new DelayLayer(origin, { clock, roundTripMs: (operation) => (operation === 'write' ? 60 - turn++ * 40 : 0) });
+      return new DelayLayer(origin, {
+        clock,
+        roundTripMs: (operation) => (operation === 'write' ? 60 - turn++ * 40 : 0),
+      });
     });
     const object = makeFile(at.memory, 64 * KiB);
     await bytesOf(at, object, 0, 64 * KiB);

@@ -6,9 +6,25 @@ export {
   type AttributeCacheStats,
   attributeCacheDefaults,
 } from './attribute-cache.ts';
+export {
+  BlockCache,
+  BlockCache,
+  type BlockCacheOptions,
+  type BlockCacheOptions,
+  type BlockCacheReport,
+  type BlockCacheReport,
+} from './block-cache.ts';
 export { Checker, type CheckerContext } from './checker.ts';
 export { Identity, type IdentityOptions, type IdRange, identityDefaults } from './identity.ts';
 export type { LatencySummary } from './latency-histograms.ts';
+export {
+  defaultReadAhead,
+  defaultReadAhead,
+  noReadAhead,
+  noReadAhead,
+  type ReadAheadOptions,
+  type ReadAheadOptions,
+} from './read-ahead/mod.ts';
 export {
   Stability,
   type StabilityContext,

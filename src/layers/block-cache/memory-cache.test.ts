@@ -99,7 +99,9 @@ class MemoryCachedFile implements CachedFile {
       for (const slice of slices) slice.fill(0xee);
     };
     const hit = { slices, release };
-    return this.#cache.chance(this.#cache.options.lateOneIn) ? sleep(this.#cache.options.clock, 2).then(() => hit) : hit;
+    return this.#cache.chance(this.#cache.options.lateOneIn)
+      ? sleep(this.#cache.options.clock, 2).then(() => hit)
+      : hit;
   }
 
   ticket(offset: number, count: number): FillTicket {

@@ -2,8 +2,8 @@
  * Our own changes on their way to the origin (write-through), and what they leave in the cache.
  *
  * Invariants: a range is absent from the cache before the WRITE leaves; after the reply, and before it is passed on, no reader
- * can get the old bytes; bytes are kept only if nothing overlapping was under way at the same time (the order of replies is not
- * the order in which the origin did them); each PendingWrite ends exactly once.
+ * can get the old bytes; bytes that overlapped with another write under way are not kept (the cache sees to it: the order of replies
+ * is not the order in which the origin did them); each PendingWrite ends exactly once.
  *
  *     beginWrite ──> next.write ──ok──> detach flights, restamp (wcc), complete(data) ──> reply
  *                              └─failed─> detach flights, abandon ──> reply
@@ -11,7 +11,7 @@
 import type { Clock, Eventual } from '../../base/mod.ts';
 import type { CachedFile, PendingWrite } from '../../cache/mod.ts';
 import type { Payload, WccData, WriteArguments, WriteReply } from '../../vfs/mod.ts';
-import type { Mutation, OpenFile } from './open-file.ts';
+import type { OpenFile } from './open-file.ts';
 import { stampOf } from './stamp.ts';
 
 export class Mutations {
@@ -23,10 +23,9 @@ export class Mutations {
 
   async write(file: OpenFile, args: WriteArguments, next: () => Eventual<WriteReply>): Promise<WriteReply> {
     const { offset } = args;
-    return this.#change(file, offset, offset + args.count, next, (reply, mutation, pending) => {
-      if (reply.status !== 0) return pending.abandon();
-      return pending.complete(args.data, mutation.contested ? 0 : reply.count);
-    });
+    return this.#change(file, offset, offset + args.count, next, (reply, pending) =>
+      reply.status === 0 ? pending.complete(args.data, reply.count) : pending.abandon(),
+    );
   }
 
   /** A change of attributes, and of the content from `offset` on (infinity: of none). */
@@ -35,7 +34,7 @@ export class Mutations {
     offset: number,
     next: () => Eventual<Reply>,
   ): Promise<Reply> {
-    return this.#change(file, offset, Number.POSITIVE_INFINITY, next, (reply, _mutation, pending) =>
+    return this.#change(file, offset, Number.POSITIVE_INFINITY, next, (reply, pending) =>
       reply.status === 0 ? pending.complete(nothing, 0) : pending.abandon(),
     );
   }
@@ -45,7 +44,7 @@ export class Mutations {
     offset: number,
     end: number,
     next: () => Eventual<Reply>,
-    settle: (reply: Reply, mutation: Mutation, pending: PendingWrite) => Eventual<void>,
+    settle: (reply: Reply, pending: PendingWrite) => Eventual<void>,
   ): Promise<Reply> {
     const mutation = file.beginMutation(offset, end);
     const { cached } = file;
@@ -56,7 +55,7 @@ export class Mutations {
       if (cached !== undefined) this.#hop(file, cached, reply.wcc);
       const ending = pending;
       pending = undefined;
-      if (ending !== undefined) await settle(reply, mutation, ending);
+      if (ending !== undefined) await settle(reply, ending);
       return reply;
     } finally {
       pending?.abandon();

@@ -22,12 +22,10 @@ import { isOlder, stampOfAttributes } from './stamp.ts';
 export type BlockStore = Pick<CleanCache, 'file' | 'find'>;
 export type Verdict = 'same' | 'unclear' | 'stale' | 'changed';
 
-/** A write of ours that is under way. */
+/** A change of ours that is under way. */
 export interface Mutation {
   readonly offset: number;
   readonly end: number;
-  /** Another one that overlaps was under way at the same time: nobody knows whose bytes won. */
-  contested: boolean;
 }
 
 const blockBytes = limits.blockBytes;
@@ -150,12 +148,7 @@ export class OpenFile implements PrefetchTarget, BlockView {
   }
 
   beginMutation(offset: number, end: number): Mutation {
-    const mutation: Mutation = { offset, end, contested: false };
-    for (const other of this.mutations) {
-      if (other.offset >= end || other.end <= offset) continue;
-      other.contested = true;
-      mutation.contested = true;
-    }
+    const mutation: Mutation = { offset, end };
     this.mutations.add(mutation);
     return mutation;
   }

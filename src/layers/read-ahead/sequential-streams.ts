@@ -9,7 +9,7 @@
  *     forward    ....[ read ]high [ asked for ]front .... high + window
  *     backward   low - window .... front[ asked for ] low[ read ]....
  *
- *     candidate --second adjacent touch--> confirmed --unused longest--> gone
+ *     candidate --adjacent touch (backward: two)--> confirmed --unused longest--> gone
  */
 import { limits } from '../../base/mod.ts';
 import { type BlockRun, type BlockView, unknownRun } from './block-view.ts';
@@ -26,8 +26,9 @@ interface Stream {
   /** The bytes read so far: [low, high). */
   low: number;
   high: number;
-  /** 0 until the second touch. */
+  /** 0 until the second touch forward, or the third backward. */
   direction: -1 | 0 | 1;
+  stepsBack: number;
   windowBytes: number;
   consumedBytes: number;
   /** Forward: the first block not asked for. Backward: one above the highest block not asked for. */
@@ -80,6 +81,8 @@ export class SequentialStreams {
     if (isForward) stream.high = end;
     else stream.low = offset;
     if (stream.direction === 0) {
+      // One step back may be two requests that overtook each other.
+      if (!isForward && ++stream.stepsBack < 2) return true;
       stream.direction = isForward ? 1 : -1;
       stream.front = isForward ? Math.ceil(end / blockBytes) : Math.floor(offset / blockBytes);
       this.#toFront(stream);
@@ -99,6 +102,7 @@ export class SequentialStreams {
       low: offset,
       high: end,
       direction: 0,
+      stepsBack: 0,
       windowBytes: initialWindowBytes,
       consumedBytes: 0,
       front: 0,
