@@ -21,6 +21,8 @@ const names: Readonly<Record<number, string>> = { 20: 'debug', 30: 'info ', 40: 
 /** `12:34:56.789 WARN  message  field=value` */
 function forPeople(line: string): string {
   const { level, time, msg, ...fields }: { level: number; time: string; msg: string } = JSON.parse(line);
-  const rest = Object.entries(fields).map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
+  const rest = Object.entries(fields).map(
+    ([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  );
   return `${time.slice(11, 23)} ${names[level] ?? level} ${msg}${rest.length > 0 ? `  ${rest.join(' ')}` : ''}\n`;
 }

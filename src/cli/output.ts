@@ -45,7 +45,11 @@ function asViaductError(error: unknown): ViaductError {
       return new ViaductError('DISK_FULL', { cause: message, remedy: 'Make room on that disk.', from: error });
     case 'EACCES':
     case 'EPERM':
-      return new ViaductError('PRIVILEGE_NEEDED', { cause: message, remedy: 'Use another path, or run as a user who may.', from: error });
+      return new ViaductError('PRIVILEGE_NEEDED', {
+        cause: message,
+        remedy: 'Use another path, or run as a user who may.',
+        from: error,
+      });
     case 'ENOENT':
     case 'ENOTDIR':
     case 'EROFS':

@@ -13,9 +13,9 @@ export interface RuntimePlace {
 }
 
 export function runtimeDirectory({ environment, uid }: RuntimePlace): string {
-  if (environment['VIADUCT_RUNTIME_DIR']) return environment['VIADUCT_RUNTIME_DIR'];
+  if (environment.VIADUCT_RUNTIME_DIR) return environment.VIADUCT_RUNTIME_DIR;
   if (uid === 0) return '/run/viaduct';
-  if (environment['XDG_RUNTIME_DIR']) return join(environment['XDG_RUNTIME_DIR'], 'viaduct');
+  if (environment.XDG_RUNTIME_DIR) return join(environment.XDG_RUNTIME_DIR, 'viaduct');
   return `/tmp/viaduct-${uid}`;
 }
 

@@ -8,10 +8,7 @@ export {
 } from './attribute-cache.ts';
 export {
   BlockCache,
-  BlockCache,
   type BlockCacheOptions,
-  type BlockCacheOptions,
-  type BlockCacheReport,
   type BlockCacheReport,
 } from './block-cache.ts';
 export { Checker, type CheckerContext } from './checker.ts';
@@ -19,10 +16,7 @@ export { Identity, type IdentityOptions, type IdRange, identityDefaults } from '
 export type { LatencySummary } from './latency-histograms.ts';
 export {
   defaultReadAhead,
-  defaultReadAhead,
   noReadAhead,
-  noReadAhead,
-  type ReadAheadOptions,
   type ReadAheadOptions,
 } from './read-ahead/mod.ts';
 export {

@@ -1,5 +1,5 @@
 /** From the description of a stack to the stack: opens the origin and puts the layers on it, in the worker's thread. */
-import type { Clock, Log, Random } from '../base/mod.ts';
+import { type Clock, type Log, limits, type Random } from '../base/mod.ts';
 import type { CleanCache } from '../cache/mod.ts';
 import {
   AccessCache,
@@ -11,8 +11,8 @@ import {
   Stability,
   Stats,
 } from '../layers/mod.ts';
-import { openOrigin, parseOrigin } from '../origins/mod.ts';
-import type { Filesystem } from '../vfs/mod.ts';
+import { openDirectoryOrigin, openNfsOrigin, parseOrigin } from '../origins/mod.ts';
+import { credential, type Filesystem } from '../vfs/mod.ts';
 import { ReadOnly } from './read-only.ts';
 import type { LayerDescription, StackDescription } from './stack.ts';
 
@@ -31,10 +31,9 @@ export interface Stack {
 }
 
 export async function buildStack(description: StackDescription, surroundings: Surroundings): Promise<Stack> {
-  const { clock, log, random } = surroundings;
-  const { text, stateDirectory, connections } = description.origin;
-  let top = await openOrigin(parseOrigin(text), { stateDirectory, connections, clock, log, random });
   const counters: Record<string, () => object> = {};
+  let top = await openOrigin(description.origin, surroundings);
+  if ('stats' in top && typeof top.stats === 'function') counters.origin = top.stats.bind(top);
   for (const layer of description.layers.toReversed()) {
     const built = buildLayer(layer, top, surroundings);
     top = built;
@@ -45,6 +44,22 @@ export async function buildStack(description: StackDescription, surroundings: Su
     top,
     stats: () => Object.fromEntries(Object.entries(counters).map(([name, count]) => [name, count()])),
   };
+}
+
+/** Callers use their own credentials; the origin is mounted and checked with ours. */
+function openOrigin(origin: StackDescription['origin'], { clock, log, random }: Surroundings): Promise<Filesystem> {
+  const address = parseOrigin(origin.text);
+  const tools = { clock, log, random };
+  if (address.kind === 'directory') {
+    return openDirectoryOrigin({ path: address.path, stateDirectory: origin.stateDirectory, ...tools });
+  }
+  const connections = address.connections ?? origin.connections;
+  const self = credential(
+    process.getuid?.() ?? 0,
+    process.getgid?.() ?? 0,
+    process.getgroups?.().slice(0, limits.authGroups) ?? [],
+  );
+  return openNfsOrigin({ address, connections, credential: self, ...tools });
 }
 
 function buildLayer(

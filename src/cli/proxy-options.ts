@@ -1,0 +1,81 @@
+/** The options that `proxy` and `mount` share, and the plan that they stand for. */
+import { resolve } from 'node:path';
+import { type Command, Option } from 'commander';
+import { limits, ViaductError } from '../base/mod.ts';
+import { defaultAttributes, defaultConnections, type ListenRule, type SessionPlan } from '../sessions/mod.ts';
+import { type SessionFlags, stateDirectoryFor } from './session-command.ts';
+import { collect, parseDuration, parseSize, wholeNumber } from './values.ts';
+
+export interface ProxyFlags extends SessionFlags {
+  readonly cache?: string;
+  readonly cacheSize: string;
+  readonly connections?: number;
+  readonly allow: string[];
+  readonly readOnly?: boolean;
+  readonly squash: SessionPlan['squash'];
+  readonly attributeTimeout?: string;
+  readonly readAhead: string;
+}
+
+export function addProxyOptions(command: Command): Command {
+  return command
+    .option('--cache-size <size>', 'how large the cache may grow', '10G')
+    .option(
+      '--connections <number>',
+      `TCP connections to the origin (default: ${defaultConnections})`,
+      wholeNumber(1, 16),
+    )
+    .option(
+      '--allow <network>',
+      'let clients of this network in (CIDR; may be repeated); loopback is always allowed',
+      collect,
+      [],
+    )
+    .option('--read-only', 'refuse every change')
+    .addOption(new Option('--squash <who>', 'who becomes nobody').choices(['none', 'root', 'all']).default('none'))
+    .option(
+      '--attribute-timeout <time>',
+      'how long attributes and names are believed at most (default: as kernel clients do, 3 to 60 s)',
+    )
+    .option('--read-ahead <size>', 'what read-ahead may have in flight; 0 for none', '64M');
+}
+
+export function proxyPlan(origin: string, listen: ListenRule, flags: ProxyFlags): SessionPlan {
+  const cache =
+    flags.cache === undefined
+      ? {}
+      : { cache: { directory: resolve(flags.cache), sizeBytes: cacheSize(flags.cacheSize) } };
+  return {
+    kind: 'proxy',
+    origin,
+    stateDirectory: stateDirectoryFor(origin, flags.stateDirectory),
+    listen,
+    allow: flags.allow,
+    readOnly: flags.readOnly ?? false,
+    squash: flags.squash,
+    connections: flags.connections ?? defaultConnections,
+    ...cache,
+    attributes: attributesFor(flags.attributeTimeout),
+    readAheadBytes: Math.min(parseSize(flags.readAhead), limits.readAheadBytes),
+  };
+}
+
+function cacheSize(text: string): number {
+  const bytes = parseSize(text);
+  if (bytes >= limits.cacheBytes) return bytes;
+  throw new ViaductError('CONFIGURATION_INVALID', {
+    cause: `--cache-size ${text} is too small.`,
+    remedy: `Give at least ${limits.cacheBytes / 1024 / 1024}M.`,
+  });
+}
+
+function attributesFor(timeout: string | undefined): SessionPlan['attributes'] {
+  if (timeout === undefined) return defaultAttributes;
+  const longest = parseDuration(timeout);
+  return {
+    fileMinimumMs: Math.min(defaultAttributes.fileMinimumMs, longest),
+    fileMaximumMs: longest,
+    directoryMinimumMs: Math.min(defaultAttributes.directoryMinimumMs, longest),
+    directoryMaximumMs: longest,
+  };
+}

@@ -1,0 +1,59 @@
+/** `viaduct serve`: a directory, or another origin, as an NFSv3 server. Nothing is cached. */
+import { Command, Option } from 'commander';
+import { defaultAttributes, defaultConnections, parseListen, type SessionPlan } from '../sessions/mod.ts';
+import { addSessionOptions, runSession, type SessionFlags, stateDirectoryFor } from './session-command.ts';
+import { collect } from './values.ts';
+
+interface ServeFlags extends SessionFlags {
+  readonly listen: string;
+  readonly allow: string[];
+  readonly readOnly?: boolean;
+  readonly squash: SessionPlan['squash'];
+}
+
+const examples = `
+Examples:
+  viaduct serve /srv/images --listen 127.0.0.2
+      QEMU and everybody on this host: nfs://127.0.0.2/disk.raw
+  viaduct serve /srv/images --listen 0.0.0.0 --allow 192.0.2.0/24 --read-only
+      other hosts of a network that you trust
+  viaduct serve /srv/images --listen 127.0.0.1:20049
+      one port, no portmapper; needs no privilege`;
+
+export function serveCommand(): Command {
+  const command = new Command('serve')
+    .summary('serve a directory over NFSv3')
+    .description('Serves a directory (or re-serves an nfs:// URL) over NFSv3. The export is "/".')
+    .argument('<directory>', 'what to serve')
+    .option(
+      '--listen <address>',
+      'ADDR: NFS and MOUNT on 2049, portmapper on 111; ADDR:PORT: that port only',
+      '127.0.0.1:2049',
+    )
+    .option(
+      '--allow <network>',
+      'let clients of this network in (CIDR; may be repeated); loopback is always allowed',
+      collect,
+      [],
+    )
+    .option('--read-only', 'refuse every change')
+    .addOption(new Option('--squash <who>', 'who becomes nobody').choices(['none', 'root', 'all']).default('none'));
+  return addSessionOptions(command)
+    .addHelpText('after', examples)
+    .action((directory: string, flags: ServeFlags) => runSession('serve', planOf(directory, flags), flags));
+}
+
+function planOf(origin: string, flags: ServeFlags): SessionPlan {
+  return {
+    kind: 'serve',
+    origin,
+    stateDirectory: stateDirectoryFor(origin, flags.stateDirectory),
+    listen: parseListen(flags.listen),
+    allow: flags.allow,
+    readOnly: flags.readOnly ?? false,
+    squash: flags.squash,
+    connections: defaultConnections,
+    attributes: defaultAttributes,
+    readAheadBytes: 0,
+  };
+}

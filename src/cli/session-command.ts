@@ -1,0 +1,137 @@
+/**
+ * What `serve`, `proxy` and `mount` have in common: options, state, the one line when ready, signals, an orderly end.
+ *
+ *   plan ──► session ──ready──► status socket ──► (mount) ──► one line on stdout ──signal──► everything closed in reverse
+ */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { type Command, Option } from 'commander';
+import { type Log, systemClock, systemRandom } from '../base/mod.ts';
+import { type ProcessStatus, runtimeDirectory, StatusServer } from '../control/mod.ts';
+import { formatOrigin, parseOrigin } from '../origins/mod.ts';
+import { type ListeningPlace, type RunningSession, type SessionPlan, startSession } from '../sessions/mod.ts';
+import { createLog, type LogLevelName, logLevels } from './logger.ts';
+import { printJson, printLine } from './output.ts';
+import { Signals } from './signals.ts';
+
+export interface SessionFlags {
+  readonly json?: boolean;
+  readonly logLevel: LogLevelName;
+  readonly stateDirectory?: string;
+}
+
+export interface Ready {
+  readonly session: RunningSession;
+  readonly place: ListeningPlace;
+  readonly log: Log;
+  readonly signals: Signals;
+}
+
+/** What a command does beyond serving: `mount` mounts. */
+export interface Extra {
+  /** Fields for the ready line. */
+  readonly fields: Readonly<Record<string, unknown>>;
+  readonly text: string;
+  /** Waits for the end to be asked for and undoes the rest. The session still serves while it runs. */
+  finish(): Promise<void>;
+}
+
+export function addSessionOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--log-level <level>', 'how much to log on stderr').choices(logLevels).default('info'))
+    .option(
+      '--state-directory <dir>',
+      'where handles and replies are remembered (default: /var/lib/viaduct, or ~/.local/state/viaduct)',
+    )
+    .option('--json', 'print the ready line and errors as JSON');
+}
+
+/** Runs a session until it is told to end. */
+export async function runSession(
+  command: string,
+  plan: SessionPlan,
+  flags: SessionFlags,
+  extend?: (ready: Ready) => Promise<Extra>,
+): Promise<void> {
+  const signals = new Signals();
+  const log = createLog(flags.logLevel);
+  const startedAt = new Date().toISOString();
+  // Between two lives of a worker nothing else keeps the process alive.
+  const keptAlive = setInterval(() => {}, 2 ** 30);
+  let session: RunningSession | undefined;
+  try {
+    session = await startSession(plan, { clock: systemClock, log, random: systemRandom });
+    const running = session;
+    const place = await Promise.race([running.ready, signals.requested]);
+    if (place === undefined) return;
+    const status = await startStatus(log, async () => ({
+      pid: process.pid,
+      version: packageVersion(),
+      command,
+      startedAt,
+      residentBytes: process.memoryUsage.rss(),
+      sessions: [await running.stats()],
+    }));
+    try {
+      const extra = await extend?.({ session: running, place, log, signals });
+      const origin = formatOrigin(parseOrigin(plan.origin));
+      if (flags.json === true)
+        printJson({ ready: true, command, pid: process.pid, origin, ...place, url: urlOf(place), ...extra?.fields });
+      else printLine(extra?.text ?? `viaduct ${command}: ${origin} is ready at ${describePlace(place)}`);
+      await (extra === undefined ? signals.requested : extra.finish());
+      log.info({}, 'ending');
+    } finally {
+      await status?.close();
+    }
+  } finally {
+    await session?.close();
+    clearInterval(keptAlive);
+  }
+}
+
+/** Where a client finds the export, as libnfs writes it. */
+export function urlOf({ host, port, portmapper }: ListeningPlace): string {
+  const authority = host.includes(':') ? `[${host}]` : host;
+  return portmapper === 'none' ? `nfs://${authority}/?nfsport=${port}&mountport=${port}` : `nfs://${authority}/`;
+}
+
+function describePlace(place: ListeningPlace): string {
+  const { host, port, portmapper } = place;
+  const who = { own: 'portmapper on port 111', rpcbind: 'registered with rpcbind', none: 'no portmapper' }[portmapper];
+  return `${urlOf(place)} (NFS and MOUNT on ${host.includes(':') ? `[${host}]` : host}:${port}, ${who})`;
+}
+
+/** A process without a status socket serves as well. */
+async function startStatus(log: Log, status: () => Promise<ProcessStatus>): Promise<StatusServer | undefined> {
+  const uid = process.getuid?.() ?? 0;
+  const directory = runtimeDirectory({ environment: process.env, uid });
+  try {
+    return await StatusServer.start({ directory, pid: process.pid, uid, log, status });
+  } catch (error) {
+    log.warn({ error: String(error) }, 'no status socket; "viaduct status" will not show this process');
+    return undefined;
+  }
+}
+
+/** Of one origin: handles and replies of different origins never meet. */
+export function stateDirectoryFor(origin: string, given: string | undefined): string {
+  const base =
+    given ??
+    (process.getuid?.() === 0
+      ? '/var/lib/viaduct'
+      : join(process.env.XDG_STATE_HOME ?? join(homedir(), '.local/state'), 'viaduct'));
+  const name = createHash('sha256')
+    .update(formatOrigin(parseOrigin(origin)))
+    .digest('hex')
+    .slice(0, 16);
+  return join(base, name);
+}
+
+export function packageVersion(): string {
+  const manifest: { version: string } = JSON.parse(
+    readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+  );
+  return manifest.version;
+}
