@@ -1,7 +1,7 @@
 /** The compliance suite on a directory: as user 0 with the kernel's handles, with the table of places, and as an ordinary user. */
 import { strict as assert } from 'node:assert';
 import { spawn } from 'node:child_process';
-import { chownSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { it } from 'node:test';
@@ -17,6 +17,8 @@ const base = { clock: systemClock, log: silentLog, random: systemRandom };
 async function subject(handles: 'kernel' | 'table'): Promise<Subject> {
   const top = mkdtempSync(join(tmpdir(), 'viaduct-directory-'));
   mkdirSync(join(top, 'export'));
+  // Whatever the umask is, other users must come in.
+  chmodSync(join(top, 'export'), 0o755);
   const options = { ...base, path: join(top, 'export'), stateDirectory: join(top, 'state'), handles };
   const filesystem = await openDirectoryOrigin(options);
   return {

@@ -73,7 +73,7 @@ export async function text(filesystem: vfs.Filesystem, object: vfs.FileHandle): 
 
 export async function create(filesystem: vfs.Filesystem, name: string, by = call): Promise<vfs.CreateReply> {
   const where = { directory: filesystem.root, name };
-  return filesystem.create(by, { where, how: { mode: 'guarded', set: {} } });
+  return filesystem.create(by, { where, how: { mode: 'guarded', set: { mode: 0o600 } } });
 }
 
 export function page(directory: vfs.FileHandle, cookie: bigint): vfs.ReaddirArguments {

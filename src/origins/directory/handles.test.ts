@@ -3,9 +3,10 @@ import { strict as assert } from 'node:assert';
 import * as nodeFs from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { type Log, seededRandom, silentLog } from '../../base/mod.ts';
 import { ok, refused } from '../../testing/mod.ts';
 import * as vfs from '../../vfs/mod.ts';
-import { call, isRoot, text, walk, workplace } from './fixture.test.ts';
+import { call, create, isRoot, text, walk, workplace } from './fixture.test.ts';
 
 const { Status } = vfs;
 const place = workplace();
@@ -119,6 +120,37 @@ for (const handles of isRoot ? (['kernel', 'table'] as const) : (['table'] as co
     });
   });
 }
+
+describe('few descriptors', () => {
+  it('and many operations at once never meet in one descriptor', async () => {
+    const errors: string[] = [];
+    const log: Log = { ...silentLog, error: (fields, message) => errors.push(`${message} ${JSON.stringify(fields)}`) };
+    const filesystem = await place.start({ log, maximumDescriptors: 9 });
+    const random = seededRandom(7);
+    const { root } = filesystem;
+    const step = async (number: number): Promise<void> => {
+      const name = `f${number}`;
+      const object = ok(await create(filesystem, name)).object!;
+      const data = [Buffer.alloc(5000, number)];
+      for (let round = 0; round < 6; round++) {
+        const stable = (random.uint32() % 3) as vfs.StabilityCode;
+        ok(await filesystem.write(call, { object, offset: round * 5000, count: 5000, stable, data }));
+        if (random.uint32() % 2 === 0) ok(await filesystem.commit(call, { object, offset: 0, count: 0 }));
+        const to = { directory: root, name: `${name}-${round}` };
+        const from = { directory: root, name: round === 0 ? name : `${name}-${round - 1}` };
+        ok(await filesystem.rename(call, { from, to }));
+        const read = ok(await filesystem.read(call, { object, offset: 0, count: 65536 }));
+        assert.equal(read.count, (round + 1) * 5000);
+        assert.ok(Buffer.concat(read.data).every((byte) => byte === number));
+        read.release?.();
+      }
+      ok(await filesystem.remove(call, { directory: root, name: `${name}-5` }));
+      refused(await filesystem.read(call, { object, offset: 0, count: 1 }), Status.STALE);
+    };
+    await Promise.all(Array.from({ length: 40 }, (_, number) => step(number)));
+    assert.deepEqual(errors, []);
+  });
+});
 
 describe('the handles', () => {
   it('are the same whether the kernel or the table finds the files', { skip: !isRoot }, async () => {
