@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { crc32 } from 'node:zlib';
 import {
   CacheFixture,
   cacheKey,
@@ -23,6 +24,8 @@ import {
   patternBytes,
   readAll,
 } from '../testing/mod.ts';
+import { geometryFor, recordsOffset } from './geometry.ts';
+import { formatVersion } from './index-format.ts';
 import { CleanCache } from './mod.ts';
 
 const MiB = 1024 * 1024;
@@ -166,6 +169,13 @@ test('a newer format is refused, another size starts anew, too small a size is r
   await larger.close();
   assert.ok(fixture.log.has('another size'));
   await assert.rejects(fixture.open({ sizeBytes: 1000 }), refused('CONFIGURATION_INVALID'));
+  const header = readFileSync(join(fixture.directory, 'index')).subarray(0, 4096);
+  header.writeUInt32LE(formatVersion + 1, 16);
+  header.writeUInt32LE(crc32(header.subarray(0, 76)), 76);
+  const descriptor = openSync(join(fixture.directory, 'index'), 'r+');
+  for (const position of [0, 4096]) writeSync(descriptor, header, 0, 4096, position);
+  closeSync(descriptor);
+  await assert.rejects(fixture.open(), refused('CACHE_VERSION'));
 });
 
 test('older copies of the index or of banks, in any mixture, never give wrong bytes', async () => {
@@ -203,25 +213,32 @@ test('older copies of the index or of banks, in any mixture, never give wrong by
   }
 });
 
-test('an index of before our own write does not bring the old data back after the host went down', async () => {
+test('tags of before our own write do not bring the old data back after the host went down', async () => {
   await using fixture = new CacheFixture();
-  const older = join(fixture.root, 'older');
+  const index = join(fixture.directory, 'index');
   const cache = await fixture.open({ bootId: 'first boot' });
   const file = cache.file(cacheKey(1), stamp);
   await fillPattern(file, stamp, 1, 0, MiB);
+  await cache.sync();
+  const before = readFileSync(index);
   await (await file.beginWrite(8192, 100)).complete([], 0);
   await cache.sync();
-  cpSync(fixture.directory, older, { recursive: true });
-  // The host dies: the tags of before come back, and times at the origin are too coarse to show the write.
-  const again = await fixture.open({ directory: older, bootId: 'second boot' });
+  // The host dies when of the index only the mark is on the disk, and the times at the origin are too coarse to show the write.
+  const dead = join(fixture.root, 'dead');
+  cpSync(fixture.directory, dead, { recursive: true });
+  const mixed = readFileSync(index);
+  const tagsOffset = geometryFor(cache.stat().sizeBytes).tagsOffset;
+  assert.ok(tagsOffset > recordsOffset && !before.subarray(tagsOffset).equals(mixed.subarray(tagsOffset)));
+  before.copy(mixed, tagsOffset, tagsOffset);
+  writeFileSync(join(dead, 'index'), mixed);
+  const again = await fixture.open({ directory: dead, bootId: 'second boot' });
   assert.equal(again.find(cacheKey(1)), undefined);
   assert.ok(fixture.log.has('the host went down'));
   // kill -9 in the same boot: the file is kept, without what was written.
   const third = join(fixture.root, 'third');
   cpSync(fixture.directory, third, { recursive: true });
   const killed = await fixture.open({ directory: third, bootId: 'first boot' });
-  const kept = killed.file(cacheKey(1), stamp);
-  assert.deepEqual(kept.missing(0, MiB), [{ offset: 8192, count: 4096 }]);
+  assert.deepEqual(killed.file(cacheKey(1), stamp).missing(0, MiB), [{ offset: 8192, count: 4096 }]);
   // After a clean close the next boot keeps it too.
   await cache.close();
   const clean = await fixture.open({ bootId: 'second boot' });

@@ -10,6 +10,7 @@
  * to nothing, which needs no room, and the cache goes on without persistence: better nothing than something wrong.
  */
 import { ftruncateSync } from 'node:fs';
+import { MessageChannel } from 'node:worker_threads';
 import { type Clock, type Log, systemCode, type Timer } from '../base/mod.ts';
 import type { CacheDisk } from './contract.ts';
 import type { Counters } from './counters.ts';
@@ -230,8 +231,9 @@ export class IndexWriter {
       if (holder === 0) return;
       const wait = Atomics.waitAsync(memory.control, controlWord.indexMutex, holder, mutexPatienceMs);
       if (!wait.async) continue;
+      const outcome = await alive(wait.value);
       // Its holder was ended in the middle of a write: nobody else will free it.
-      if ((await wait.value) === 'timed-out') {
+      if (outcome === 'timed-out') {
         if (Atomics.compareExchange(memory.control, controlWord.indexMutex, holder, mine) === holder) return;
       }
     }
@@ -251,5 +253,16 @@ export class IndexWriter {
       { error: systemCode(error) ?? String(error) },
       'the cache index could not be written; tried again later',
     );
+  }
+}
+
+/** `Atomics.waitAsync` alone does not keep a thread's event loop going; what waits for its turn must not be lost at the end. */
+async function alive<T>(waiting: Promise<T>): Promise<T> {
+  const { port1 } = new MessageChannel();
+  port1.on('message', () => {});
+  try {
+    return await waiting;
+  } finally {
+    port1.close();
   }
 }
