@@ -132,6 +132,36 @@ test('of two writes answered in the other order the later state stays', async ()
   assert.equal(origin.calls('getattr'), 0);
 });
 
+test('of two overlapping writes that the clock of the origin cannot tell apart the size is asked for', async () => {
+  const { origin, make, size, write } = setup();
+  const object = make('a');
+  const sameTime = { seconds: 1_000, nanoseconds: 0 };
+  origin.on('write', async (_args, proceed) => {
+    const reply = await proceed();
+    if (reply.status !== 0 || reply.wcc.after === undefined) return reply;
+    return { ...reply, wcc: { after: { ...reply.wcc.after, ctime: sameTime, mtime: sameTime } } };
+  });
+  const held = origin.hold('write', 'after');
+  const writes = [write(object, 0, 'one'), write(object, 3, 'two')];
+  await settle();
+  held.release();
+  await Promise.all(writes);
+  assert.equal(await size(object), 6);
+});
+
+test('a GETATTR from before a mutation that did not tell its result is not kept', async () => {
+  const { origin, cache, make, size, write } = setup();
+  const object = make('a');
+  const held = origin.hold('getattr', 'after');
+  const early = cache.getattr(root, { object });
+  await settle();
+  origin.on('write', async (_args, proceed) => ({ ...(await proceed()), wcc: {} }));
+  await write(object, 0, 'hello');
+  held.release();
+  await early;
+  assert.equal(await size(object), 5);
+});
+
 test('one GETATTR serves all who wait, but not those who came after something newer was learned', async () => {
   const { clock, origin, cache, make, write } = setup();
   const object = make('a');
@@ -268,4 +298,15 @@ test('what is kept is bounded', async () => {
   const { entries, names } = cache.stats();
   assert(entries <= 100, `${entries} entries`);
   assert(names <= 50, `${names} names`);
+});
+
+test('names are bounded over many directories too', async () => {
+  const { memory, cache } = setup({ names: 50 });
+  for (let i = 0; i < 40; i++) {
+    const where = { directory: memory.root, name: `d${i}` };
+    const directory = ok(memory.mkdir(root, { where, set: { mode: 0o755 } })).object!;
+    for (let j = 0; j < 10; j++) await cache.lookup(root, { directory, name: `n${j}` });
+  }
+  const { names } = cache.stats();
+  assert(names > 10 && names <= 50, `${names} names`);
 });

@@ -108,6 +108,57 @@ test('reads of a file wait for the sending again once the restart is known', asy
   assert.equal(ok(await attributes).attributes.size, 1_000);
 });
 
+test('a read that was under way when the restart became known is repeated', async () => {
+  const { memory, origin, layer, make, write, read } = setup();
+  const object = make('a');
+  await write(object, 0, pattern(1_000));
+  memory.restart();
+  const held = origin.hold('read', 'after');
+  const reading = read(layer, object);
+  await settle();
+  const holdCommit = origin.hold('commit');
+  layer.originMayHaveRestarted();
+  held.release();
+  await settle();
+  holdCommit.release();
+  assert.deepEqual(await reading, pattern(1_000));
+});
+
+test('a write that is at the origin when its file is to be sent again is awaited first', async () => {
+  const { memory, origin, make, write, commit, read } = setup();
+  const [a, b] = ['a', 'b'].map(make) as [string, string];
+  await write(a, 0, Buffer.from('old old old'));
+  memory.restart();
+  const held = origin.hold('write', 'after');
+  const newer = write(a, 0, Buffer.from('new'));
+  await settle();
+  const other = write(b, 0, pattern(10));
+  await settle();
+  held.releaseNewest();
+  await other;
+  await settle();
+  held.release();
+  await newer;
+  ok(await commit(a));
+  assert.equal((await read(memory, a)).toString(), 'new old old');
+});
+
+test('data written while a COMMIT is under way stays until the next one', async () => {
+  const { memory, origin, layer, make, write, commit, read } = setup();
+  const object = make('a');
+  await write(object, 0, pattern(1_000, 1));
+  const held = origin.hold('commit', 'after');
+  const committing = commit(object);
+  await settle();
+  await write(object, 1_000, pattern(1_000, 2));
+  held.release();
+  ok(await committing);
+  assert(layer.stats().keptBytes >= 1_000);
+  memory.restart();
+  ok(await commit(object));
+  assert.deepEqual(await read(memory, object), Buffer.concat([pattern(1_000, 1), pattern(1_000, 2)]));
+});
+
 test('after a reconnect the restart is found without waiting for a WRITE', async () => {
   const { memory, layer, make, write, read } = setup();
   const object = make('a');

@@ -71,8 +71,8 @@ export class UnstableExtents {
       const extentEnd = extent.offset + extent.data.length;
       const head = extent.offset < start;
       const tail = extentEnd > end;
-      if (head) pieces.push(part(extent, extent.offset, start, tail));
-      if (tail) pieces.push(part(extent, end, extentEnd, head));
+      if (head) pieces.push(part(extent, extent.offset, start));
+      if (tail) pieces.push(part(extent, end, extentEnd));
     }
     for (const piece of pieces) this.#bytes += cost(piece);
     this.#extents.splice(first, last - first, ...pieces);
@@ -111,10 +111,10 @@ function cost(extent: Extent): number {
   return extent.data.buffer.byteLength + extentOverheadBytes;
 }
 
-/** [start, end) of the extent; copied if it would hold more than twice its size, or if the buffer gets a second owner. */
-function part(extent: Extent, start: number, end: number, shared: boolean): Extent {
+/** [start, end) of the extent; copied if it would hold more than twice its size. Of two parts one always is. */
+function part(extent: Extent, start: number, end: number): Extent {
   const view = extent.data.subarray(start - extent.offset, end - extent.offset);
-  const copies = shared || view.length * 2 < extent.data.buffer.byteLength;
+  const copies = view.length * 2 < extent.data.buffer.byteLength;
   return { ...extent, offset: start, data: copies ? copied([view], view.length) : view };
 }
 
