@@ -24,6 +24,8 @@ export interface SuiteCapabilities {
   readonly staleAfterRemove: boolean;
   /** Entries of the large directory. */
   readonly entries: number;
+  /** Cases in which a foreign server is known to answer otherwise: title and what it does. They run, and are shown as `todo`. */
+  readonly differences: Readonly<Record<string, string>>;
 }
 
 export const fullCapabilities: SuiteCapabilities = {
@@ -38,6 +40,7 @@ export const fullCapabilities: SuiteCapabilities = {
   sizeBytes: 1024 ** 4,
   staleAfterRemove: true,
   entries: 3000,
+  differences: {},
 };
 
 export interface Subject {
