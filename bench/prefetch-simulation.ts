@@ -110,6 +110,7 @@ class Replay {
     this.#target = {
       policy: this.#policy,
       view: { blockCount, known: (block: number) => this.#present[block] !== 0 },
+      isReady: true,
       start: (run: BlockRun, done: (bytes: number) => void) => {
         this.prefetchBytes += run.count * blockBytes;
         this.#fetch(run, () => done(run.count * blockBytes));

@@ -1,11 +1,15 @@
 /** The block cache over a memory file system: what each behaviour promises, one by one. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { seededRandom, silentLog } from '../base/mod.ts';
-import { DelayLayer } from '../testing/delay.ts';
-import { FaultLayer } from '../testing/faults.ts';
-import { filesystemSuite, MemoryFilesystem, SimulatedClock, settle } from '../testing/mod.ts';
+import { seededRandom, silentLog, systemClock } from '../base/mod.ts';
+import { CleanCache } from '../cache/mod.ts';
+import { DelayLayer, FaultLayer, filesystemSuite, MemoryFilesystem, SimulatedClock, settle } from '../testing/mod.ts';
 import { type Call, credential, type FileHandle, type Filesystem, Status } from '../vfs/mod.ts';
+import { AccessCache } from './access-cache.ts';
+import { AttributeCache } from './attribute-cache.ts';
 import { MemoryCache, type MemoryCacheOptions } from './block-cache/memory-cache.test.ts';
 import { BlockCache, type BlockCacheOptions } from './block-cache.ts';
 import { defaultReadAhead, noReadAhead } from './read-ahead/mod.ts';
@@ -88,6 +92,34 @@ function immediately(_delayMs: number, action: () => void): { cancel(): void } {
   const immediate = setImmediate(action);
   return { cancel: () => clearImmediate(immediate) };
 }
+
+describe('over the real cache', () => {
+  test('what was read is there after a restart, and is hit through the caches below', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'viaduct-block-cache-'));
+    const parts = { clock: systemClock, log: silentLog };
+    const memory = new MemoryFilesystem();
+    const origin = new FaultLayer(memory);
+    const object = makeFile(memory, 5 * MiB + 1234);
+    try {
+      for (const round of ['cold', 'warm']) {
+        const cache = await CleanCache.open({ directory, sizeBytes: 64 * MiB, random: seededRandom(7), ...parts });
+        const layer = new BlockCache(new AccessCache(new AttributeCache(origin, parts), parts), { cache, ...parts });
+        const before = origin.calls('read');
+        for (let offset = 0; offset < 5 * MiB + 1234; offset += 300 * KiB) {
+          const reply = await layer.read(root, { object, offset, count: 300 * KiB });
+          assert.ok(reply.status === 0);
+          assert.ok((reply.data as Uint8Array[]).every((slice) => slice.every((byte) => byte === 1)));
+          reply.release?.();
+        }
+        await layer.close();
+        await cache.close();
+        assert.equal(origin.calls('read') - before > 0, round === 'cold', round);
+      }
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+});
 
 describe('reading', () => {
   test('a second read is answered at once, without the origin', async () => {

@@ -196,9 +196,7 @@ export class BlockCache extends ForwardingFilesystem {
 
   #open(handle: vfs.FileHandle): OpenFile {
     const policy = new FilePolicy(this.#readAhead);
-    const file = new OpenFile(handle, this.#files.keyOf(handle), this.#cache, policy, (of, run, done) =>
-      this.#fetcher.prefetch(of, run, done),
-    );
+    const file = new OpenFile(handle, this.#files.keyOf(handle), this.#cache, policy, this.#fetcher);
     file.cached = this.#cache.find(file.key);
     this.#files.add(file);
     return file;

@@ -13,7 +13,7 @@ import { type Clock, limits } from '../../base/mod.ts';
 import type { Attributes, Call, Filesystem } from '../../vfs/mod.ts';
 import type { BlockRun, Prefetcher } from '../read-ahead/mod.ts';
 import { Flight, type Part } from './flight.ts';
-import type { OpenFile } from './open-file.ts';
+import type { Ahead, OpenFile } from './open-file.ts';
 import type { BlockCacheStatistics } from './statistics.ts';
 
 const blockBytes = limits.blockBytes;
@@ -30,7 +30,7 @@ export interface FetcherOptions {
   readonly statistics: BlockCacheStatistics;
 }
 
-export class Fetcher {
+export class Fetcher implements Ahead {
   readonly #next: Filesystem;
   readonly #prefetcher: Prefetcher;
   readonly #clock: Clock;
@@ -59,15 +59,21 @@ export class Fetcher {
     return flight.hold();
   }
 
+  mayPrefetch(file: OpenFile): boolean {
+    if (this.#isClosed || file.reader === undefined || file.cached?.live !== true) return false;
+    return this.#fillBytes <= mostFillBytes / 2 && this.#clock.now() >= this.#restUntilMs;
+  }
+
   /** For the prefetcher. False: nothing is sent. */
   prefetch(file: OpenFile, run: BlockRun, done: (bytes: number) => void): boolean {
     const { reader } = file;
-    if (this.#isClosed || reader === undefined || file.cached?.live !== true) return false;
-    if (this.#fillBytes > mostFillBytes / 2 || this.#clock.now() < this.#restUntilMs) return false;
+    if (reader === undefined || !this.mayPrefetch(file)) return false;
     const call: Call = { credential: reader.credential, peer: 'read-ahead', priority: 'prefetch' };
     const flight = this.fetch(file, call, run.first, run.count, file.size);
     void flight.settled.then(() => {
       flight.release();
+      // An origin that refuses or is gone must not be asked again and again on nobody's behalf.
+      if (flight.failure !== undefined || flight.error !== undefined) this.#rest();
       done(flight.parts.reduce((sum, part) => sum + part.count, 0));
     });
     return true;
@@ -98,6 +104,7 @@ export class Fetcher {
       await fill;
       this.#fills.delete(fill);
       this.#fillBytes -= bytes;
+      this.#prefetcher.pump();
     }
     this.#forget(file, flight);
     flight.release();
@@ -164,6 +171,10 @@ export class Fetcher {
     this.#failuresInRow = kept > 0 ? 0 : this.#failuresInRow + 1;
     if (this.#failuresInRow < failuresBeforeRest) return;
     this.#failuresInRow = 0;
+    this.#rest();
+  }
+
+  #rest(): void {
     this.#restUntilMs = this.#clock.now() + restMs;
   }
 

@@ -28,6 +28,12 @@ export interface Mutation {
   readonly end: number;
 }
 
+/** Who sends prefetch requests for a file. */
+export interface Ahead {
+  mayPrefetch(file: OpenFile): boolean;
+  prefetch(file: OpenFile, run: BlockRun, done: (bytes: number) => void): boolean;
+}
+
 const blockBytes = limits.blockBytes;
 
 export class OpenFile implements PrefetchTarget, BlockView {
@@ -47,22 +53,16 @@ export class OpenFile implements PrefetchTarget, BlockView {
   /** Misses happened: the read-ahead policy wants to see every touch. */
   isWatched = false;
   readonly #cache: BlockStore;
-  readonly #begin: (file: OpenFile, run: BlockRun, done: (bytes: number) => void) => boolean;
+  readonly #ahead: Ahead;
   #stamp: FileStamp | undefined;
   #waiting: (() => void)[] = [];
 
-  constructor(
-    handle: FileHandle,
-    key: string,
-    cache: BlockStore,
-    policy: FilePolicy,
-    begin: (file: OpenFile, run: BlockRun, done: (bytes: number) => void) => boolean,
-  ) {
+  constructor(handle: FileHandle, key: string, cache: BlockStore, policy: FilePolicy, ahead: Ahead) {
     this.handle = handle;
     this.key = key;
     this.policy = policy;
     this.#cache = cache;
-    this.#begin = begin;
+    this.#ahead = ahead;
   }
 
   get view(): BlockView {
@@ -73,6 +73,9 @@ export class OpenFile implements PrefetchTarget, BlockView {
   }
   get blockCount(): number {
     return Math.ceil(this.size / blockBytes);
+  }
+  get isReady(): boolean {
+    return this.#ahead.mayPrefetch(this);
   }
   get isBusy(): boolean {
     return this.flights.size > 0 || this.mutations.size > 0;
@@ -85,7 +88,7 @@ export class OpenFile implements PrefetchTarget, BlockView {
   }
 
   start(run: BlockRun, done: (bytes: number) => void): boolean {
-    return this.#begin(this, run, done);
+    return this.#ahead.prefetch(this, run, done);
   }
 
   /** Attributes from GETATTR, asked for by the read at hand: they decide what the cache may serve. */

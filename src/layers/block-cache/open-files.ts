@@ -6,8 +6,8 @@ import { createHash } from 'node:crypto';
 import type { FileHandle } from '../../vfs/mod.ts';
 import type { OpenFile } from './open-file.ts';
 
-/** At about 1 KiB each. */
-const defaultCapacity = 4096;
+/** At about 1 KiB each, and up to 100 KiB for large files that are read here and there. */
+const defaultCapacity = 1024;
 
 export class OpenFiles {
   readonly #files = new Map<FileHandle, OpenFile>();

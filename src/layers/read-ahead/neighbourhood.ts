@@ -39,7 +39,8 @@ export const defaultNeighbourhood: NeighbourhoodOptions = {
   useCredit: 4,
 };
 
-const mostRegions = 8192;
+/** About 100 bytes each. */
+const mostRegions = 1024;
 
 interface Region {
   readonly index: number;

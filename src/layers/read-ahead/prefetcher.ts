@@ -79,7 +79,9 @@ export class FilePolicy {
 export interface PrefetchTarget {
   readonly policy: FilePolicy;
   readonly view: BlockView;
-  /** Sends the request; `done` is called once, with what it brought. False: not now (no memory, cache failing, file gone). */
+  /** False: not now (too much waits for the cache's disk, the cache or the origin fails, nobody reads the file). */
+  readonly isReady: boolean;
+  /** Sends the request; `done` is called once, with what it brought. False: it cannot. */
   start(run: BlockRun, done: (bytes: number) => void): boolean;
 }
 
@@ -143,6 +145,7 @@ export class Prefetcher {
     const neighbourRoom = this.#neighbourhoodLimit() - this.#inFlightBytes;
     const most = this.#requestBlocks();
     for (const target of [...this.#wishing].reverse()) {
+      if (!target.isReady) continue;
       let run = target.policy.streams.next(target.view, most, this.#streamLimit());
       if (run === undefined && neighbourRoom > 0) {
         const room = Math.max(1, Math.min(most, Math.floor(neighbourRoom / blockBytes)));
@@ -155,8 +158,9 @@ export class Prefetcher {
   }
 
   #start(target: PrefetchTarget, run: BlockRun): boolean {
+    if (!target.start(run, () => this.pump())) return false;
     target.policy.neighbourhood.prefetched(run);
-    return target.start(run, () => this.pump());
+    return true;
   }
 
   #streamLimit(): number {

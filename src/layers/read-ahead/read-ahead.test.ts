@@ -204,6 +204,7 @@ describe('prefetcher', () => {
     return {
       policy,
       view,
+      isReady: true,
       start: (run) => {
         if (isWilling) started.push(view.take(run)!);
         return isWilling;
@@ -221,6 +222,7 @@ describe('prefetcher', () => {
     const file: PrefetchTarget = {
       policy,
       view,
+      isReady: true,
       start: (run) => {
         view.take(run);
         started.push(run);
