@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { silentLog, systemClock, ViaductError } from '../base/mod.ts';
 import { PeerPolicy } from '../rpc/mod.ts';
-import { numberArgument, RawPeer, rawCall } from '../testing/rpc-peer.ts';
+import { numberArgument, RawPeer, rawCall } from '../testing/mod.ts';
 import { type Mapping, PortmapServer, portmapClient, portmapHolder } from './mod.ts';
 
 const mappings: Mapping[] = [

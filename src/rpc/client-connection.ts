@@ -158,7 +158,8 @@ export class ClientConnection {
     const { host, port, localAddress, clock } = this.#options;
     this.state = 'connecting';
     this.#connectingSince = clock.now();
-    const localPort = this.#sourcePort.offer(this.#owesNonIdempotent());
+    const source = this.#sourcePort.offer(this.#owesNonIdempotent());
+    const bound = localAddress ?? source.address;
     const socket = connect({
       host,
       port,
@@ -166,8 +167,8 @@ export class ClientConnection {
       keepAlive: true,
       keepAliveInitialDelay: keepAliveMs,
       autoSelectFamilyAttemptTimeout: 2000,
-      ...(localPort === undefined ? {} : { localPort }),
-      ...(localAddress === undefined ? {} : { localAddress }),
+      ...(source.port === undefined ? {} : { localPort: source.port }),
+      ...(bound === undefined ? {} : { localAddress: bound }),
       onread: {
         buffer: () => this.#receiveBuffer(),
         callback: (size, buffer) => {
@@ -193,7 +194,7 @@ export class ClientConnection {
   #connected(socket: Socket): void {
     this.state = 'open';
     this.established++;
-    this.#sourcePort.established(socket.localPort);
+    this.#sourcePort.established(socket.localAddress, socket.localPort);
     this.#quietSince = this.#options.clock.now();
     this.#pingedAt = undefined;
     for (const call of this.pending.values()) {
@@ -212,10 +213,14 @@ export class ClientConnection {
       this.#owner.onForbidden(error);
       return;
     }
-    if (connecting && (code === 'EADDRINUSE' || code === 'EADDRNOTAVAIL') && this.#sourcePort.taken()) {
-      this.#dropSocket();
-      this.#connect();
-      return;
+    if (connecting && (code === 'EADDRINUSE' || code === 'EADDRNOTAVAIL')) {
+      const again = this.#sourcePort.taken();
+      if (again !== 'no') {
+        this.#dropSocket();
+        if (again === 'now') this.#connect();
+        else this.#retryLater();
+        return;
+      }
     }
     this.#lost(code === undefined ? error.message : `${code} (${error.message})`);
   }
@@ -231,6 +236,11 @@ export class ClientConnection {
       this.state = 'idle';
       return;
     }
+    this.#retryLater();
+  }
+
+  #retryLater(): void {
+    this.state = 'waiting';
     this.#retry = this.#options.clock.after(this.#backoff.nextDelayMs(), () => {
       if (this.state !== 'waiting') return;
       if (this.pending.size === 0) this.state = 'idle';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer, type Server, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { seededRandom, silentLog, systemClock, ViaductError } from '../base/mod.ts';
-import { eventually, framed, TestService, testProcedures, testProgram } from '../testing/rpc-peer.ts';
+import { eventually, framed, TestService, testProcedures, testProgram } from '../testing/mod.ts';
 import { credential } from '../vfs/mod.ts';
 import { RpcClient, type RpcClientOptions } from './client.ts';
 import type { ClientState } from './client-health.ts';
@@ -147,11 +147,29 @@ test('a non-idempotent call is sent again with its xid from the same source port
     if (ports.length === 1) socket.resetAndDestroy();
     else socket.write(framed(Buffer.concat([message.subarray(0, 4), words(1, 0, 0, 0, 0, 42)])));
   });
-  const client = connectTo(t, port, { connections: 3 });
+  // An address of its own: other tests of this host cannot take its port meanwhile.
+  const client = connectTo(t, port, { connections: 3, localAddress: '127.0.0.77' });
   assert.equal(await client.call(testProgram, add, 1, who), 42);
   assert.equal(ports.length, 2);
   assert.equal(ports[0], ports[1]);
   assert.equal(xids[0], xids[1]);
+});
+
+test('a source port that somebody else has is given up after some tries', async (t) => {
+  const ports: number[] = [];
+  const { port, sockets } = await scripted(t, (socket, message) => {
+    ports.push(socket.remotePort!);
+    if (ports.length > 1) socket.write(framed(Buffer.concat([message.subarray(0, 4), words(1, 0, 0, 0, 0, 42)])));
+  });
+  const client = connectTo(t, port, { localAddress: '127.0.0.78' });
+  const call = client.call(testProgram, add, 1, who);
+  await eventually(() => ports.length === 1, 'the call has arrived');
+  const squatter = createServer();
+  t.after(() => squatter.close());
+  for (const socket of sockets) socket.resetAndDestroy();
+  await new Promise<void>((resolve) => squatter.listen(ports[0], '127.0.0.78', resolve));
+  assert.equal(await call, 42);
+  assert.notEqual(ports[1], ports[0]);
 });
 
 test('a call answered while the connection was lost is answered from the kept reply', async (t) => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { type Clock, silentLog, systemClock } from '../base/mod.ts';
-import { eventually, KeptLog, numberArgument, RawPeer, rawCall, TestService } from '../testing/rpc-peer.ts';
+import { eventually, KeptLog, numberArgument, RawPeer, rawCall, TestService } from '../testing/mod.ts';
 import type { ReplyChannel } from './channel.ts';
 import { DuplicateRequestCache } from './duplicates.ts';
 import { RpcServer } from './server.ts';

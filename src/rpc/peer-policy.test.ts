@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { silentLog, systemClock } from '../base/mod.ts';
-import { eventually, RawPeer, rawCall, sysBody, TestService } from '../testing/rpc-peer.ts';
+import { eventually, RawPeer, rawCall, sysBody, TestService } from '../testing/mod.ts';
 import { PeerPolicy } from './peer-policy.ts';
 import { RpcServer } from './server.ts';
 import { readKernelSocketTable, socketOwner } from './socket-owner.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { framed } from '../testing/rpc-peer.ts';
+import { framed } from '../testing/mod.ts';
 import { RecordAssembler } from './record.ts';
 
 const seed = 20261;

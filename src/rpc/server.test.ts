@@ -14,7 +14,7 @@ import {
   sysBody,
   TestService,
   testProgram,
-} from '../testing/rpc-peer.ts';
+} from '../testing/mod.ts';
 import { RpcServer } from './server.ts';
 
 const seed = 20262;
@@ -223,7 +223,7 @@ test('a client that never reads costs bounded memory, and others are served; all
   const greedy = await peer();
   greedy.socket.pause();
   const size = 256 * 1024;
-  const calls = 400;
+  const calls = 160;
   greedy.send(
     ...Array.from({ length: calls }, (_, i) => rawCall({ xid: i, procedure: 6, arguments: numberArgument(size) })),
   );
@@ -311,4 +311,31 @@ test('versions of one program are those of the table', async (t) => {
   const raw = await peer();
   raw.send(rawCall({ xid: 1, version: testProgram.version }));
   assert.deepEqual(await raw.words(), accepted(1, 2, 3, 3));
+});
+
+test('calls held above the memory limit pause reading, and answering them resumes it', async (t) => {
+  const service = new TestService();
+  const held = service.program.procedures[2]!;
+  const greedy = { ...held, replyBytes: () => limits.connectionCallBytes / 4 };
+  const procedures = service.program.procedures.with(2, greedy);
+  const server = new RpcServer({
+    programs: [{ ...service.program, procedures }],
+    clock: systemClock,
+    log: new KeptLog(),
+  });
+  const { port } = await server.listen('127.0.0.1', 0);
+  t.after(() => server.close(0));
+  const raw = await RawPeer.connect(port);
+  t.after(() => raw.close());
+  raw.send(
+    ...Array.from({ length: 6 }, (_, i) => rawCall({ xid: i, procedure: 2, arguments: numberArgument(i) })),
+    rawCall({ xid: 10 }),
+  );
+  await eventually(() => service.held.size === 4, 'four calls fill the limit');
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(service.held.size, 4);
+  for (let i = 0; i < 3; i++) service.held.get(i)!(i);
+  const xids = new Set<number | undefined>();
+  for (let i = 0; i < 4; i++) xids.add((await raw.words())?.[0]);
+  assert.deepEqual(xids, new Set([0, 1, 2, 10]));
 });

@@ -131,11 +131,18 @@ export class RpcServer {
       return;
     }
     const peer = { name: `${remoteAddress}:${remotePort}`, address: remoteAddress, port: remotePort };
+    let warned = false;
     const start = (mayClaim: (uid: number) => boolean): void => {
       const connection = new ServerConnection({
         socket,
         peer,
-        mayClaim,
+        mayClaim: (uid) => {
+          const allowed = mayClaim(uid);
+          if (!allowed && !warned)
+            this.#options.log.warn({ peer: peer.name, uid }, 'a local process claims a uid not its own: refused');
+          warned ||= !allowed;
+          return allowed;
+        },
         dispatcher: this.#dispatcher,
         counters: this.#counters,
         log: this.#options.log,

@@ -20,6 +20,19 @@ export { filesystemSuite } from './filesystem-suite.ts';
 export { MemoryFilesystem, type MemoryFilesystemOptions } from './memory-filesystem.ts';
 export { type Arbitraries, nfsArbitraries } from './nfs-arbitraries.ts';
 export {
+  eventually,
+  framed,
+  KeptLog,
+  numberArgument,
+  type RawCall,
+  RawPeer,
+  rawCall,
+  sysBody,
+  TestService,
+  testProcedures,
+  testProgram,
+} from './rpc-peer.ts';
+export {
   callBy,
   fullCapabilities,
   ok,
