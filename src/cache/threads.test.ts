@@ -80,11 +80,11 @@ if (!isMainThread) {
     await using fixture = new CacheFixture();
     const cache = await fixture.open();
     const workers = [1, 2].map(
-      (seed) => new Worker(program, { workerData: { share: cache.share(), seed, turns: 1500 } }),
+      (seed) => new Worker(program, { workerData: { share: cache.share(), seed, turns: 1000 } }),
     );
     const results = await Promise.all([
       ...workers.map(async (worker) => (await once(worker, 'message'))[0] as { hits: number; wrong: number }),
-      hammer({ share: cache.share(), seed: 3, turns: 1500 }),
+      hammer({ share: cache.share(), seed: 3, turns: 1000 }),
     ]);
     await Promise.all(workers.map((worker) => worker.terminate()));
     for (const result of results) {
