@@ -1,4 +1,7 @@
-/** The libnfs utilities through `viaduct serve` and through a proxy before it. */
+/**
+ * The libnfs utilities through `viaduct serve` and through a proxy before it. libnfs mounts the folder of a file's path and cannot
+ * mount an empty one, so a file of the root folder has two slashes before it.
+ */
 import assert from 'node:assert/strict';
 import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -49,8 +52,8 @@ for (const [way, address] of Object.entries(ways)) {
   test(`nfs-cat reads every byte, twice the same (${way})`, async () => {
     const expected = await sha256File(join(exported, 'folder', 'large'));
     for (let i = 0; i < 2; i++) assert.equal(sha256(await run('nfs-cat', [`nfs://${address}/folder/large`])), expected);
-    assert.equal((await run('nfs-cat', [`nfs://${address}/small`])).toString(), 'a small file\n');
-    assert.equal((await run('nfs-cat', [`nfs://${address}/empty`])).length, 0);
+    assert.equal((await run('nfs-cat', [`nfs://${address}//small`])).toString(), 'a small file\n');
+    assert.equal((await run('nfs-cat', [`nfs://${address}//empty`])).length, 0);
   });
 
   test(`nfs-cp writes what a local reader then reads (${way})`, async () => {

@@ -41,7 +41,7 @@ export const firstTouch: BenchCase = {
       const near = await proxy({ origin: 'nfs://127.0.0.2:2049/', listen: '127.0.0.4', cache, cacheSize: '4G' });
       try {
         const reads = ['-f', 'raw', '-c', String(bytes / MiB), '-d', '4', '-s', String(MiB)];
-        const said = (await run('qemu-img', ['bench', ...reads, 'nfs://127.0.0.4/image.raw'], 600_000)).toString();
+        const said = (await run('qemu-img', ['bench', ...reads, 'nfs://127.0.0.4//image.raw'], 600_000)).toString();
         samples.subject.push(bytes / 1e6 / Number(/completed in ([\d.]+) seconds/.exec(said)?.[1]));
       } finally {
         await near.stop();

@@ -29,7 +29,7 @@ export const largeCache: BenchCase = {
       const openSeconds = (performance.now() - started) / 1000;
       try {
         const reads = ['-f', 'raw', '-c', String(bytes / MiB), '-d', '8', '-s', String(MiB)];
-        await run('qemu-img', ['bench', ...reads, 'nfs://127.0.0.3/image.raw'], 300_000);
+        await run('qemu-img', ['bench', ...reads, 'nfs://127.0.0.3//image.raw'], 300_000);
         const resident = await residentMebibytes(near.child.pid!);
         if (!counted) return;
         samples.openSeconds.push(openSeconds);

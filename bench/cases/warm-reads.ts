@@ -89,7 +89,7 @@ export const warmReads: BenchCase = {
     });
     try {
       const far = { within: place.within, url: `${ganesha.url}/image.raw` };
-      return await measure(context, fileBytes, { within: [], url: 'nfs://127.0.0.3/image.raw' }, far);
+      return await measure(context, fileBytes, { within: [], url: 'nfs://127.0.0.3//image.raw' }, far);
     } finally {
       await near.stop();
       await origin.stop();

@@ -172,6 +172,7 @@ class House {
   }
 
   #diskPath(): string {
-    return `/${basename(this.#options.guest.disk)}`;
+    // libnfs mounts the folder of the path and cannot mount an empty one: two slashes make it "/".
+    return `//${basename(this.#options.guest.disk)}`;
   }
 }
