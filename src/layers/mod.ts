@@ -14,6 +14,7 @@ export {
 export { Checker, type CheckerContext } from './checker.ts';
 export { Identity, type IdentityOptions, type IdRange, identityDefaults } from './identity.ts';
 export type { LatencySummary } from './latency-histograms.ts';
+export type { StabilityOptions } from './own-commits.ts';
 export {
   defaultReadAhead,
   noReadAhead,
@@ -22,7 +23,6 @@ export {
 export {
   Stability,
   type StabilityContext,
-  type StabilityOptions,
   type StabilityStats,
   stabilityDefaults,
 } from './stability.ts';

@@ -11,13 +11,7 @@
 import { type Clock, type Log, sleep } from '../base/mod.ts';
 import * as vfs from '../vfs/mod.ts';
 import { copied, type Extent } from './unstable-extents.ts';
-import type { UnstableFile } from './unstable-files.ts';
-
-export interface ResendOutcome {
-  readonly status: vfs.StatusCode;
-  /** Bytes sent again. */
-  readonly bytes: number;
-}
+import type { ResendOutcome, UnstableFile } from './unstable-files.ts';
 
 export interface ResendContext {
   readonly clock: Clock;

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { seededRandom, silentLog } from '../base/mod.ts';
 import { callBy, FaultLayer, MemoryFilesystem, ok, pattern, SimulatedClock, settle } from '../testing/mod.ts';
 import * as vfs from '../vfs/mod.ts';
-import { Stability, type StabilityOptions } from './stability.ts';
+import type { StabilityOptions } from './own-commits.ts';
+import { Stability } from './stability.ts';
 
 const { Stability: Stable, Status } = vfs;
 const root = callBy(vfs.credential(0, 0));

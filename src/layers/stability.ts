@@ -20,23 +20,15 @@
  *
  * Attributes in LOOKUP and READDIRPLUS replies are not held back during a recovery.
  */
-import { type Clock, type Eventual, type Log, limits, type Random, type Timer } from '../base/mod.ts';
+import { type Clock, type Eventual, type Log, limits, type Random } from '../base/mod.ts';
 import * as vfs from '../vfs/mod.ts';
-import { type ResendOutcome, resend } from './resend.ts';
+import { isGone, OwnCommits, type StabilityOptions } from './own-commits.ts';
+import { resend } from './resend.ts';
 import { copied } from './unstable-extents.ts';
-import { type UnstableFile, UnstableFiles } from './unstable-files.ts';
+import { type ResendOutcome, type UnstableFile, UnstableFiles } from './unstable-files.ts';
 import { type Admission, WriteRoom } from './write-room.ts';
 
 const { Stability: Stable, Status } = vfs;
-
-export interface StabilityOptions {
-  /** Most bytes of unstable data that are kept. */
-  readonly unstableBytes: number;
-  /** A file that was not written for so long is committed by ourselves. */
-  readonly idleCommitMs: number;
-  /** How long `close` waits for the origin to commit what is kept. */
-  readonly closeMs: number;
-}
 
 export const stabilityDefaults: StabilityOptions = {
   unstableBytes: limits.unstableBytes,
@@ -61,9 +53,6 @@ export interface StabilityStats {
   readonly ownCommits: number;
 }
 
-/** The caller of what the layer does by itself is the last writer of the file. */
-const wholeFile = { offset: 0, count: 0 } as const;
-
 export class Stability extends vfs.ForwardingFilesystem {
   readonly #clock: Clock;
   readonly #log: Log;
@@ -71,17 +60,14 @@ export class Stability extends vfs.ForwardingFilesystem {
   readonly #options: StabilityOptions;
   readonly #files = new UnstableFiles();
   readonly #room: WriteRoom;
+  readonly #own: OwnCommits;
   #verifier: vfs.Verifier;
   #originVerifier: vfs.Verifier | undefined;
   #tick = 0;
-  #relieving = false;
-  #unkeptUntilMs = 0;
-  #idleTimer: Timer | undefined;
   #closed = false;
   #originRestarts = 0;
   #resentBytes = 0;
   #failedResends = 0;
-  #ownCommits = 0;
 
   constructor(next: vfs.Filesystem, { clock, log, random, options }: StabilityContext) {
     super(next);
@@ -90,6 +76,14 @@ export class Stability extends vfs.ForwardingFilesystem {
     this.#random = random;
     this.#options = { ...stabilityDefaults, ...options };
     this.#room = new WriteRoom(this.#options.unstableBytes, () => this.#files.bytes);
+    this.#own = new OwnCommits({
+      files: this.#files,
+      room: this.#room,
+      clock,
+      log,
+      options: this.#options,
+      commit: (call, args) => this.commit(call, args),
+    });
     this.#verifier = this.#newVerifier();
   }
 
@@ -101,7 +95,7 @@ export class Stability extends vfs.ForwardingFilesystem {
       originRestarts: this.#originRestarts,
       resentBytes: this.#resentBytes,
       failedResends: this.#failedResends,
-      ownCommits: this.#ownCommits,
+      ownCommits: this.#own.count,
     };
   }
 
@@ -142,10 +136,10 @@ export class Stability extends vfs.ForwardingFilesystem {
     const recovery = this.#files.recovery(args.object);
     if (recovery !== undefined) return recovery.then(() => this.write(call, args));
     if (args.stable !== Stable.UNSTABLE) return this.#send(call, args, 0);
-    if (this.#unkeptUntilMs > 0 && this.#clock.now() < this.#unkeptUntilMs) return this.#send(call, stably(args), 0);
+    if (this.#own.refused()) return this.#send(call, stably(args), 0);
     const admission = this.#room.enter(args.count);
     if (admission === 'reserved') return this.#send(call, args, args.count);
-    this.#relieve();
+    this.#own.relieve();
     return (admission as Promise<Admission>).then((late) => {
       if (late === 'unkept') return this.#send(call, stably(args), 0);
       return this.#afterRecovery(args.object, () => this.#send(call, args, args.count));
@@ -185,11 +179,11 @@ export class Stability extends vfs.ForwardingFilesystem {
     this.#room.leave(reserved);
     if (reply.status !== 0) return reply;
     this.#notice(reply.verifier);
-    if (this.#room.waiting > 0 || this.#files.bytes * 2 > this.#options.unstableBytes) this.#relieve();
+    if (this.#room.waiting > 0 || this.#files.bytes * 2 > this.#options.unstableBytes) this.#own.relieve();
     const { wcc, count, committed } = reply;
     if (committed >= args.stable) return { status: 0, wcc, count, committed, verifier: this.#verifier };
     // The origin answered less than it was asked for: make it true.
-    const done = this.commit(call, { object: args.object, ...wholeFile });
+    const done = this.commit(call, { object: args.object, offset: 0, count: 0 });
     const answer = (result: vfs.CommitReply): vfs.WriteReply =>
       result.status === 0
         ? { status: 0, wcc: result.wcc, count, committed: args.stable, verifier: this.#verifier }
@@ -211,7 +205,7 @@ export class Stability extends vfs.ForwardingFilesystem {
     this.#files.change(file, () => file.extents.add(extent));
     file.call = call;
     file.writtenMs = this.#clock.now();
-    this.#idleTimer ??= this.#clock.after(this.#options.idleCommitMs, () => this.#commitIdle());
+    this.#own.wrote();
   }
 
   override setattr(call: vfs.Call, args: vfs.SetattrArguments): Eventual<vfs.WccReply> {
@@ -324,8 +318,7 @@ export class Stability extends vfs.ForwardingFilesystem {
   override async close(): Promise<void> {
     if (!this.#closed) {
       this.#closed = true;
-      this.#idleTimer?.cancel();
-      await this.#commitAll();
+      await this.#own.close();
     }
     await this.next.close();
   }
@@ -405,77 +398,6 @@ export class Stability extends vfs.ForwardingFilesystem {
     this.#room.admit();
   }
 
-  /** Commits files, the largest first, until a quarter of the bound is left. */
-  #relieve(): void {
-    if (this.#relieving) return;
-    this.#relieving = true;
-    this.#relieveLoop().then(
-      () => {
-        this.#relieving = false;
-      },
-      (error: unknown) => {
-        this.#relieving = false;
-        this.#failed(error, 'COMMIT');
-        this.#room.giveUp();
-      },
-    );
-  }
-
-  async #relieveLoop(): Promise<void> {
-    const targetBytes = this.#options.unstableBytes / 4;
-    while (this.#files.bytes > (this.#room.waiting > 0 ? 0 : targetBytes)) {
-      const file = this.#files.largest();
-      if (file === undefined) break;
-      if (await this.#commitFile(file)) continue;
-      // The origin does not commit: new data is not kept for a while, but sent FILE_SYNC.
-      this.#unkeptUntilMs = this.#clock.now() + 1_000;
-      this.#room.giveUp();
-      break;
-    }
-    this.#room.admit();
-  }
-
-  async #commitFile(file: UnstableFile): Promise<boolean> {
-    const { call } = file;
-    if (call === undefined) return false;
-    this.#ownCommits++;
-    const reply = await this.commit(call, { object: file.handle, ...wholeFile });
-    if (reply.status !== 0 && !isGone(reply.status)) {
-      this.#log.warn({ status: vfs.statusName(reply.status) }, 'the origin refused to commit unstable data');
-    }
-    return reply.status === 0 || isGone(reply.status);
-  }
-
-  #commitIdle(): void {
-    this.#idleTimer = undefined;
-    if (this.#closed) return;
-    const oldest = this.#clock.now() - this.#options.idleCommitMs;
-    const files = this.#files.withData();
-    for (const file of files) {
-      if (file.writtenMs > oldest) continue;
-      this.#commitFile(file).catch((error: unknown) => this.#failed(error, 'COMMIT'));
-    }
-    if (files.length > 0) {
-      this.#idleTimer = this.#clock.after(this.#options.idleCommitMs / 2, () => this.#commitIdle());
-    }
-  }
-
-  /** Before closing; the origin may be away, so it is given a limited time. */
-  async #commitAll(): Promise<void> {
-    const files = this.#files.withData();
-    if (files.length === 0) return;
-    let timer: Timer | undefined;
-    const timeout = new Promise<void>((resolve) => {
-      timer = this.#clock.after(this.#options.closeMs, resolve);
-    });
-    const commits = Promise.allSettled(files.map((file) => this.#commitFile(file)));
-    await Promise.race([commits, timeout]);
-    timer?.cancel();
-    if (this.#files.bytes === 0) return;
-    const fields = { files: this.#files.kept(), bytes: this.#files.bytes };
-    this.#log.error(fields, 'closing with data that the origin has not committed');
-  }
-
   #failed(error: unknown, operation: string): void {
     if (!this.#closed) this.#log.error({ error }, `${operation} by the stability layer failed`);
   }
@@ -487,8 +409,4 @@ export class Stability extends vfs.ForwardingFilesystem {
 
 function stably(args: vfs.WriteArguments): vfs.WriteArguments {
   return { ...args, stable: Stable.FILE_SYNC };
-}
-
-function isGone(status: number): boolean {
-  return status === Status.STALE || status === Status.BADHANDLE;
 }

@@ -4,9 +4,15 @@
  * Invariants: `bytes` is the sum over all files (every change of extents goes through `change` or `drop`); a file leaves the
  * table when it has neither data, nor calls under way, nor a recovery.
  */
-import type { Call, FileHandle, Place } from '../vfs/mod.ts';
-import type { ResendOutcome } from './resend.ts';
+import type { Call, FileHandle, Place, StatusCode } from '../vfs/mod.ts';
 import { UnstableExtents } from './unstable-extents.ts';
+
+/** How sending the data of a file again ended. */
+export interface ResendOutcome {
+  readonly status: StatusCode;
+  /** Bytes sent again. */
+  readonly bytes: number;
+}
 
 export interface UnstableFile {
   readonly handle: FileHandle;
