@@ -16,7 +16,7 @@ Start here:
   viaduct demo                                      boot a virtual machine from far away, four ways
   viaduct serve /srv/images --listen 127.0.0.3      at the image store
   viaduct proxy nfs://127.0.0.3/ --listen 127.0.0.2 --cache /var/cache/viaduct     at the compute host
-  qemu-system-x86_64 -drive file=nfs://127.0.0.2/disk.raw,format=raw ...
+  qemu-system-x86_64 -drive file=nfs://127.0.0.2/golden/disk.raw,format=raw ...
 
 Exit codes: 0 done, 1 operating error, 2 not understood, 3 doctor or verify found something, 70 a bug. Codes: docs/errors.md.`;
 

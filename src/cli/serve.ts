@@ -14,7 +14,7 @@ interface ServeFlags extends SessionFlags {
 const examples = `
 Examples:
   viaduct serve /srv/images --listen 127.0.0.2
-      QEMU and everybody on this host: nfs://127.0.0.2/disk.raw
+      QEMU and everybody on this host: nfs://127.0.0.2/golden/disk.raw
   viaduct serve /srv/images --listen 0.0.0.0 --allow 192.0.2.0/24 --read-only
       other hosts of a network that you trust
   viaduct serve /srv/images --listen 127.0.0.1:20049
