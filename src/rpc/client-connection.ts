@@ -150,6 +150,7 @@ export class ClientConnection {
     for (const call of this.pending.values()) {
       if (!call.sent || call.queued || now < call.resendAt) continue;
       this.retransmissions++;
+      call.onRetransmit?.();
       this.#enqueue(call);
     }
   }
@@ -198,7 +199,10 @@ export class ClientConnection {
     this.#quietSince = this.#options.clock.now();
     this.#pingedAt = undefined;
     for (const call of this.pending.values()) {
-      if (call.sent) this.retransmissions++;
+      if (call.sent) {
+        this.retransmissions++;
+        call.onRetransmit?.();
+      }
       this.#enqueue(call);
     }
     this.#owner.onOpen(this);

@@ -137,6 +137,7 @@ export class RpcClient implements RpcCaller {
         startedAt: now,
         resolve,
         reject,
+        onRetransmit: options.onRetransmit,
         sent: false,
         queued: false,
         resendAt: Number.POSITIVE_INFINITY,
@@ -275,7 +276,10 @@ export class RpcClient implements RpcCaller {
     for (const call of [...from.pending.values()]) {
       if (call.sent && !call.procedure.idempotent) continue;
       from.remove(call);
-      if (call.sent) to.retransmissions++;
+      if (call.sent) {
+        to.retransmissions++;
+        call.onRetransmit?.();
+      }
       to.add(call);
     }
   }

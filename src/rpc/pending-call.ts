@@ -24,6 +24,8 @@ export interface PendingCall {
   readonly startedAt: number;
   readonly resolve: (reply: never) => void;
   readonly reject: (error: Error) => void;
+  /** Called before a second sending. */
+  readonly onRetransmit: (() => void) | undefined;
   /** Sent at least once: the server may have executed it. */
   sent: boolean;
   /** Waits in a connection's queue. */
