@@ -129,13 +129,16 @@ export class BlockCache extends ForwardingFilesystem {
       // A block that is under way is no miss to the policies: somebody saw this need coming.
       const isNew = !isUnderWay(file, offset, end);
       const reply = this.#reader.read(file, call, args, attributes, end);
-      file.isWatched = true;
+      file.watch();
       this.#touch(file, offset, end, isNew);
       return reply;
     }
     this.#statistics.hits++;
     this.#statistics.hitBytes += count;
-    if (file.isWatched) this.#touch(file, offset, end, false);
+    if (file.isWatched) {
+      this.#touch(file, offset, end, false);
+      if (!file.policy.hasWishes) file.noteQuietHit();
+    }
     return {
       status: 0,
       attributes,

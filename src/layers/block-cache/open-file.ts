@@ -35,6 +35,7 @@ export interface Ahead {
 }
 
 const blockBytes = limits.blockBytes;
+const mostQuietHits = 4096;
 
 export class OpenFile implements PrefetchTarget, BlockView {
   readonly handle: FileHandle;
@@ -50,11 +51,12 @@ export class OpenFile implements PrefetchTarget, BlockView {
   reader: Call | undefined;
   /** Set by each use, cleared by the eviction's hand. */
   isUsed = true;
-  /** Misses happened: the read-ahead policy wants to see every touch. */
+  /** Misses happened not long ago: the read-ahead policy wants to see every touch. */
   isWatched = false;
   readonly #cache: BlockStore;
   readonly #ahead: Ahead;
   #stamp: FileStamp | undefined;
+  #quietHits = 0;
   #waiting: (() => void)[] = [];
 
   constructor(handle: FileHandle, key: string, cache: BlockStore, policy: FilePolicy, ahead: Ahead) {
@@ -63,6 +65,16 @@ export class OpenFile implements PrefetchTarget, BlockView {
     this.policy = policy;
     this.#cache = cache;
     this.#ahead = ahead;
+  }
+
+  watch(): void {
+    this.isWatched = true;
+    this.#quietHits = 0;
+  }
+
+  /** A hit that made no wish: after many of them the file counts as fetched, and hits go their fastest way. */
+  noteQuietHit(): void {
+    if (++this.#quietHits >= mostQuietHits) this.isWatched = false;
   }
 
   get view(): BlockView {
