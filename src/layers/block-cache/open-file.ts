@@ -16,7 +16,7 @@ import type { Attributes, Call, FileHandle } from '../../vfs/mod.ts';
 import type { BlockRun, BlockView, FilePolicy, PrefetchTarget } from '../read-ahead/mod.ts';
 import type { Flight } from './flight.ts';
 import { Lineage } from './lineage.ts';
-import { isOlder, stampOfAttributes } from './stamp.ts';
+import { isOlder, sameStamp, stampOfAttributes } from './stamp.ts';
 
 /** What this layer needs of the clean cache. */
 export type BlockStore = Pick<CleanCache, 'file' | 'find'>;
@@ -190,9 +190,9 @@ export class OpenFile implements PrefetchTarget, BlockView {
     if (current !== undefined && !isOlder(stamp, current)) cached.restamp(current, stamp);
   }
 
-  /** True if there was another version before. */
+  /** True if there was another version before (and not only a record that the cache dropped). */
   #moveOn(attributes: Attributes, stamp: FileStamp): boolean {
-    const isChange = this.attributes !== undefined;
+    const isChange = this.#stamp !== undefined && !sameStamp(this.#stamp, stamp);
     this.cached = this.#cache.file(this.key, stamp);
     this.attributes = attributes;
     this.#stamp = stamp;
