@@ -238,13 +238,13 @@ const seed = Number(process.env.SEED ?? 20261122);
 test('a read returns bytes that were right while it ran, whatever happens at once', async () => {
   await fc.assert(
     fc.asyncProperty(fc.integer(), steps, (random, script) => play(random, script, 0)),
-    { seed, numRuns: Number(process.env.RUNS ?? 80) },
+    { seed, numRuns: Number(process.env.RUNS ?? 50) },
   );
 });
 
 test('after failures of the origin the bytes are still right', async () => {
   await fc.assert(
     fc.asyncProperty(fc.integer(), steps, (random, script) => play(random, script, 6)),
-    { seed: seed + 1, numRuns: Number(process.env.RUNS ?? 30) },
+    { seed: seed + 1, numRuns: Number(process.env.RUNS ?? 20) },
   );
 });
