@@ -1,132 +1,94 @@
 /**
- * `npm run proof`: the proofs that take too long for `npm test`. Usage: `tools/proof.ts [--case NAME] [--rounds N] [--fresh]`.
+ * `npm run proof`: the claims that take too long for `npm test`, in rounds. Usage: `tools/proof.ts [NAME...] [--rounds N]`.
  *
- * Each case of test/proof/ runs in rounds. A round that is done is remembered in .cache/proof/ together with the commit, so that a
- * run that was stopped goes on where it was; `--fresh` forgets. A case that has all its rounds is written to
- * docs/proof/DATE-CASE.json, and docs/proof/README.md is made anew from all of these.
+ * Resumable: each round that ends is one dated line of docs/proof/NAME.jsonl, together with the commit that it ran on, and the
+ * next run goes on with the first round that this commit has not passed. A failed round is kept too, and makes the exit code 1.
  */
 import { execFileSync } from 'node:child_process';
-import { globSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, totalmem } from 'node:os';
+import { appendFileSync, existsSync, globSync, mkdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Proof } from '../test/proof/proof.ts';
 
 interface Round {
-  readonly round: number;
-  readonly seconds: number;
-  readonly passed: boolean;
-  readonly facts: Readonly<Record<string, string | number>>;
-}
-
-interface State {
+  readonly date: string;
   readonly commit: string;
-  readonly rounds: Round[];
+  readonly round: number;
+  readonly passed: boolean;
+  readonly seconds: number;
+  readonly figures?: Record<string, string | number>;
+  readonly error?: string;
 }
 
 const root = join(import.meta.dirname, '..');
-const stateDirectory = join(root, '.cache/proof');
-const resultDirectory = join(root, 'docs/proof');
-
-const { values } = parseArgs({
-  options: { case: { type: 'string' }, rounds: { type: 'string' }, fresh: { type: 'boolean', default: false } },
-});
-const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim();
-mkdirSync(stateDirectory, { recursive: true });
-mkdirSync(resultDirectory, { recursive: true });
+const results = join(root, 'docs/proof');
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { rounds: { type: 'string' } } });
+const commit = execFileSync('git', ['describe', '--always', '--dirty', '--abbrev=12'], {
+  cwd: root,
+  encoding: 'utf8',
+}).trim();
 
 const files = globSync('test/proof/*.proof.ts', { cwd: root }).sort();
-let failures = 0;
-let executed = 0;
-for (const file of files) {
-  const name = basename(file, '.proof.ts');
-  if (values.case !== undefined && values.case !== name) continue;
-  const { proof } = (await import(join(root, file))) as { proof: Proof };
-  executed++;
-  if (!(await runCase(name, proof))) failures++;
-}
-if (executed === 0) {
-  process.stderr.write(
-    `no such case: ${values.case}; there are ${files.map((file) => basename(file, '.proof.ts')).join(', ')}\n`,
-  );
+const chosen = files.filter((file) => positionals.length === 0 || positionals.includes(nameOf(file)));
+if (chosen.length === 0) {
+  process.stderr.write(`proof: no such proof; there are: ${files.map(nameOf).join(', ')}\n`);
   process.exit(2);
 }
-writeSummary();
-process.stdout.write(`\n${executed - failures} passed, ${failures} failed\n`);
-process.exitCode = failures === 0 ? 0 : 1;
+mkdirSync(results, { recursive: true });
+let failed = false;
+for (const file of chosen) {
+  const { proof }: { proof: Proof } = await import(join(root, file));
+  if (!(await prove(nameOf(file), proof))) failed = true;
+}
+process.exitCode = failed ? 1 : 0;
 
-async function runCase(name: string, proof: Proof): Promise<boolean> {
-  const total = values.rounds === undefined ? proof.rounds : Number(values.rounds);
-  const stateFile = join(stateDirectory, `${name}.json`);
-  if (values.fresh) rmSync(stateFile, { force: true });
-  const state = load(stateFile);
-  process.stdout.write(`\n=== ${name}: ${proof.claim}\n`);
-  if (state.rounds.length > 0) process.stdout.write(`    ${state.rounds.length} of ${total} rounds are done already\n`);
-  for (let round = state.rounds.length; round < total; round++) {
-    const began = performance.now();
-    let passed = true;
-    let facts: Record<string, string | number>;
-    try {
-      facts = await proof.run(round, (line) => process.stdout.write(`    ${line}\n`));
-    } catch (error) {
-      passed = false;
-      facts = { failure: error instanceof Error ? `${error.message}` : String(error) };
-    }
-    const seconds = Math.round((performance.now() - began) / 100) / 10;
-    const shown = Object.entries(facts).map(([key, value]) => `${key} ${value}`);
+async function prove(name: string, proof: Proof): Promise<boolean> {
+  const path = join(results, `${name}.jsonl`);
+  const done = new Set(
+    roundsIn(path)
+      .filter((round) => round.commit === commit && round.passed)
+      .map((round) => round.round),
+  );
+  const wanted = values.rounds === undefined ? proof.rounds : Number(values.rounds);
+  process.stdout.write(`${name}: ${proof.claim}\n  ${done.size} of ${wanted} rounds are done for ${commit}\n`);
+  let passed = true;
+  for (let round = 1; round <= wanted; round++) {
+    if (done.has(round)) continue;
+    const result = await runRound(proof, round);
+    appendFileSync(path, `${JSON.stringify(result)}\n`);
     process.stdout.write(
-      `  ${passed ? 'ok  ' : 'FAIL'} round ${round + 1}/${total} ${seconds} s  ${shown.join(', ')}\n`,
+      `  round ${round}: ${result.passed ? 'passed' : `FAILED: ${result.error}`} (${result.seconds} s)\n`,
     );
-    if (!passed) return false;
-    state.rounds.push({ round, seconds, passed, facts });
-    writeFileSync(stateFile, JSON.stringify(state));
+    passed &&= result.passed;
   }
-  const result = {
-    case: name,
-    claim: proof.claim,
-    date: new Date().toISOString().slice(0, 10),
-    commit,
-    machine: { cores: cpus().length, memoryGiB: Math.round(totalmem() / 2 ** 30), node: process.version },
-    rounds: state.rounds,
-  };
-  writeFileSync(join(resultDirectory, `${result.date}-${name}.json`), `${JSON.stringify(result, null, 2)}\n`);
-  rmSync(stateFile, { force: true });
-  return true;
+  return passed;
 }
 
-/** What an earlier run of the same commit has done; rounds of another commit prove nothing about this one. */
-function load(stateFile: string): State {
+async function runRound(proof: Proof, round: number): Promise<Round> {
+  const start = performance.now();
+  const head = { date: new Date().toISOString(), commit, round };
+  const seconds = (): number => Math.round((performance.now() - start) / 100) / 10;
   try {
-    const state = JSON.parse(readFileSync(stateFile, 'utf8')) as State;
-    if (state.commit === commit) return state;
-  } catch {
-    // No state, or a torn one: start anew.
+    const figures = await proof.run(round, (line) => process.stdout.write(`    ${line}\n`));
+    return { ...head, passed: true, seconds: seconds(), figures };
+  } catch (error) {
+    return {
+      ...head,
+      passed: false,
+      seconds: seconds(),
+      error: error instanceof Error ? error.message : String(error),
+    };
   }
-  return { commit, rounds: [] };
 }
 
-function writeSummary(): void {
-  const lines = [
-    '# Proofs',
-    '',
-    'Made by `npm run proof`; each line is one dated run, its rounds are in the file.',
-    '',
-  ];
-  lines.push('| date | case | claim | rounds | seconds | commit |', '|---|---|---|---|---|---|');
-  for (const file of readdirSync(resultDirectory)
-    .filter((entry) => entry.endsWith('.json'))
-    .sort()) {
-    const result = JSON.parse(readFileSync(join(resultDirectory, file), 'utf8')) as {
-      case: string;
-      claim: string;
-      date: string;
-      commit: string;
-      rounds: Round[];
-    };
-    const seconds = result.rounds.reduce((sum, round) => sum + round.seconds, 0);
-    lines.push(
-      `| ${result.date} | [${result.case}](${file}) | ${result.claim} | ${result.rounds.length} | ${Math.round(seconds)} | ${result.commit} |`,
-    );
-  }
-  writeFileSync(join(resultDirectory, 'README.md'), `${lines.join('\n')}\n`);
+function roundsIn(path: string): Round[] {
+  if (!existsSync(path)) return [];
+  return readFileSync(path, 'utf8')
+    .split('\n')
+    .filter(Boolean)
+    .map((line): Round => JSON.parse(line));
+}
+
+function nameOf(file: string): string {
+  return basename(file, '.proof.ts');
 }

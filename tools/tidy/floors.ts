@@ -62,7 +62,7 @@ function complaint(tree: Tree, file: SourceFile, entry: Import): string | undefi
     return `imports ${entry.path} past its face; import ${to}/mod.ts`;
   }
   if (fromTest || from === testing || !from.startsWith('src/')) return undefined;
-  if (!to.startsWith('src/')) return `sources import no ${to}`;
+  if (!to.startsWith('src/') && entry.path.endsWith('.ts')) return `sources import no ${to}`;
   const lower = floors[to];
   const upper = floors[from];
   if (lower === undefined || upper === undefined) return undefined;
