@@ -64,6 +64,7 @@ export async function startSession(input: SessionPlan, options: SessionOptions):
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     await supervisor.close();
+    if (share !== undefined) cache?.lost(share);
     await cache?.close();
   };
   return {

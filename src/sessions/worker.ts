@@ -65,34 +65,31 @@ async function obey(path: DataPath, order: WorkerOrder, post: (report: WorkerRep
 
 async function openDataPath(start: WorkerStart, tools: Tools): Promise<DataPath> {
   const { plan } = start;
-  const cache = start.cache === undefined ? undefined : CleanCache.attach(start.cache, tools);
-  const stack = await buildStack(describeStack(plan), { ...tools, cache });
-  const admit = new PeerPolicy({ networks: plan.allow });
+  // What is open so far, in order; closed in reverse, by an error here or by the end.
+  const open: (() => Promise<unknown>)[] = [];
+  const closeAll = async (): Promise<void> => {
+    for (const close of open.reverse()) await close();
+  };
   try {
-    const programs = [nfs3Program(stack.top), mount3Program({ filesystem: stack.top })];
+    const cache = start.cache === undefined ? undefined : CleanCache.attach(start.cache, tools);
+    if (cache !== undefined) open.push(() => cache.close());
+    const stack = await buildStack(describeStack(plan), { ...tools, cache });
+    open.push(() => stack.top.close());
     const duplicates = await openDuplicates(plan, tools);
+    open.push(() => duplicates.close());
+    const admit = new PeerPolicy({ networks: plan.allow });
+    const programs = [nfs3Program(stack.top), mount3Program({ filesystem: stack.top })];
     const server = new RpcServer({ programs, ...tools, admit, duplicates });
-    try {
-      const listening = await openListeners({ rule: plan.listen, port: start.port, server, admit, ...tools });
-      return {
-        report: { kind: 'ready', place: listening.place },
-        stats: () => ({ server: server.stats(), layers: stack.stats() }),
-        async close() {
-          await listening.close();
-          await server.close();
-          await stack.top.close();
-          await duplicates.close();
-          await cache?.close();
-        },
-      };
-    } catch (error) {
-      await server.close(0);
-      await duplicates.close();
-      throw error;
-    }
+    open.push(() => server.close());
+    const listening = await openListeners({ rule: plan.listen, port: start.port, server, admit, ...tools });
+    open.push(() => listening.close());
+    return {
+      report: { kind: 'ready', place: listening.place },
+      stats: () => ({ server: server.stats(), layers: stack.stats() }),
+      close: closeAll,
+    };
   } catch (error) {
-    await stack.top.close();
-    await cache?.close();
+    await closeAll();
     throw error;
   }
 }
