@@ -97,6 +97,10 @@ test('Ctrl-C while the guest is built leaves no scratch and no lock; the next bu
     left.filter((name) => /scratch|product|\.lock/.test(name)),
     [],
   );
+  const silent = { step() {}, detail() {} };
+  const guest = await prepareGuest({ kind: 'busybox', cacheDirectory: cache, signal, progress: silent });
+  assert.ok(existsSync(guest.disk));
+  assert.equal((await readdir(cache)).length, 1);
 });
 
 test('a flag that makes no sense is refused with its remedy, before anything is built', async () => {
