@@ -89,6 +89,15 @@ function start(...args: string[]): Promise<Started> {
   });
 }
 
+/** Four at a time: most of a short command's life is waiting. */
+async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const queue = [...items];
+  const worker = async (): Promise<void> => {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);
+  };
+  await Promise.all([worker(), worker(), worker(), worker()]);
+}
+
 const query = (port: number): string => `?nfsport=${port}&mountport=${port}`;
 
 test('serve, then proxy: real clients read and write through both, cold, warm and after a restart', async () => {
@@ -157,6 +166,28 @@ test('an address alone has NFS on 2049 and a portmapper, so QEMU finds it', asyn
   assert.equal(await serve.end(), 0);
 });
 
+test('where rpcbind holds port 111, NFS and MOUNT are registered there, and taken back at the end', async () => {
+  // A network, processes and a /run of its own, so that no rpcbind of this machine is touched and none is left.
+  const script = `
+    mount -t tmpfs none /run && ip link set lo up && rpcbind -w && mkdir /run/v || exit 9
+    ${viaduct} serve ${images} --listen 127.0.0.5 --state-directory ${join(scratch, 'state')} --json >/run/ready & pid=$!
+    for i in $(seq 100); do grep -q ready /run/ready && break; sleep 0.1; done
+    cat /run/ready; rpcinfo -p 127.0.0.1
+    qemu-img info nfs://127.0.0.5/golden/disk.raw >/dev/null && echo QEMU-FOUND-IT
+    kill $pid; wait $pid; echo "EXIT-$?"; echo AFTER; rpcinfo -p 127.0.0.1`;
+  const done = await run('unshare', ['-nmp', '--fork', '--kill-child', '--mount-proc', 'sh', '-c', script], {
+    env: { ...process.env, VIADUCT_RUNTIME_DIR: '/run/v' },
+  });
+  const [during, afterwards] = done.stdout.toString().split('AFTER') as [string, string];
+  assert.match(during, /"portmapper":"rpcbind"/, done.stderr);
+  assert.match(during, /100003 +3 +tcp +2049/);
+  assert.match(during, /100005 +3 +tcp +2049/);
+  assert.match(during, /QEMU-FOUND-IT/);
+  assert.match(during, /EXIT-0/);
+  assert.doesNotMatch(afterwards, /100003|100005/);
+  assert.match(afterwards, /100000/);
+});
+
 test('a second signal ends a command that cannot end, and a signal while it starts ends it cleanly', async () => {
   // A server that accepts and never answers: the proxy cannot get ready.
   const silent = createServer(() => {});
@@ -215,14 +246,14 @@ test('bad input gets its code, a remedy and its exit code', async () => {
     [['cache', 'verify', images], /CACHE_DAMAGED/, 1],
     [['dance'], /unknown command/, 2],
   ];
-  for (const [args, pattern, code] of cases) {
+  await inParallel(cases, async ([args, pattern, code]) => {
     const state = ['serve', 'proxy', 'mount'].includes(args[0]!) ? ['--state-directory', join(scratch, 'state')] : [];
     const done = await run(viaduct, [...args, ...state]);
     assert.match(done.stderr, pattern, args.join(' '));
     assert.equal(done.stdout.length, 0, args.join(' '));
     if (code >= 0) assert.equal(done.code, code, `${args.join(' ')}: ${done.stderr}`);
     else assert.ok(done.code === 1 || done.code === 2, `${args.join(' ')}: ${done.code} ${done.stderr}`);
-  }
+  });
 });
 
 test('an error is JSON when JSON was asked for', async () => {
@@ -262,12 +293,12 @@ test('doctor answers quickly, in words and in JSON', async () => {
 
 test('help teaches every command, with examples', async () => {
   const help = (await run(viaduct, ['--help'])).stdout.toString();
-  for (const command of ['serve', 'proxy', 'mount', 'status', 'cache', 'doctor', 'demo']) {
+  await inParallel(['serve', 'proxy', 'mount', 'status', 'cache', 'doctor', 'demo'], async (command) => {
     assert.match(help, new RegExp(`^  ${command}\\b`, 'm'));
     const own = await run(viaduct, [command, '--help']);
     assert.equal(own.code, 0, command);
     assert.match(own.stdout.toString(), /Usage: viaduct/);
-  }
+  });
 });
 
 test('the npm package installs a command that runs without types', { timeout: 170_000 }, async () => {
