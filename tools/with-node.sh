@@ -11,4 +11,6 @@ if [ ! -x "$node" ]; then
     exit 1
   fi
 fi
+# Code without its types is kept between runs.
+export NODE_COMPILE_CACHE="${NODE_COMPILE_CACHE:-$root/node_modules/.cache/compiled}"
 exec "$node" --disable-warning=ExperimentalWarning "$@"
