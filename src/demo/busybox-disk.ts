@@ -6,9 +6,9 @@ import { createHash } from 'node:crypto';
 import { copyFile, mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { seededRandom } from '../base/mod.ts';
-import type { Workshop } from './guest.ts';
 import { busyboxFile } from './kernel.ts';
 import { run } from './program.ts';
+import type { Workshop } from './workshop.ts';
 
 const KiB = 1024;
 const seed = 1813;

@@ -6,9 +6,9 @@
  */
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Workshop } from './guest.ts';
 import { exists } from './kernel.ts';
 import { run } from './program.ts';
+import type { Workshop } from './workshop.ts';
 
 const failure = 'GUEST_BUILD_FAILED' as const;
 

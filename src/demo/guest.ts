@@ -21,6 +21,7 @@ import { buildDebianDisk } from './debian-disk.ts';
 import { buildInitrd, extractKernel, fetchKernel } from './kernel.ts';
 import { withLock } from './lock.ts';
 import { type GuestKind, type Recipe, recipe, recipeHash } from './recipe.ts';
+import type { BuildProgress, Workshop } from './workshop.ts';
 
 export interface Guest {
   readonly kind: GuestKind;
@@ -31,24 +32,6 @@ export interface Guest {
   readonly disk: string;
   readonly diskBytes: number;
   readonly memoryMebibytes: number;
-}
-
-export interface BuildProgress {
-  /** A step begins; `index` of `count`, from 0. */
-  step(index: number, count: number, text: string): void;
-  /** Something happens in it. */
-  detail(text: string): void;
-}
-
-/** What a step of the build works with. */
-export interface Workshop {
-  readonly recipe: Recipe;
-  /** Pieces that survive a broken-off build. */
-  readonly parts: string;
-  /** Scratch; gone after the build, however it ends. */
-  readonly scratch: string;
-  readonly signal: AbortSignal;
-  readonly progress: BuildProgress;
 }
 
 export interface GuestOptions {

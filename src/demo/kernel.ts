@@ -2,9 +2,9 @@
 import { chmod, copyFile, mkdir, readdir, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ViaductError } from '../base/mod.ts';
-import type { Workshop } from './guest.ts';
 import { run } from './program.ts';
 import { initialInit, modules } from './recipe.ts';
+import type { Workshop } from './workshop.ts';
 
 const failure = 'GUEST_BUILD_FAILED' as const;
 

@@ -8,7 +8,7 @@ export {
   type DiskPlace,
 } from './boot.ts';
 export { findLauncher, type RunningCommand, startCommand } from './command.ts';
-export { type BuildProgress, defaultCacheDirectory, type Guest, type GuestOptions, prepareGuest } from './guest.ts';
+export { defaultCacheDirectory, type Guest, type GuestOptions, prepareGuest } from './guest.ts';
 export { privateNamespace, runStagesOutside } from './outside.ts';
 export { type GuestKind, guestKinds } from './recipe.ts';
 export { createReporter, type Reporter } from './reporter.ts';
@@ -21,3 +21,4 @@ export {
   stageNames,
 } from './stages.ts';
 export { formatTable } from './table.ts';
+export type { BuildProgress } from './workshop.ts';

@@ -4,9 +4,9 @@
  */
 import type { WriteStream } from 'node:tty';
 import { type Clock, sleep } from '../base/mod.ts';
-import type { BuildProgress } from './guest.ts';
 import type { StageEvent } from './stages.ts';
 import { stageTitle } from './table.ts';
+import type { BuildProgress } from './workshop.ts';
 
 export interface Reporter extends BuildProgress {
   stage(event: StageEvent): void;
