@@ -6,7 +6,7 @@
  *                                                            └───────────────┘ a second signal forces
  *
  * Loopback mounts must not deadlock: when memory is short the kernel waits for this process to take dirty pages. So it is marked
- * as an I/O flusher before any thread starts, and the mount's share of dirty memory is bounded.
+ * as an I/O flusher (io-flusher.ts), and the mount's share of dirty memory is bounded.
  */
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ import { resolve } from 'node:path';
 import { getSystemErrorMessage } from 'node:util';
 import { Command } from 'commander';
 import { type Log, sleep, systemClock, ViaductError } from '../base/mod.ts';
-import { becomeIoFlusher, isIoFlusher, mountFileSystem, UnmountFlag, unmountFileSystem } from '../native/mod.ts';
+import { mountFileSystem, UnmountFlag, unmountFileSystem } from '../native/mod.ts';
 import type { ListeningPlace } from '../sessions/mod.ts';
 import { addProxyOptions, type ProxyFlags, proxyPlan } from './proxy-options.ts';
 import { addSessionOptions, type Extra, type Ready, runSession } from './session-command.ts';
@@ -53,7 +53,6 @@ export function mountCommand(): Command {
 async function mount(origin: string, mountPoint: string, flags: MountFlags): Promise<void> {
   const target = resolve(mountPoint);
   checkBefore(target);
-  markAsFlusher();
   await runSession('mount', proxyPlan(origin, { host: '127.0.0.1', port: 0 }, flags), flags, async (ready) => {
     await mountKernel(ready.place, target, flags.options);
     boundDirtyPages(target, ready.log);
@@ -79,25 +78,6 @@ function checkBefore(target: string): void {
       remedy: `Make it: mkdir -p ${target}`,
     });
   }
-}
-
-/**
- * The mark is inherited by threads that start later and over execve; Node has threads by now, so the process begins again with it.
- * Where it is not allowed (containers without CAP_SYS_RESOURCE) we go on without.
- */
-function markAsFlusher(): void {
-  const mark = 'VIADUCT_IO_FLUSHER';
-  if (process.env[mark] === '1' || isIoFlusher() || becomeIoFlusher() < 0 || process.execve === undefined) return;
-  process.execve(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], {
-    ...environment(),
-    [mark]: '1',
-  });
-}
-
-function environment(): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined),
-  );
 }
 
 async function mountKernel({ port, host }: ListeningPlace, target: string, more: string | undefined): Promise<void> {

@@ -11,7 +11,14 @@ import { type Command, Option } from 'commander';
 import { type Log, systemClock, systemRandom } from '../base/mod.ts';
 import { type ProcessStatus, runtimeDirectory, StatusServer } from '../control/mod.ts';
 import { formatOrigin, parseOrigin } from '../origins/mod.ts';
-import { type ListeningPlace, type RunningSession, type SessionPlan, startSession } from '../sessions/mod.ts';
+import {
+  isLoopback,
+  type ListeningPlace,
+  type RunningSession,
+  type SessionPlan,
+  startSession,
+} from '../sessions/mod.ts';
+import { beginAsIoFlusher } from './io-flusher.ts';
 import { createLog, type LogLevelName, logLevels } from './logger.ts';
 import { printJson, printLine } from './output.ts';
 import { Signals } from './signals.ts';
@@ -55,6 +62,7 @@ export async function runSession(
   flags: SessionFlags,
   extend?: (ready: Ready) => Promise<Extra>,
 ): Promise<void> {
+  if (isLoopback(plan.listen.host)) beginAsIoFlusher();
   const signals = new Signals();
   const log = createLog(flags.logLevel);
   const startedAt = new Date().toISOString();
