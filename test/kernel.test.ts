@@ -12,6 +12,8 @@ import { enterPrivateNetwork } from './support/namespace.ts';
 import { scratchFolder } from './support/programs.ts';
 import { proxy, serve } from './support/viaduct.ts';
 
+// Before the network is gone: the kernel may have to be fetched.
+const kernel = fetchKernel(join(defaultCacheDirectory(), 'microvm'));
 enterPrivateNetwork(import.meta.filename);
 
 const proxyPort = 20049;
@@ -36,7 +38,6 @@ before(
     commands.push(await serve(exported, '127.0.0.2:20049'));
     const cache = join(scratch.path, 'cache');
     commands.push(await proxy({ origin: 'nfs://127.0.0.2:20049/', listen: `127.0.0.1:${proxyPort}`, cache }));
-    const kernel = fetchKernel(join(defaultCacheDirectory(), 'microvm'));
     result = await runMicroVm(kernel, {
       memoryMiB: 640,
       scratchMiB: 256,

@@ -50,7 +50,10 @@ export function fetchKernel(directory: string): Kernel {
     const depends = execFileSync('apt-cache', ['depends', 'linux-image-amd64'], { encoding: 'utf8' });
     const name = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
     if (name === undefined) throw new Error('apt-cache knows no linux-image-amd64; run apt-get update');
-    execFileSync('apt-get', ['download', '-q', name], { cwd: staging, stdio: ['ignore', 'ignore', 'pipe'] });
+    execFileSync('apt-get', ['-q', '-o', 'APT::Sandbox::User=root', 'download', name], {
+      cwd: staging,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
     const archive = fs.readdirSync(staging).find((entry) => entry.endsWith('.deb'));
     execFileSync('dpkg-deb', ['-x', path.join(staging, archive!), path.join(staging, 'root')]);
     const version = fs.readdirSync(path.join(staging, 'root/lib/modules'))[0]!;
