@@ -217,9 +217,11 @@ export class ServerConnection implements ReplyChannel {
     );
     this.#spareArena = undefined;
     this.#unsentBytes += length;
-    const sent = (): void => {
+    const sent = (error?: Error | null): void => {
+      // Node is calling back all that waits: a write from here would make it call some of them a second time.
+      if (error) this.open = false;
+      else this.#counters.bytesOut += length;
       this.#unsentBytes -= length;
-      this.#counters.bytesOut += length;
       if (arena.length <= reusedArenaBytes) this.#spareArena = arena;
       if (releases.length > 0) this.#releaseAll(releases);
       if (this.#paused) this.#relieve();

@@ -254,6 +254,22 @@ test('replies are released when the connection dies', async (t) => {
   await eventually(() => service.released === service.calls, 'every reply is released');
 });
 
+test('replies are released once, also when the connection dies while reading is paused', async (t) => {
+  const { peer, service } = await serve(t);
+  for (let round = 0; round < 25; round++) {
+    const raw = await peer();
+    raw.socket.pause();
+    const sizes = Array.from({ length: 300 }, (_, i) => numberArgument(i % 2 === 0 ? 300_000 : 4000));
+    raw.send(...sizes.map((size, xid) => rawCall({ xid, procedure: 6, arguments: size })));
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    raw.socket.resume();
+    for (let i = 0; i < 20; i++) await raw.reply();
+    await raw.close();
+    await eventually(() => service.released >= service.calls, 'every reply is released');
+    assert.equal(service.released, service.calls);
+  }
+});
+
 test('a peer that ends its side gets what is answered, and its held calls keep no connection', async (t) => {
   const { peer, service, server } = await serve(t);
   const raw = await peer();
