@@ -18,12 +18,14 @@
  * kept view of 4 KiB could hold a chunk of 64. Kept bytes are bounded: from half of the bound on the layer commits by
  * itself, at the bound writers wait, and when the origin refuses to commit they go on as FILE_SYNC.
  *
- * Attributes in LOOKUP and READDIRPLUS replies are not held back during a recovery.
+ * A reply that was under way while a recovery began or ended may show the file without what was lost: READ and GETATTR are
+ * repeated, attributes in other replies left out (uncertain-attributes.ts).
  */
 import { type Clock, type Eventual, type Log, limits, type Random } from '../base/mod.ts';
 import * as vfs from '../vfs/mod.ts';
 import { isGone, OwnCommits, type StabilityOptions } from './own-commits.ts';
 import { resend } from './resend.ts';
+import { UncertainAttributes } from './uncertain-attributes.ts';
 import { copied } from './unstable-extents.ts';
 import { type ResendOutcome, type UnstableFile, UnstableFiles } from './unstable-files.ts';
 import { type Admission, WriteRoom } from './write-room.ts';
@@ -53,12 +55,19 @@ export interface StabilityStats {
   readonly ownCommits: number;
 }
 
+interface WriteUnderWay {
+  readonly file: UnstableFile;
+  readonly reserved: number;
+  /** The recovery events when it was sent. */
+  readonly since: number;
+}
+
 export class Stability extends vfs.ForwardingFilesystem {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #random: Random;
   readonly #options: StabilityOptions;
-  readonly #files = new UnstableFiles();
+  readonly #files: UnstableFiles;
   readonly #room: WriteRoom;
   readonly #own: OwnCommits;
   #verifier: vfs.Verifier;
@@ -70,7 +79,9 @@ export class Stability extends vfs.ForwardingFilesystem {
   #failedResends = 0;
 
   constructor(next: vfs.Filesystem, { clock, log, random, options }: StabilityContext) {
-    super(next);
+    const files = new UnstableFiles();
+    super(new UncertainAttributes(next, files));
+    this.#files = files;
     this.#clock = clock;
     this.#log = log;
     this.#random = random;
@@ -110,26 +121,25 @@ export class Stability extends vfs.ForwardingFilesystem {
   override read(call: vfs.Call, args: vfs.ReadArguments): Eventual<vfs.ReadReply> {
     const file = this.#files.get(args.object);
     if (file === undefined) return this.next.read(call, args);
-    if (file.recovery !== undefined) return file.recovery.then(() => this.next.read(call, args));
+    if (file.recovery !== undefined) return file.recovery.then(() => this.read(call, args));
+    const since = this.#files.recoveryEvents;
     const reply = this.next.read(call, args);
     if (!(reply instanceof Promise)) return reply;
     return reply.then((late) => {
-      // A restart became known while the READ was under way: it may have missed unstable data.
-      if (file.recovery === undefined) return late;
+      if (!this.#files.mayShowLoss(args.object, since)) return late;
       if (late.status === 0) late.release?.();
-      return file.recovery.then(() => this.next.read(call, args));
+      return this.read(call, args);
     });
   }
 
   override getattr(call: vfs.Call, args: vfs.GetattrArguments): Eventual<vfs.GetattrReply> {
     const file = this.#files.get(args.object);
     if (file === undefined) return this.next.getattr(call, args);
-    if (file.recovery !== undefined) return file.recovery.then(() => this.next.getattr(call, args));
+    if (file.recovery !== undefined) return file.recovery.then(() => this.getattr(call, args));
+    const since = this.#files.recoveryEvents;
     const reply = this.next.getattr(call, args);
     if (!(reply instanceof Promise)) return reply;
-    return reply.then((late) => {
-      return file.recovery === undefined ? late : file.recovery.then(() => this.next.getattr(call, args));
-    });
+    return reply.then((late) => (this.#files.mayShowLoss(args.object, since) ? this.getattr(call, args) : late));
   }
 
   override write(call: vfs.Call, args: vfs.WriteArguments): Eventual<vfs.WriteReply> {
@@ -141,8 +151,9 @@ export class Stability extends vfs.ForwardingFilesystem {
     if (admission === 'reserved') return this.#send(call, args, args.count);
     this.#own.relieve();
     return (admission as Promise<Admission>).then((late) => {
-      if (late === 'unkept') return this.#send(call, stably(args), 0);
-      return this.#afterRecovery(args.object, () => this.#send(call, args, args.count));
+      const isKept = late !== 'unkept';
+      const send = () => this.#send(call, isKept ? args : stably(args), isKept ? args.count : 0);
+      return this.#afterRecovery(args.object, send);
     });
   }
 
@@ -154,10 +165,11 @@ export class Stability extends vfs.ForwardingFilesystem {
 
   #send(call: vfs.Call, args: vfs.WriteArguments, reserved: number): Eventual<vfs.WriteReply> {
     const file = this.#files.enter(args.object);
+    const since = this.#files.recoveryEvents;
     const reply = this.next.write(call, args);
-    if (!(reply instanceof Promise)) return this.#wrote(call, args, file, reserved, reply);
+    if (!(reply instanceof Promise)) return this.#wrote(call, args, { file, reserved, since }, reply);
     return reply.then(
-      (late) => this.#wrote(call, args, file, reserved, late),
+      (late) => this.#wrote(call, args, { file, reserved, since }, late),
       (error: unknown) => {
         this.#files.leave(file);
         this.#room.leave(reserved);
@@ -169,8 +181,7 @@ export class Stability extends vfs.ForwardingFilesystem {
   #wrote(
     call: vfs.Call,
     args: vfs.WriteArguments,
-    file: UnstableFile,
-    reserved: number,
+    { file, reserved, since }: WriteUnderWay,
     reply: vfs.WriteReply,
   ): Eventual<vfs.WriteReply> {
     if (reply.status === 0) this.#keep(call, args, file, reply);
@@ -180,7 +191,8 @@ export class Stability extends vfs.ForwardingFilesystem {
     if (reply.status !== 0) return reply;
     this.#notice(reply.verifier);
     if (this.#room.waiting > 0 || this.#files.bytes * 2 > this.#options.unstableBytes) this.#own.relieve();
-    const { wcc, count, committed } = reply;
+    const { count, committed } = reply;
+    const wcc = this.#files.mayShowLoss(args.object, since) ? {} : reply.wcc;
     if (committed >= args.stable) return { status: 0, wcc, count, committed, verifier: this.#verifier };
     // The origin answered less than it was asked for: make it true.
     const done = this.commit(call, { object: args.object, offset: 0, count: 0 });
@@ -319,6 +331,8 @@ export class Stability extends vfs.ForwardingFilesystem {
     if (!this.#closed) {
       this.#closed = true;
       await this.#own.close();
+      // Whoever still waits for room would wait for ever.
+      this.#room.giveUp();
     }
     await this.next.close();
   }
@@ -361,17 +375,18 @@ export class Stability extends vfs.ForwardingFilesystem {
       change: (action) => this.#files.change(file, action),
       notice: (verifier) => this.#notice(verifier),
     });
-    file.recovery = task.then(
+    const recovery = task.then(
       (outcome) => this.#recovered(file, outcome),
       (error: unknown) => {
         this.#failed(error, 'sending again');
         return this.#recovered(file, { status: Status.IO, bytes: 0 });
       },
     );
+    this.#files.setRecovery(file, recovery);
   }
 
   #recovered(file: UnstableFile, outcome: ResendOutcome): ResendOutcome {
-    file.recovery = undefined;
+    this.#files.setRecovery(file, undefined);
     this.#resentBytes += outcome.bytes;
     if (outcome.status !== 0) {
       this.#failedResends++;

@@ -21,6 +21,7 @@ export interface UnstableFile {
   underWay: number;
   /** Called when nothing is under way. */
   idle: (() => void)[];
+  /** Set by `setRecovery` only. */
   recovery: Promise<ResendOutcome> | undefined;
   /** The last writer, and when it wrote. */
   call: Call | undefined;
@@ -34,6 +35,16 @@ export class UnstableFiles {
   readonly #files = new Map<FileHandle, UnstableFile>();
   readonly #names = new Map<string, FileHandle>();
   #bytes = 0;
+  #recoveryEvents = 0;
+
+  get size(): number {
+    return this.#files.size;
+  }
+
+  /** Moves whenever a recovery begins or ends. */
+  get recoveryEvents(): number {
+    return this.#recoveryEvents;
+  }
 
   get bytes(): number {
     return this.#bytes;
@@ -46,6 +57,16 @@ export class UnstableFiles {
   /** The recovery of the file, if one is under way. */
   recovery(handle: FileHandle): Promise<ResendOutcome> | undefined {
     return this.#files.size === 0 ? undefined : this.#files.get(handle)?.recovery;
+  }
+
+  setRecovery(file: UnstableFile, recovery: Promise<ResendOutcome> | undefined): void {
+    file.recovery = recovery;
+    this.#recoveryEvents++;
+  }
+
+  /** Whether a reply about the file may show it without what a restarted origin lost; `since`: the events when it was asked for. */
+  mayShowLoss(handle: FileHandle, since: number): boolean {
+    return since !== this.#recoveryEvents || this.#files.get(handle)?.recovery !== undefined;
   }
 
   recoveries(): Promise<ResendOutcome>[] {
