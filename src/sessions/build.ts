@@ -32,11 +32,14 @@ export interface Stack {
 
 export async function buildStack(description: StackDescription, surroundings: Surroundings): Promise<Stack> {
   const counters: Record<string, () => object> = {};
-  let top = await openOrigin(description.origin, surroundings);
+  const origin = await openOrigin(description.origin, surroundings);
+  let top = origin.filesystem;
   if ('stats' in top && typeof top.stats === 'function') counters.origin = top.stats.bind(top);
   for (const layer of description.layers.toReversed()) {
     const built = buildLayer(layer, top, surroundings);
     top = built;
+    // Before the first reply of a server that came back is passed on: it may have lost what was unstable.
+    if (built instanceof Stability) origin.onReconnect?.(() => built.originMayHaveRestarted());
     if ('stats' in built && typeof built.stats === 'function') counters[layer.layer] = built.stats.bind(built);
     else if (built instanceof Stats) counters[layer.layer] = () => built.snapshot();
   }
@@ -46,12 +49,19 @@ export async function buildStack(description: StackDescription, surroundings: Su
   };
 }
 
+interface Origin {
+  readonly filesystem: Filesystem;
+  /** Absent if the origin cannot go away. */
+  readonly onReconnect?: (listener: () => void) => void;
+}
+
 /** Callers use their own credentials; the origin is mounted and checked with ours. */
-function openOrigin(origin: StackDescription['origin'], { clock, log, random }: Surroundings): Promise<Filesystem> {
+async function openOrigin(origin: StackDescription['origin'], { clock, log, random }: Surroundings): Promise<Origin> {
   const address = parseOrigin(origin.text);
   const tools = { clock, log, random };
   if (address.kind === 'directory') {
-    return openDirectoryOrigin({ path: address.path, stateDirectory: origin.stateDirectory, ...tools });
+    const { stateDirectory } = origin;
+    return { filesystem: await openDirectoryOrigin({ path: address.path, stateDirectory, ...tools }) };
   }
   const connections = address.connections ?? origin.connections;
   const self = credential(
@@ -59,7 +69,8 @@ function openOrigin(origin: StackDescription['origin'], { clock, log, random }: 
     process.getgid?.() ?? 0,
     process.getgroups?.().slice(0, limits.authGroups) ?? [],
   );
-  return openNfsOrigin({ address, connections, credential: self, ...tools });
+  const opened = await openNfsOrigin({ address, connections, credential: self, ...tools });
+  return { filesystem: opened, onReconnect: (listener) => opened.onReconnect(listener) };
 }
 
 function buildLayer(

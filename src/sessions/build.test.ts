@@ -1,0 +1,45 @@
+/** Stacks as they are built for real: what the parts must tell each other. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { silentLog, systemClock, systemRandom } from '../base/mod.ts';
+import { mount3Program } from '../mount3/mod.ts';
+import { nfs3Program } from '../nfs3/mod.ts';
+import { RpcServer } from '../rpc/mod.ts';
+import { callBy, MemoryFilesystem, ok, pattern } from '../testing/mod.ts';
+import { credential, Stability } from '../vfs/mod.ts';
+import { buildStack } from './build.ts';
+
+const tools = { clock: systemClock, log: silentLog, random: systemRandom };
+const call = callBy(credential(0, 0));
+
+test('a read after the origin restarted gets the unstable data that it lost', async () => {
+  const memory = new MemoryFilesystem({ volatile: true });
+  const serve = async (port: number) => {
+    const programs = [nfs3Program(memory), mount3Program({ filesystem: memory })];
+    const server = new RpcServer({ programs, ...tools });
+    return { server, port: (await server.listen('127.0.0.1', port)).port };
+  };
+  const first = await serve(0);
+  const text = `nfs://127.0.0.1:${first.port}/?mountport=${first.port}`;
+  const description = {
+    origin: { text, stateDirectory: '/nowhere', connections: 2 },
+    layers: [{ layer: 'stability' }],
+  };
+  const stack = await buildStack(description as Parameters<typeof buildStack>[0], { ...tools, cache: undefined });
+  let second: Awaited<ReturnType<typeof serve>> | undefined;
+  try {
+    const where = { directory: stack.top.root, name: 'a' };
+    const object = ok(await stack.top.create(call, { where, how: { mode: 'guarded', set: { mode: 0o644 } } })).object!;
+    const data = [pattern(5_000)];
+    ok(await stack.top.write(call, { object, offset: 0, count: 5_000, stable: Stability.UNSTABLE, data }));
+    await first.server.close();
+    memory.restart();
+    second = await serve(first.port);
+    const reply = ok(await stack.top.read(call, { object, offset: 0, count: 10_000 }));
+    assert.deepEqual(Buffer.concat(reply.data as Uint8Array[]), pattern(5_000));
+    reply.release?.();
+  } finally {
+    await stack.top.close();
+    await second?.server.close();
+  }
+});
