@@ -176,7 +176,7 @@ mount -t ext4 -o ro /dev/vda /root || echo "EXIT 90"
 mount -t proc proc /root/proc
 mount -t sysfs sys /root/sys
 mount -t devtmpfs dev /root/dev
-mount -t tmpfs tmp /root/tmp
+for folder in tmp var run; do mount -t tmpfs tmp /root/$folder; done
 mkdir -p /root/tmp/nfs /root/tmp/scratch
 [ -b /dev/vdb ] && mount -t ext4 /dev/vdb /root/tmp/scratch
 cp /script.sh /root/tmp/script.sh
@@ -192,7 +192,7 @@ poweroff -f
 /** The root disk: busybox, Node with its shared libraries, koffi, and the caller's files. */
 function buildRootDisk(directory: string, files: Readonly<Record<string, string>>): string {
   const tree = path.join(directory, 'root');
-  for (const folder of ['bin', 'proc', 'sys', 'dev', 'tmp', 'etc', 'app/bin', 'app/node_modules']) {
+  for (const folder of ['bin', 'proc', 'sys', 'dev', 'tmp', 'var', 'run', 'etc', 'app/bin', 'app/node_modules']) {
     fs.mkdirSync(path.join(tree, folder), { recursive: true });
   }
   fs.copyFileSync('/bin/busybox', path.join(tree, 'bin/busybox'));
