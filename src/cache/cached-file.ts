@@ -6,6 +6,7 @@ import { sectorMask } from './engine.ts';
 import { frameBytes, sectorBytes, sectorsPerFrame } from './geometry.ts';
 import type { Reader } from './reader.ts';
 import type { RecordKey } from './records.ts';
+import { SliceView } from './slices.ts';
 import { sameStamp, stampToWords } from './stamp.ts';
 import type { Store } from './store.ts';
 import type { WriteGuard } from './write-guard.ts';
@@ -178,22 +179,24 @@ export class CachedFileView implements CachedFile {
     return {
       abandon: end,
       complete: (slices, done) => {
-        if (!kept || done === 0 || over || !this.live || !stillGood()) return end();
-        const request = {
-          version,
-          guard,
-          offset,
-          slices,
-          count: Math.min(done, count),
-          size: this.size,
-          replace: true,
-        };
+        if (!kept || over || !this.live || !stillGood()) return end();
+        // Nothing is kept beyond the version's size: the drop before a later write would not look there.
+        const { size } = this;
+        const inside = Math.min(done, count, size - offset);
+        if (inside <= 0) return end();
+        const request = { version, guard, offset, slices: cut(slices, inside), count: inside, size, replace: true };
         const stored = parts.store.put({ ...request, stillGood });
         if (typeof stored === 'number') return end();
         return stored.then(end);
       },
     };
   }
+}
+
+/** The first `count` bytes: what follows them would be taken for the padding of the last sector. */
+function cut(slices: readonly Uint8Array[], count: number): readonly Uint8Array[] {
+  const view = new SliceView(slices);
+  return view.count > count ? view.range(0, count) : slices;
 }
 
 /** Adds the sector at `start`, cut at `end`, to ascending merged ranges. */

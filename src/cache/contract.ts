@@ -44,7 +44,11 @@ export interface FillTicket {
 
 /** A write of ours on its way to the origin. Exactly one of the two must be called, when no later effect is possible. */
 export interface PendingWrite {
-  /** The origin has taken the first `count` bytes of the range (less than asked is allowed; 0 if the data are unknown). */
+  /**
+   * The origin has taken the first `count` bytes of the range (less than asked is allowed; 0 if the data are unknown). Only what
+   * lies inside the version's size is kept. A range that ends there is taken for the end of the file: unless `restamp` has said
+   * that the version stands for the state after this write, end it with a whole sector.
+   */
   complete(slices: readonly Uint8Array[], count: number): Eventual<void>;
   /** It failed, or nobody knows. */
   abandon(): void;

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { seededRandom, silentLog, systemClock } from '../base/mod.ts';
+import { seededRandom, silentLog, sleep, systemClock } from '../base/mod.ts';
 import { CleanCache } from '../cache/mod.ts';
 import { DelayLayer, FaultLayer, filesystemSuite, MemoryFilesystem, SimulatedClock, settle } from '../testing/mod.ts';
 import { type Call, credential, type FileHandle, type Filesystem, Status } from '../vfs/mod.ts';
@@ -126,6 +126,73 @@ describe('over the real cache', () => {
       rmSync(directory, { recursive: true });
     }
   });
+});
+
+/** Writes are answered late while later ones are answered: the cache's version is behind what the origin has. */
+async function behindReplies(
+  writes: readonly (readonly [offset: number, count: number])[],
+  check: (got: Buffer, wanted: Buffer) => void,
+): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'viaduct-block-cache-'));
+  const parts = { clock: systemClock, log: silentLog };
+  const memory = new MemoryFilesystem();
+  const origin = new FaultLayer(memory);
+  const object = makeFile(memory, 4 * KiB);
+  const cache = await CleanCache.open({ directory, sizeBytes: 64 * MiB, random: seededRandom(7), ...parts });
+  const layer = new BlockCache(origin, { cache, ...parts, readAhead: noReadAhead });
+  const readAll = async (from: Filesystem): Promise<Buffer> => {
+    const reply = await from.read(root, { object, offset: 0, count: MiB });
+    assert.ok(reply.status === 0);
+    const bytes = Buffer.concat(reply.data as Uint8Array[]);
+    reply.release?.();
+    return bytes;
+  };
+  const write = ([offset, count]: readonly [number, number], mark: number) =>
+    Promise.resolve(layer.write(root, { object, offset, count, stable: 0, data: [Buffer.alloc(count, mark)] }));
+  try {
+    await readAll(layer);
+    const held = origin.hold('write', 'after');
+    const late = write([0, 4 * KiB], 10);
+    for (let i = 0; i < 100 && held.held() === 0; i++) await sleep(systemClock, 2);
+    const [first, ...others] = writes;
+    const done = write(first!, 11);
+    for (let i = 0; i < 100 && held.held() === 1; i++) await sleep(systemClock, 2);
+    held.releaseNewest();
+    await done;
+    for (const [index, one] of others.entries()) {
+      const next = write(one, 12 + index);
+      for (let i = 0; i < 100 && held.held() === 1; i++) await sleep(systemClock, 2);
+      held.releaseNewest();
+      await next;
+    }
+    held.release();
+    await late;
+    check(await readAll(layer), await readAll(memory));
+  } finally {
+    await layer.close();
+    await cache.close();
+    rmSync(directory, { recursive: true });
+  }
+}
+
+describe('writes answered in another order', () => {
+  test('the end of a write is not taken for the end of the file', () =>
+    behindReplies(
+      [
+        [6000, 2192],
+        [4096, 904],
+      ],
+      sameBytes,
+    ));
+
+  test('what was written beyond the old end of the file is not served after it was written again', () =>
+    behindReplies(
+      [
+        [4096, 4096],
+        [4096, 4],
+      ],
+      sameBytes,
+    ));
 });
 
 describe('reading', () => {

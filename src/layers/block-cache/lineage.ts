@@ -24,18 +24,19 @@ export class Lineage {
   #pending: Hop[] = [];
   #lastHopMs = 0;
 
-  /** One of our changes moved the file from one stamp to the other. */
-  hop(cached: CachedFile, from: FileStamp, to: FileStamp, nowMs: number): void {
+  /** One of our changes moved the file from one stamp to the other. True: the cached version stands for that, or for what came after. */
+  hop(cached: CachedFile, from: FileStamp, to: FileStamp, nowMs: number): boolean {
     this.#expire(nowMs);
     this.#lastHopMs = nowMs;
     const reached = cached.restamp(from, to);
     if (!reached && !this.#has(from)) {
       if (this.#pending.length < mostPending) this.#pending.push({ from, to });
-      return;
+      return false;
     }
     this.#add(from);
     this.#add(to);
     this.#settlePending();
+    return reached;
   }
 
   /** Whether the stamp is one that our own changes produced or began with. */

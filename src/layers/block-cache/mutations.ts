@@ -8,7 +8,7 @@
  *     beginWrite ──> next.write ──ok──> detach flights, restamp (wcc), complete(data) ──> reply
  *                              └─failed─> detach flights, abandon ──> reply
  */
-import type { Clock, Eventual } from '../../base/mod.ts';
+import { type Clock, type Eventual, limits } from '../../base/mod.ts';
 import type { CachedFile, PendingWrite } from '../../cache/mod.ts';
 import type { Payload, WccData, WriteArguments, WriteReply } from '../../vfs/mod.ts';
 import type { OpenFile } from './open-file.ts';
@@ -23,8 +23,8 @@ export class Mutations {
 
   async write(file: OpenFile, args: WriteArguments, next: () => Eventual<WriteReply>): Promise<WriteReply> {
     const { offset } = args;
-    return this.#change(file, offset, offset + args.count, next, (reply, pending) =>
-      reply.status === 0 ? pending.complete(args.data, reply.count) : pending.abandon(),
+    return this.#change(file, offset, offset + args.count, next, (reply, pending, place) =>
+      reply.status === 0 ? pending.complete(args.data, keepable(offset, reply.count, place)) : pending.abandon(),
     );
   }
 
@@ -44,7 +44,7 @@ export class Mutations {
     offset: number,
     end: number,
     next: () => Eventual<Reply>,
-    settle: (reply: Reply, pending: PendingWrite) => Eventual<void>,
+    settle: (reply: Reply, pending: PendingWrite, place: Place) => Eventual<void>,
   ): Promise<Reply> {
     const mutation = file.beginMutation(offset, end);
     const { cached } = file;
@@ -52,10 +52,10 @@ export class Mutations {
     try {
       if (cached !== undefined && end > offset) pending = await cached.beginWrite(offset, end - offset);
       const reply = await next();
-      if (cached !== undefined) this.#hop(file, cached, reply.wcc);
+      const place = cached === undefined ? 'unknown' : this.#hop(file, cached, reply.wcc);
       const ending = pending;
       pending = undefined;
-      if (ending !== undefined) await settle(reply, ending);
+      if (ending !== undefined) await settle(reply, ending, place);
       return reply;
     } finally {
       pending?.abandon();
@@ -64,11 +64,27 @@ export class Mutations {
   }
 
   /** The reply says what the file was just before and is just after: if that connects, the version goes on. */
-  #hop(file: OpenFile, cached: CachedFile, wcc: WccData): void {
-    if (wcc.before === undefined || wcc.after === undefined || file.cached !== cached) return;
+  #hop(file: OpenFile, cached: CachedFile, wcc: WccData): Place {
+    if (wcc.before === undefined || wcc.after === undefined || file.cached !== cached) return 'unknown';
     const { fileid } = wcc.after;
-    file.lineage.hop(cached, stampOf(wcc.before, fileid), stampOf(wcc.after, fileid), this.#clock.now());
+    const now = this.#clock.now();
+    const isReached = file.lineage.hop(cached, stampOf(wcc.before, fileid), stampOf(wcc.after, fileid), now);
+    return isReached ? 'reached' : 'ahead';
   }
+}
+
+/** Where a change lies on the cached version's way: behind it, still before it, or nobody knows. */
+type Place = 'reached' | 'ahead' | 'unknown';
+
+/**
+ * How many of the bytes that the origin took may be kept. While the version is behind, its size may be too: the end of the
+ * write must not be taken for the end of the file, so only whole sectors count.
+ */
+function keepable(offset: number, count: number, place: Place): number {
+  if (place === 'reached') return count;
+  if (place === 'unknown') return 0;
+  const end = offset + count;
+  return Math.max(0, end - (end % limits.sectorBytes) - offset);
 }
 
 const nothing: Payload = [];
