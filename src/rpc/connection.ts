@@ -26,6 +26,7 @@ import { lastFragment, RecordAssembler } from './record.ts';
 const flushBytes = 256 * 1024;
 /** Arenas up to this size are used again. */
 const reusedArenaBytes = 512 * 1024;
+const noReleases: readonly unknown[] = [];
 
 /** What one server's connections count together. */
 export interface TransferCounters {
@@ -204,7 +205,8 @@ export class ServerConnection implements ReplyChannel {
   }
 
   #flush(): void {
-    const releases = this.#releases;
+    // The array that grows must never be the one that waits for its write: later replies would be released before they left.
+    const releases = this.#releases.length > 0 ? this.#releases : noReleases;
     if (releases.length > 0) this.#releases = [];
     const length = this.writer.length();
     if (!this.open || length === 0) {

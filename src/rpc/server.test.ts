@@ -254,6 +254,28 @@ test('replies are released when the connection dies', async (t) => {
   await eventually(() => service.released === service.calls, 'every reply is released');
 });
 
+test('a reply is not released before it has left, whatever leaves before it', async (t) => {
+  const { peer, service } = await serve(t);
+  const raw = await peer();
+  raw.socket.pause();
+  const reads = (from: number, count: number): Buffer[] =>
+    Array.from({ length: count }, (_, i) =>
+      rawCall({ xid: from + i, procedure: 6, arguments: numberArgument(1024 * 1024) }),
+    );
+  raw.send(...reads(0, 8));
+  await eventually(() => service.calls === 8, 'more than the kernel takes');
+  // A reply without anything to release waits for its turn; then others queue up behind it.
+  raw.send(rawCall({ xid: 8, procedure: 9 }));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  raw.send(...reads(9, 4));
+  await eventually(() => service.calls === 12, 'the others are served');
+  raw.socket.resume();
+  for (let xid = 0; xid < 13; xid++) assert.equal((await raw.reply())?.readUInt32BE(0), xid);
+  await eventually(() => service.released >= 12, 'every reply is released');
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(service.released, 12);
+});
+
 test('replies are released once, also when the connection dies while reading is paused', async (t) => {
   const { peer, service } = await serve(t);
   for (let round = 0; round < 25; round++) {
