@@ -310,3 +310,24 @@ test('names are bounded over many directories too', async () => {
   const { names } = cache.stats();
   assert(names > 10 && names <= 50, `${names} names`);
 });
+
+test('a file truncated by CREATE is not believed to be as before when the reply does not name it', async () => {
+  const { origin, cache, at, make, foreignWrite, size } = setup();
+  const object = make('a');
+  foreignWrite(object, 'content');
+  const truncate = { where: at('a'), how: { mode: 'unchecked', set: { size: 0 } } } as const;
+  origin.on('create', async (_args, proceed) => {
+    const { status, directoryWcc } = await proceed();
+    return { status, directoryWcc } as vfs.CreateReply;
+  });
+  for (const isNameKnown of [false, true]) {
+    foreignWrite(object, 'content');
+    if (isNameKnown) {
+      ok(await cache.lookup(root, at('a')));
+      ok(await cache.access(root, { object: at('a').directory, access: vfs.Access.LOOKUP }));
+    }
+    const before = await size(object);
+    ok(await cache.create(root, truncate));
+    assert.equal(await size(object), 0, `${before}, ${isNameKnown}`);
+  }
+});

@@ -298,6 +298,25 @@ describe('reading', () => {
     assert.equal(at.layer.stats().fillBytes, 0);
   });
 
+  test('a read that finds out by its own attributes that it may not read any more gets nothing', async () => {
+    const at = house({}, {}, (origin, clock) => new AccessCache(new AttributeCache(origin, { clock }), { clock }));
+    const object = makeFile(at.memory, 64 * KiB, 0o644);
+    await bytesOf(at, object, 0, 64 * KiB, bob);
+    at.memory.setattr(root, { object, set: { mode: 0o600 } });
+    await at.clock.advance(10_000);
+    // Another session of the same cache has the file as it is now.
+    const other = new BlockCache(at.origin, {
+      cache: at.cache,
+      clock: at.clock,
+      log: silentLog,
+      readAhead: noReadAhead,
+    });
+    await bytesOf({ ...at, layer: other }, object, 0, 64 * KiB);
+    at.origin.on('getattr', async (_args, proceed) => proceed());
+    const reply = await finish(at, at.layer.read(bob, { object, offset: 0, count: 4096 }));
+    assert.equal(reply.status, Status.ACCES);
+  });
+
   test('a change made elsewhere is noticed with the next attributes', async () => {
     const at = house();
     const object = makeFile(at.memory, 200 * KiB);
@@ -452,6 +471,28 @@ describe('read-ahead in the layer', () => {
     void at.layer.read(root, { object, offset: 0, count: 4096 });
     await settle();
     await finish(at, at.layer.close());
+  });
+
+  test('close does not wait for the reply to a write that fills wait for', async () => {
+    const at = house();
+    const object = makeFile(at.memory, 256 * KiB);
+    await bytesOf(at, object, 0, 64 * KiB);
+    const read = at.origin.hold('read', 'before');
+    const reading = Promise.resolve(at.layer.read(root, { object, offset: 64 * KiB, count: 4096 }));
+    at.origin.hold('write', 'after');
+    const data = [Buffer.alloc(4096, 5)];
+    void at.layer.write(root, { object, offset: 0, count: 4096, stable: 2, data });
+    await at.clock.advance(10);
+    read.release();
+    await at.clock.advance(10);
+    const early = await reading;
+    if (early.status === 0) early.release?.();
+    let isClosed = false;
+    void at.layer.close().then(() => {
+      isClosed = true;
+    });
+    await at.clock.advance(100);
+    assert.ok(isClosed);
   });
 
   test('files in use are bounded', async () => {

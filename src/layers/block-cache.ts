@@ -10,7 +10,7 @@
  *                                                               └─miss─> Reader ─> Fetcher (flights) ─> origin
  *     WRITE, SETATTR, COMMIT, CREATE ──> Mutations ─> origin, then the cache         Prefetcher ─> Fetcher
  */
-import { type Clock, type Eventual, isPromise, type Log, limits } from '../base/mod.ts';
+import { type Clock, chain, type Eventual, isPromise, type Log, limits } from '../base/mod.ts';
 import type { CacheHit } from '../cache/mod.ts';
 import type * as vfs from '../vfs/mod.ts';
 import { Access, type Filesystem, FileType, ForwardingFilesystem } from '../vfs/mod.ts';
@@ -89,8 +89,16 @@ export class BlockCache extends ForwardingFilesystem {
   #granted(call: vfs.Call, args: vfs.ReadArguments, grant: vfs.AccessReply): Eventual<vfs.ReadReply> {
     if (grant.status !== 0 || (grant.access & Access.READ) === 0) return this.#pass(call, args);
     const got = this.next.getattr(call, { object: args.object });
-    if (isPromise(got)) return got.then((reply) => this.#known(call, args, reply));
+    if (isPromise(got)) return got.then((reply) => this.#confirmed(call, args, reply));
     return this.#known(call, args, got);
+  }
+
+  /** The attributes had to be asked for: if they showed other permissions, the grant is gone from the cache below. */
+  #confirmed(call: vfs.Call, args: vfs.ReadArguments, got: vfs.GetattrReply): Eventual<vfs.ReadReply> {
+    return chain(this.next.access(call, { object: args.object, access: Access.READ }), (grant) => {
+      const isGranted = grant.status === 0 && (grant.access & Access.READ) !== 0;
+      return isGranted ? this.#known(call, args, got) : this.#pass(call, args);
+    });
   }
 
   #known(call: vfs.Call, args: vfs.ReadArguments, got: vfs.GetattrReply): Eventual<vfs.ReadReply> {
@@ -193,7 +201,10 @@ export class BlockCache extends ForwardingFilesystem {
 
   override async close(): Promise<void> {
     this.#prefetcher.close();
-    await this.#fetcher.close();
+    const fills = this.#fetcher.close();
+    // Fills that wait for the reply to a change of ours: with the origin away it never comes.
+    for (const file of this.#files.values()) file.wake();
+    await fills;
     await this.next.close();
   }
 

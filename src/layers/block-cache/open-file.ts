@@ -172,12 +172,17 @@ export class OpenFile implements PrefetchTarget, BlockView {
     this.mutations.delete(mutation);
     this.detach(mutation.offset, mutation.end);
     if (this.mutations.size === 0) this.lineage.quiet();
+    this.wake();
+  }
+
+  /** Whoever waits for the end of a change looks again. */
+  wake(): void {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const wake of waiting) wake();
   }
 
-  /** Resolves when the next change of ours is answered: what was unclear may be clear then. */
+  /** Resolves when the next change of ours is answered, or the layer is closed: what was unclear may be clear then. */
   nextMutationEnd(): Promise<void> {
     return new Promise((resolve) => {
       this.#waiting.push(resolve);
