@@ -1,7 +1,7 @@
 /**
  * One accepted TCP connection of the server: socket, framing, flushing and back-pressure. What a call means is not its matter.
  *
- *     'data' -> RecordAssembler -> dispatcher -> writer --setImmediate, or above `flushBytes`--> socket.write -> kernel
+ *     'data' -> RecordAssembler -> dispatcher -> writer --end of chunk, or above `flushBytes`--> socket.write -> kernel
  *                   ^ stops while paused                                                           |
  *                   +------------- resumes when calls are answered and bytes have left <-----------+ write callback: release
  *
@@ -10,7 +10,7 @@
  *
  * A peer that ends its side is gone: waiting for its held calls would keep dead connections through an outage.
  *
- * Invariants: all replies of one event-loop turn leave in one write; reading pauses only above `limits.connectionCalls`,
+ * Invariants: all replies to the calls of one chunk leave in one write; reading pauses only above `limits.connectionCalls`,
  * `connectionCallBytes` and `connectionReplyBytes`, so held calls leave cached reads alone and a peer that takes no replies costs
  * bounded memory; every reply is released exactly once, after its write or with the connection.
  */
@@ -178,7 +178,7 @@ export class ServerConnection implements ReplyChannel {
     }
     this.#working = false;
     if (this.#records.violation !== undefined) this.#violate(this.#records.violation);
-    else if (this.writer.length() > 0) this.#scheduleFlush();
+    else if (this.writer.length() > 0) this.#flush();
   }
 
   /** Whether more is under way than `share` of the limits allows. */
