@@ -418,6 +418,19 @@ describe('writing', () => {
     sameBytes(bytes, Buffer.concat([Buffer.alloc(1000, 1), Buffer.alloc(32 * KiB - 1000)]));
   });
 
+  test('a read that crosses a change of size of a file not seen before is not kept', async () => {
+    const at = house();
+    const object = makeFile(at.memory, 64 * KiB);
+    const held = at.origin.hold('setattr', 'before');
+    const set = Promise.resolve(at.layer.setattr(root, { object, set: { size: 1000 } }));
+    await settle();
+    await bytesOf(at, object, 0, 64 * KiB);
+    held.release();
+    await finish(at, set);
+    assert.equal(at.layer.stats().fillBytes, 0);
+    assert.equal(at.layer.stats().passed, 1);
+  });
+
   test('a change of mode keeps what is cached', async () => {
     const at = house();
     const object = makeFile(at.memory, 64 * KiB);
@@ -493,6 +506,17 @@ describe('read-ahead in the layer', () => {
     });
     await at.clock.advance(100);
     assert.ok(isClosed);
+  });
+
+  test('a cache that fails to keep ends neither the read nor the thread', async () => {
+    const broken = (): boolean => {
+      throw new Error('broken');
+    };
+    const at = house({}, { fillFails: broken });
+    const object = makeFile(at.memory, 256 * KiB);
+    for (let i = 0; i < 2; i++) sameBytes(await bytesOf(at, object, 0, 256 * KiB), Buffer.alloc(256 * KiB, 1));
+    assert.equal(at.memory.unreleased, 0);
+    await finish(at, at.layer.close());
   });
 
   test('files in use are bounded', async () => {

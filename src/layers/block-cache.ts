@@ -64,7 +64,7 @@ export class BlockCache extends ForwardingFilesystem {
     this.#readAhead = options.readAhead ?? defaultReadAhead;
     this.#prefetcher = new Prefetcher(this.#readAhead, clock);
     this.#files = new OpenFiles(next.identity, (file) => this.#prefetcher.forget(file), options.openFiles);
-    this.#fetcher = new Fetcher({ next, prefetcher: this.#prefetcher, clock, statistics });
+    this.#fetcher = new Fetcher({ next, prefetcher: this.#prefetcher, clock, statistics, log: options.log });
     this.#reader = new Reader({ next, fetcher: this.#fetcher, clock, statistics });
     this.#mutations = new Mutations(clock);
   }
@@ -174,9 +174,10 @@ export class BlockCache extends ForwardingFilesystem {
   }
 
   override setattr(call: vfs.Call, args: vfs.SetattrArguments): Eventual<vfs.WccReply> {
-    const file = this.#recorded(args.object);
-    if (file === undefined) return this.next.setattr(call, args);
     const { size } = args.set;
+    // A change of size is noted even if nothing is cached: a READ that crosses it must not be kept.
+    const file = this.#recorded(args.object) ?? (size === undefined ? undefined : this.#open(args.object));
+    if (file === undefined) return this.next.setattr(call, args);
     // Growing exposes the rest of the last sector: it must read as zeros, so it is given up as well.
     const from = size === undefined ? nowhere : Math.min(size, file.cached?.size ?? size);
     return this.#mutations.change(file, from, () => this.next.setattr(call, args));

@@ -9,7 +9,7 @@
  *     blocks wanted ──join──> flight under way                      ┌─> readers that wait
  *           └──adjacent, merged──> new flight ──READ(s)──> settled ─┴─> clean cache ──> flight gone
  */
-import { type Clock, limits } from '../../base/mod.ts';
+import { type Clock, type Log, limits } from '../../base/mod.ts';
 import type { Attributes, Call, Filesystem } from '../../vfs/mod.ts';
 import type { BlockRun, Prefetcher } from '../read-ahead/mod.ts';
 import { Flight, type Part } from './flight.ts';
@@ -28,6 +28,7 @@ export interface FetcherOptions {
   readonly prefetcher: Prefetcher;
   readonly clock: Clock;
   readonly statistics: BlockCacheStatistics;
+  readonly log: Log;
 }
 
 export class Fetcher implements Ahead {
@@ -35,6 +36,7 @@ export class Fetcher implements Ahead {
   readonly #prefetcher: Prefetcher;
   readonly #clock: Clock;
   readonly #statistics: BlockCacheStatistics;
+  readonly #log: Log;
   readonly #fills = new Set<Promise<void>>();
   #fillBytes = 0;
   #failuresInRow = 0;
@@ -48,6 +50,7 @@ export class Fetcher implements Ahead {
     this.#prefetcher = options.prefetcher;
     this.#clock = options.clock;
     this.#statistics = options.statistics;
+    this.#log = options.log;
   }
 
   /** A flight for the blocks [first, first + count) of a file of `size` bytes, none of which is under way. Held by the caller. */
@@ -111,7 +114,13 @@ export class Fetcher implements Ahead {
   }
 
   async #keepAll(file: OpenFile, flight: Flight): Promise<void> {
-    for (const part of flight.parts) await this.#keep(file, part);
+    try {
+      for (const part of flight.parts) await this.#keep(file, part);
+    } catch (error) {
+      // A bug of the cache must not end the session's thread, and with it the unstable data of writers.
+      this.#log.error({ error }, 'the cache failed to keep what was fetched');
+      this.#rest();
+    }
   }
 
   /** One READ, and more while the server answers short. Never rejects: the flight carries the failure. */

@@ -8,7 +8,7 @@
  *     verdict: all same version ──> reply     one flight's own bytes only ──> reply with its attributes
  *              else ──> attributes anew, plan anew (3 times) ──> pass through
  */
-import { type Clock, type Eventual, limits } from '../../base/mod.ts';
+import { type Clock, type Eventual, isPromise, limits } from '../../base/mod.ts';
 import type { CacheHit } from '../../cache/mod.ts';
 import type { Attributes, Call, Failure, Filesystem, ReadArguments, ReadReply } from '../../vfs/mod.ts';
 import { sameContent } from '../../vfs/mod.ts';
@@ -136,11 +136,13 @@ export class Reader {
       }
     }
     // Requests leave first, then the disk is read while they are under way.
-    return segments.map((segment) =>
-      segment.flight !== undefined
-        ? segment
-        : { ...segment, hit: file.cached?.read(segment.offset, segment.end - segment.offset) },
-    );
+    return segments.map((segment) => {
+      if (segment.flight !== undefined) return segment;
+      const hit = file.cached?.read(segment.offset, segment.end - segment.offset);
+      // It is awaited later, after the flights before it: an error must not go unhandled until then.
+      if (isPromise(hit)) hit.catch(() => {});
+      return { ...segment, hit };
+    });
   }
 
   #isCached(file: OpenFile, block: number, offset: number, end: number): boolean {
