@@ -287,19 +287,13 @@ export class AttributeCache extends ForwardingFilesystem {
     }
     // UNCHECKED may have truncated a file that was there before.
     else if (object !== undefined) this.#attributes.invalidate(object);
-    else if (reply.status === 0) this.#createdUnnamed(where);
+    // The reply need not say which file it was (post_op_fh3 is optional).
+    else if (reply.status === 0) this.#attributes.invalidateFiles();
     const ordered = this.#directoryChanged(where.directory, issue, reply.directoryWcc);
     if (ordered && object !== undefined) this.#recordName(where.directory, where.name, object);
     else this.#names.forget(where.directory, where.name);
     if (reply.status !== 0) this.#seeFailure(where.directory, reply);
     return reply;
-  }
-
-  /** The reply does not say which file it was (post_op_fh3 is optional): any may have been truncated. */
-  #createdUnnamed({ directory, name }: fs.Place): void {
-    const before = this.#names.object(directory, name);
-    if (typeof before === 'string') this.#attributes.invalidate(before);
-    else this.#attributes.invalidateFiles();
   }
 
   override remove(call: fs.Call, args: fs.Place): Eventual<fs.RemoveReply> {

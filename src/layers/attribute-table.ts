@@ -124,7 +124,7 @@ export class AttributeTable {
     entry.arrivalTick = ++this.#tick;
   }
 
-  /** A file lost a name, and it is not known which file: nothing known about files (link counts, existence) holds any more. */
+  /** A file lost a name or its content, and it is not known which file: nothing known about files holds any more. */
   invalidateFiles(): void {
     this.#removalTick = ++this.#tick;
   }
