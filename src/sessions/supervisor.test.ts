@@ -112,6 +112,17 @@ test('closing asks the worker, and stops it when it does not end in time', async
   assert.equal(stuck.supervisor.status().state, 'ended');
 });
 
+test('a worker that is still starting is not waited for longer than a second', async () => {
+  const { clock, workers, supervisor } = supervised();
+  const ended = supervisor.close();
+  assert.deepEqual(workers[0]!.orders, [{ kind: 'close' }]);
+  await clock.advance(900);
+  assert.equal(workers[0]!.terminated, false);
+  await clock.advance(100);
+  await ended;
+  assert.equal(workers[0]!.terminated, true);
+});
+
 test('a session that is closed while it waits for a restart starts no worker', async () => {
   const { clock, workers, supervisor } = supervised();
   workers[0]!.report({ kind: 'ready', place });

@@ -6,7 +6,7 @@
  *   starting ──ready──► running ──died──► waiting (0.1 s, doubling to 10 s) ──► starting
  *      │ failed, never ready before         │ close()                              │ failed again: waiting
  *      ▼                                    ▼                                      ▼
- *    ended (`ready` rejects)            closing ──closed, or 10 s──► ended
+ *    ended (`ready` rejects)            closing ──closed, or 10 s (1 s while starting)──► ended
  * ```
  *
  * Invariants: at most one worker at a time; after `close` none is started; `ready` settles once.
@@ -53,6 +53,8 @@ const longestDelayMs = 10_000;
 /** A worker that ran this long was well: the next restart is quick again. */
 const wellAfterMs = 60_000;
 const closeLimitMs = 10_000;
+/** A worker that is still opening may wait for an origin that does not answer; it has nothing under way that is worth waiting for. */
+const openingCloseLimitMs = 1_000;
 const statsLimitMs = 1_000;
 
 export class Supervisor {
@@ -181,12 +183,16 @@ export class Supervisor {
       );
     }
     if (worker !== undefined) {
+      const opening = this.#state === 'starting';
+      const limitMs = opening ? openingCloseLimitMs : closeLimitMs;
       this.#state = 'closing';
       const exited = new Promise<void>((resolve) => {
         this.#ended = resolve;
       });
-      const timer = this.#options.clock.after(closeLimitMs, () => {
-        this.#options.log.error({ limitMs: closeLimitMs }, 'the session’s worker did not end in time and is stopped');
+      const timer = this.#options.clock.after(limitMs, () => {
+        const log = this.#options.log;
+        if (opening) log.info({}, 'the session is stopped before it was ready');
+        else log.error({ limitMs }, 'the session’s worker did not end in time and is stopped');
         void worker.terminate();
       });
       worker.postMessage({ kind: 'close' });
