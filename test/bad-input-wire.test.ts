@@ -332,10 +332,10 @@ for (const [name, live] of sides) {
           replyBytes: 60_000,
         });
         const peers: RawPeer[] = [];
-        for (let i = 0; i < 5; i++) {
+        for (let i = 0; i < 40; i++) {
           const peer = await RawPeer.connect(live().port);
           peer.socket.pause();
-          for (let n = 0; n < 2000; n++) peer.send(nfsCall(n, n % 2 === 0 ? 6 : 17, n % 2 === 0 ? read : list));
+          for (let n = 0; n < 500; n++) peer.send(nfsCall(n, n % 2 === 0 ? 6 : 17, n % 2 === 0 ? read : list));
           peers.push(peer);
         }
         await new Promise((resolve) => setTimeout(resolve, 1_500));
@@ -371,7 +371,6 @@ for (const [name, live] of sides) {
       ]);
       const root = await claims.claim({ ...live(), runAs: 0, claims: [0, 1000] });
       assert.ok(root.every(({ outcome }) => outcome === 'NFS3_OK'));
-      assert.match(live().command.stderr, /claims a uid not its own/);
     });
   });
 }

@@ -35,6 +35,9 @@ export const limits = {
   connectionCallBytes: 256 * MiB,
   /** Reply bytes of one connection that the peer has not taken; above it, reading pauses. */
   connectionReplyBytes: 16 * MiB,
+  /** The same of all connections of one server together; above it, each may have only `crowdedReplyBytes` not taken. */
+  serverReplyBytes: 192 * MiB,
+  crowdedReplyBytes: MiB,
   /** Connections that one listener serves at a time. */
   listenerConnections: 1024,
   /** Largest READDIR or READDIRPLUS reply that is built. */

@@ -11,13 +11,14 @@
  * A peer that ends its side is gone: waiting for its held calls would keep dead connections through an outage.
  *
  * Invariants: all replies to the calls of one chunk leave in one write; reading pauses only above `limits.connectionCalls`,
- * `connectionCallBytes` and `connectionReplyBytes`, so held calls leave cached reads alone and a peer that takes no replies costs
- * bounded memory; every reply is released exactly once, after its write or with the connection.
+ * `connectionCallBytes` and `connectionReplyBytes` (less when all peers together take too little), so held calls leave cached reads
+ * alone and peers that take no replies cost bounded memory; every reply is released exactly once, after its write or with the connection.
  */
 import type { Socket } from 'node:net';
 import { type Log, limits } from '../base/mod.ts';
 import { type WriterMark, XdrWriter } from '../xdr/mod.ts';
 import { type ClaimCheck, CredentialReader } from './auth.ts';
+import type { BoundedWarnings } from './bounded-warnings.ts';
 import type { AnyServed, Peer, ReplyChannel } from './channel.ts';
 import type { Dispatcher } from './dispatch.ts';
 import { lastFragment, RecordAssembler } from './record.ts';
@@ -33,6 +34,8 @@ export interface TransferCounters {
   bytesIn: number;
   bytesOut: number;
   violations: number;
+  /** Given to the sockets and not taken by the peers. */
+  unsentBytes: number;
 }
 
 export interface ConnectionOptions {
@@ -42,6 +45,8 @@ export interface ConnectionOptions {
   readonly dispatcher: Dispatcher;
   readonly counters: TransferCounters;
   readonly log: Log;
+  /** What a peer can make us say as often as it likes. */
+  readonly warnings: BoundedWarnings;
   readonly onClose: (connection: ServerConnection) => void;
 }
 
@@ -55,6 +60,7 @@ export class ServerConnection implements ReplyChannel {
   readonly #dispatcher: Dispatcher;
   readonly #counters: TransferCounters;
   readonly #log: Log;
+  readonly #warnings: BoundedWarnings;
   readonly #records = new RecordAssembler(limits.recordBytes, limits.recordFragments);
   /** Calls being worked on: xid to procedure. */
   readonly #held = new Map<number, number>();
@@ -82,6 +88,7 @@ export class ServerConnection implements ReplyChannel {
     this.#dispatcher = options.dispatcher;
     this.#counters = options.counters;
     this.#log = options.log;
+    this.#warnings = options.warnings;
     const socket = options.socket;
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
     socket.on('end', () => {
@@ -183,8 +190,10 @@ export class ServerConnection implements ReplyChannel {
 
   /** Whether more is under way than `share` of the limits allows. */
   #pressed(share: number): boolean {
+    const crowded = this.#counters.unsentBytes > limits.serverReplyBytes;
+    const replyBytes = crowded ? limits.crowdedReplyBytes : limits.connectionReplyBytes;
     return (
-      this.#unsentBytes + this.writer.length() > limits.connectionReplyBytes * share ||
+      this.#unsentBytes + this.writer.length() > replyBytes * share ||
       this.#heldCalls > limits.connectionCalls * share ||
       this.#heldBytes > limits.connectionCallBytes * share
     );
@@ -219,11 +228,13 @@ export class ServerConnection implements ReplyChannel {
     );
     this.#spareArena = undefined;
     this.#unsentBytes += length;
+    this.#counters.unsentBytes += length;
     const sent = (error?: Error | null): void => {
       // Node is calling back all that waits: a write from here would make it call some of them a second time.
       if (error) this.open = false;
       else this.#counters.bytesOut += length;
       this.#unsentBytes -= length;
+      this.#counters.unsentBytes -= length;
       if (arena.length <= reusedArenaBytes) this.#spareArena = arena;
       if (releases.length > 0) this.#releaseAll(releases);
       if (this.#paused) this.#relieve();
@@ -244,7 +255,10 @@ export class ServerConnection implements ReplyChannel {
 
   #violate(reason: string): void {
     this.#counters.violations++;
-    this.#log.warn({ peer: this.peer.name, reason }, 'connection closed: its bytes are not ONC RPC as we accept it');
+    this.#warnings.warn(
+      { peer: this.peer.name, reason },
+      'connection closed: its bytes are not ONC RPC as we accept it',
+    );
     // What came before is answered.
     this.#flush();
     this.destroy();

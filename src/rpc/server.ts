@@ -8,6 +8,7 @@
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { type Clock, type Log, limits, systemCode, ViaductError } from '../base/mod.ts';
+import { BoundedWarnings } from './bounded-warnings.ts';
 import { ServerConnection, type TransferCounters } from './connection.ts';
 import { Dispatcher, type DispatchStats } from './dispatch.ts';
 import type { DuplicateRequestCache } from './duplicates.ts';
@@ -35,25 +36,25 @@ export interface ListenAddress {
 }
 
 const keepAliveMs = 60_000;
-const refusalLogMs = 10_000;
 const closePollMs = 10;
 
 export class RpcServer {
   readonly #options: RpcServerOptions;
   readonly #dispatcher: Dispatcher;
-  readonly #counters: TransferCounters = { bytesIn: 0, bytesOut: 0, violations: 0 };
+  readonly #counters: TransferCounters = { bytesIn: 0, bytesOut: 0, violations: 0, unsentBytes: 0 };
   readonly #listeners: Server[] = [];
   readonly #connections = new Set<ServerConnection>();
   /** Accepted, and not connections yet. */
   readonly #admitting = new Set<Socket>();
   #accepted = 0;
   #refused = 0;
-  #refusalLoggedAt = Number.NEGATIVE_INFINITY;
+  readonly #warnings: BoundedWarnings;
   #closing = false;
 
   constructor(options: RpcServerOptions) {
     this.#options = options;
     this.#dispatcher = new Dispatcher(options);
+    this.#warnings = new BoundedWarnings(options.clock, options.log);
   }
 
   /** May be called several times. Rejects with ADDRESS_IN_USE, PRIVILEGE_NEEDED or ADDRESS_INVALID. */
@@ -139,13 +140,14 @@ export class RpcServer {
         mayClaim: (uid) => {
           const allowed = mayClaim(uid);
           if (!allowed && !warned)
-            this.#options.log.warn({ peer: peer.name, uid }, 'a local process claims a uid not its own: refused');
+            this.#warnings.warn({ peer: peer.name, uid }, 'a local process claims a uid not its own: refused');
           warned ||= !allowed;
           return allowed;
         },
         dispatcher: this.#dispatcher,
         counters: this.#counters,
         log: this.#options.log,
+        warnings: this.#warnings,
         onClose: (closed) => this.#connections.delete(closed),
       });
       this.#connections.add(connection);
@@ -176,10 +178,7 @@ export class RpcServer {
     this.#refused++;
     socket.on('error', () => undefined);
     socket.destroy();
-    const now = this.#options.clock.now();
-    if (now - this.#refusalLoggedAt < refusalLogMs) return;
-    this.#refusalLoggedAt = now;
-    this.#options.log.warn({ address, reason, refused: this.#refused }, 'connection refused');
+    this.#warnings.warn({ address, reason, refused: this.#refused }, 'connection refused');
   }
 }
 
