@@ -2,13 +2,13 @@
  * READ, WRITE and COMMIT (RFC 1813 3.3.6, 3.3.7, 3.3.21) on descriptors that stay open.
  *
  * - UNSTABLE is answered after write(2): kill -9 alone loses nothing. DATA_SYNC, FILE_SYNC and COMMIT wait for the disk.
+ * - WRITEs of one file take turns (turns.ts); the syncs of stable ones do not.
  * - A failed sync fails the call and changes the verifier; it is never swallowed.
  */
 import * as nodeFs from 'node:fs';
-import { type Eventual, limits } from '../../base/mod.ts';
+import { chain, type Eventual, limits } from '../../base/mod.ts';
 import { NoWaitReader, type ReadTarget } from '../../native/mod.ts';
 import * as vfs from '../../vfs/mod.ts';
-import { wccAttributes } from './attributes.ts';
 import { BufferPool } from './buffers.ts';
 import type { Export } from './export.ts';
 import type { OpenFile } from './open-file.ts';
@@ -84,6 +84,13 @@ export class Content {
   write(call: vfs.Call, args: vfs.WriteArguments): Eventual<vfs.WriteReply> {
     const file = this.#export.find(args.object);
     if (typeof file === 'number') return { status: file, wcc: {} };
+    // Kept open while it waits for its turn.
+    file.use();
+    const written = file.turns.take(() => this.#writeInTurn(file, call, args));
+    return chain(written, (reply) => this.#syncWritten(file, args, reply));
+  }
+
+  #writeInTurn(file: OpenFile, call: vfs.Call, args: vfs.WriteArguments): Eventual<vfs.WriteReply> {
     const before = this.#export.attributes(file);
     if (typeof before === 'number') return { status: before, wcc: {} };
     const failed = (status: vfs.Failure): vfs.WriteReply => ({ status, wcc: this.#export.wcc(before, file) });
@@ -100,26 +107,26 @@ export class Content {
   }
 
   async #write(file: OpenFile, fd: number, before: vfs.Attributes, args: vfs.WriteArguments): Promise<vfs.WriteReply> {
-    file.use();
-    // With another change meanwhile nobody can tell the attributes just before this one (RFC 1813 2.6, wcc_data).
-    const first = file.writers++ === 0;
-    const changes = ++file.changes;
-    const verifier = this.#export.verifier;
+    const { verifier } = this.#export;
     const count = args.count === 0 ? 0 : await writeAll(fd, args.data, args.offset);
     // A sync that ran meanwhile may not have had these bytes.
     file.dirty = true;
-    let status: vfs.Failure | 0 = count < 0 ? this.#export.failure(count) : 0;
-    if (status === 0 && args.stable !== Stability.UNSTABLE) {
-      status = await this.#export.persist([file], args.stable === Stability.DATA_SYNC);
-    }
-    file.writers--;
-    const alone = first && file.changes === changes;
-    const after = this.#export.attributesIfThere(file);
-    file.release();
-    const wcc = { before: alone ? wccAttributes(before) : undefined, after };
-    if (status !== 0) return { status, wcc };
-    // The verifier as it was when the data went in: a sync that failed meanwhile may have been this data's.
+    const wcc = this.#export.wcc(before, file);
+    if (count < 0) return { status: this.#export.failure(count), wcc };
+    // The verifier as it was when the data went in: a sync that fails meanwhile may be this data's.
     return { status: 0, wcc, count, committed: args.stable, verifier };
+  }
+
+  /** After the turn: others may write while this one waits for the disk. */
+  #syncWritten(file: OpenFile, args: vfs.WriteArguments, reply: vfs.WriteReply): Eventual<vfs.WriteReply> {
+    if (reply.status !== 0 || args.stable === Stability.UNSTABLE) {
+      file.release();
+      return reply;
+    }
+    return this.#export.persist([file], args.stable === Stability.DATA_SYNC).then((status) => {
+      file.release();
+      return status === 0 ? reply : { status, wcc: reply.wcc };
+    });
   }
 
   async commit(call: vfs.Call, args: vfs.CommitArguments): Promise<vfs.CommitReply> {
@@ -134,6 +141,7 @@ export class Content {
     }
     file.use();
     const status = await this.#export.persist([file], true);
+    // Others' writes may lie in between: a `before` would make them look like this caller's doing.
     const wcc = { after: this.#export.attributesIfThere(file) };
     file.release();
     return status === 0 ? { status, wcc, verifier: this.#export.verifier } : { status, wcc };

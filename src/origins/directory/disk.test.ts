@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import * as nodeFs from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { type Log, silentLog } from '../../base/mod.ts';
+import { type Eventual, type Log, silentLog } from '../../base/mod.ts';
 import { ok, refused } from '../../testing/mod.ts';
 import * as vfs from '../../vfs/mod.ts';
 import { call, canMount, create, text, walk, workplace } from './fixture.test.ts';
@@ -26,21 +26,65 @@ describe('the disk', () => {
     assert.equal(nodeFs.statSync(join(place.exported, 'sparse')).blocks * 512, used);
   });
 
-  it('says what a WRITE found only if no other change came between', async () => {
+  it('chains what the replies to overlapping changes of a file say of before and after, without a gap', async () => {
     const filesystem = await place.start();
     const object = ok(await create(filesystem, 'a')).object!;
-    const args = { object, offset: 0, count: 1, stable: vfs.Stability.UNSTABLE, data: [Buffer.from('x')] };
-    assert.equal(ok(await filesystem.write(call, args)).wcc.before?.size, 0);
-    const both = await Promise.all([filesystem.write(call, args), filesystem.write(call, { ...args, offset: 5 })]);
-    assert.deepEqual(
-      both.map((reply) => ok(reply).wcc.before),
-      [undefined, undefined],
-    );
-    const [written] = await Promise.all([
-      filesystem.write(call, args),
-      filesystem.setattr(call, { object, set: { size: 100 } }),
+    const first = ok(await filesystem.getattr(call, { object })).attributes;
+    const changes = Array.from({ length: 24 }, (_, index): Eventual<vfs.WccReply> => {
+      if (index % 8 === 5) return filesystem.setattr(call, { object, set: { size: 100 + index } });
+      const stable = index % 3 === 0 ? vfs.Stability.FILE_SYNC : vfs.Stability.UNSTABLE;
+      return filesystem.write(call, { object, offset: index * 10, count: 1, stable, data: [Buffer.from('x')] });
+    });
+    const hops = (await Promise.all(changes)).map((reply) => ok(reply).wcc);
+    let at: vfs.WccAttributes = first;
+    for (const { before, after } of hops) {
+      assert.ok(before !== undefined && after !== undefined);
+      assert.ok(vfs.sameContent(before, at), 'a gap');
+      at = after;
+    }
+    assert.ok(vfs.sameContent(at, ok(await filesystem.getattr(call, { object })).attributes));
+  });
+
+  it('shows a local change between two writes as a gap in what the replies say', async () => {
+    const filesystem = await place.start();
+    const object = ok(await create(filesystem, 'a')).object!;
+    const write = () => filesystem.write(call, { object, offset: 0, count: 1, stable: 0, data: [Buffer.from('x')] });
+    const { after } = ok(await write()).wcc;
+    nodeFs.appendFileSync(join(place.exported, 'a'), 'local');
+    const { before } = ok(await write()).wcc;
+    assert.ok(after !== undefined && before !== undefined && !vfs.sameContent(after, before));
+  });
+
+  it('does not make writes wait for the sync of another', async () => {
+    let release = (): void => {};
+    const synced = new Promise<number>((resolve) => {
+      release = () => resolve(0);
+    });
+    const filesystem = await place.start({
+      disk: { sync: (_fd, dataOnly) => (dataOnly ? synced : Promise.resolve(0)) },
+    });
+    const object = ok(await create(filesystem, 'a')).object!;
+    const args = { object, offset: 0, count: 1, data: [Buffer.from('x')] };
+    const stable = filesystem.write(call, { ...args, stable: vfs.Stability.DATA_SYNC });
+    ok(await filesystem.write(call, { ...args, stable: vfs.Stability.UNSTABLE }));
+    release();
+    ok(await stable);
+  });
+
+  it('empties a file by CREATE only between two writes, never in the middle of one', async () => {
+    const filesystem = await place.start();
+    const object = ok(await create(filesystem, 'a')).object!;
+    const data = [Buffer.alloc(2 ** 20, 1)];
+    const write = () => filesystem.write(call, { object, offset: 0, count: 2 ** 20, stable: 0, data });
+    const where = { directory: filesystem.root, name: 'a' };
+    const [one, made, two] = await Promise.all([
+      write(),
+      filesystem.create(call, { where, how: { mode: 'unchecked', set: { size: 0 } } }),
+      write(),
     ]);
-    assert.equal(ok(written).wcc.before, undefined);
+    assert.equal(ok(one).wcc.after?.size, 2 ** 20);
+    assert.equal(ok(made).status, 0);
+    assert.equal(ok(two).wcc.before?.size, 0);
   });
 
   it('that fails to sync fails the call and changes the verifier', async () => {

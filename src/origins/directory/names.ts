@@ -1,6 +1,6 @@
 /** The operations on names: LOOKUP, CREATE and its kin, REMOVE, RMDIR, RENAME, LINK (RFC 1813 3.3.3, 3.3.8 to 3.3.15). */
 import { constants } from 'node:fs';
-import { type Eventual, limits } from '../../base/mod.ts';
+import { chain, type Eventual, limits } from '../../base/mod.ts';
 import { AT_REMOVEDIR, closeDescriptor, linkAt, O_PATH, openAt, renameAt, unlinkAt } from '../../native/mod.ts';
 import * as vfs from '../../vfs/mod.ts';
 import type { Export, Found } from './export.ts';
@@ -104,10 +104,25 @@ export class Names {
     if (typeof file === 'number') return this.#refuse(parent, file);
     if (how.mode === 'exclusive' || how.set.size === undefined) return this.#made(parent, file, []);
     const set = { size: how.set.size };
-    const status = mayApply(this.#export.subject(file, attributes, call.credential), set, call.credential);
-    if (status !== 0) return this.#refuse(parent, status);
-    const applied = apply(this.#export, file, attributes, set, call.credential);
-    return applied === 0 ? this.#made(parent, file, [file]) : this.#refuse(parent, applied);
+    const both = [file, parent.file];
+    for (const one of both) one.use();
+    const applied = file.turns.take(() => this.#resize(call, file, set));
+    return chain(applied, (status) => {
+      // What others did to the directory meanwhile is not this caller's doing.
+      const before = this.#export.attributesIfThere(parent.file) ?? parent.before;
+      const now = { ...parent, before };
+      const reply = status === 0 ? this.#made(now, file, [file]) : this.#refuse(now, status);
+      for (const one of both) one.release();
+      return reply;
+    });
+  }
+
+  /** In the file's turn. */
+  #resize(call: vfs.Call, file: OpenFile, set: vfs.SetAttributes): vfs.Failure | 0 {
+    const before = this.#export.attributes(file);
+    if (typeof before === 'number') return before;
+    const status = mayApply(this.#export.subject(file, before, call.credential), set, call.credential);
+    return status === 0 ? apply(this.#export, file, before, set, call.credential) : status;
   }
 
   mkdir(call: vfs.Call, args: vfs.MkdirArguments): Eventual<vfs.CreateReply> {

@@ -13,6 +13,7 @@ import { closeDescriptor, reopen } from '../../native/mod.ts';
 import { type Attributes, type FileHandle, FileType, type FileTypeCode, type Time, timeEquals } from '../../vfs/mod.ts';
 import type { AclEntry } from './permission.ts';
 import { type Disk, SyncGroup } from './sync.ts';
+import { Turns } from './turns.ts';
 
 const readFlags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
 const writeFlags = constants.O_RDWR | constants.O_NONBLOCK | constants.O_NOCTTY;
@@ -28,10 +29,8 @@ export class OpenFile {
   #uses = 0;
   #closed = false;
   dirty = false;
-  /** WRITEs under way. */
-  writers = 0;
-  /** Counts WRITEs begun and SETATTRs: whoever sees it moved cannot tell the attributes just before his change. */
-  changes = 0;
+  /** WRITE, SETATTR and whatever else changes content or attributes under this handle. */
+  readonly turns = new Turns();
   lastUsedMs = 0;
   /** The ACL as of the change time beside it. */
   acl: readonly AclEntry[] | undefined;

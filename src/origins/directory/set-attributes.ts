@@ -1,5 +1,5 @@
 /** SETATTR (RFC 1813 3.3.2) with the rules of chmod(2), chown(2), truncate(2) and utimensat(2) for the caller. */
-import { type Eventual, limits } from '../../base/mod.ts';
+import { chain, type Eventual, limits } from '../../base/mod.ts';
 import {
   changeMode,
   changeOwner,
@@ -20,6 +20,21 @@ const unchanged = 0xffffffff;
 export function setattr(exported: Export, call: vfs.Call, args: vfs.SetattrArguments): Eventual<vfs.WccReply> {
   const file = exported.find(args.object);
   if (typeof file === 'number') return { status: file, wcc: {} };
+  file.use();
+  const changed = file.turns.take(() => setInTurn(exported, file, call, args));
+  return chain(changed, (reply) => {
+    if (reply.status !== 0) {
+      file.release();
+      return reply;
+    }
+    return exported.persist([file]).then((status) => {
+      file.release();
+      return { status, wcc: reply.wcc };
+    });
+  });
+}
+
+function setInTurn(exported: Export, file: OpenFile, call: vfs.Call, args: vfs.SetattrArguments): vfs.WccReply {
   const before = exported.attributes(file);
   if (typeof before === 'number') return { status: before, wcc: {} };
   const { set, guard } = args;
@@ -28,13 +43,7 @@ export function setattr(exported: Export, call: vfs.Call, args: vfs.SetattrArgum
   else if (guard !== undefined && !vfs.timeEquals(guard, before.ctime)) status = Status.NOT_SYNC;
   else status = mayApply(exported.subject(file, before, call.credential), set, call.credential);
   if (status === 0) status = apply(exported, file, before, set, call.credential);
-  const wcc = exported.wcc(before, file);
-  if (status !== 0) return { status, wcc };
-  file.use();
-  return exported.persist([file]).then((synced) => {
-    file.release();
-    return { status: synced, wcc };
-  });
+  return { status, wcc: exported.wcc(before, file) };
 }
 
 /** All checks come before the first change. */
@@ -58,7 +67,7 @@ export function mayApply(subject: Subject, set: vfs.SetAttributes, who: vfs.Cred
   return 0;
 }
 
-/** Owner, then mode (a change of owner clears set-id bits), then size, then times (a change of size sets them). */
+/** To be called in the file's turn. Owner, then mode (a change of owner clears set-id bits), then size, then times (a change of size sets them). */
 export function apply(
   exported: Export,
   file: OpenFile,
@@ -66,7 +75,6 @@ export function apply(
   set: vfs.SetAttributes,
   who: vfs.Credential,
 ): vfs.Failure | 0 {
-  file.changes++;
   const uid = set.uid ?? before.uid;
   const gid = set.gid ?? before.gid;
   const steps = [
