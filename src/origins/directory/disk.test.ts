@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import * as nodeFs from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { type Eventual, type Log, silentLog } from '../../base/mod.ts';
+import { type Clock, type Eventual, isPromise, type Log, silentLog, systemClock } from '../../base/mod.ts';
 import { ok, refused } from '../../testing/mod.ts';
 import * as vfs from '../../vfs/mod.ts';
 import { call, canMount, create, text, walk, workplace } from './fixture.test.ts';
@@ -53,6 +53,36 @@ describe('the disk', () => {
     nodeFs.appendFileSync(join(place.exported, 'a'), 'local');
     const { before } = ok(await write()).wcc;
     assert.ok(after !== undefined && before !== undefined && !vfs.sameContent(after, before));
+  });
+
+  it('gets small writes at once, and through threads for a while after one of them was slow', async () => {
+    let nowMs = 0;
+    let stepMs = 0;
+    const clock: Clock = {
+      now() {
+        nowMs += stepMs;
+        return nowMs;
+      },
+      wallTimeMs: () => nowMs,
+      after: systemClock.after,
+    };
+    const filesystem = await place.start({ clock });
+    const object = ok(await create(filesystem, 'a')).object!;
+    const data = [Buffer.alloc(4096, 1)];
+    const isAtOnce = async (offset: number) => {
+      const reply = filesystem.write(call, { object, offset, count: 4096, stable: 0, data });
+      ok(await reply);
+      return !isPromise(reply);
+    };
+    assert.equal(await isAtOnce(0), true);
+    assert.equal(await isAtOnce(1), false, 'parts of pages');
+    stepMs = 5;
+    await isAtOnce(0);
+    stepMs = 0;
+    assert.equal(await isAtOnce(0), false, 'just after a slow one');
+    nowMs += 2_000;
+    assert.equal(await isAtOnce(0), true);
+    assert.equal(nodeFs.statSync(join(place.exported, 'a')).size, 4097);
   });
 
   it('does not make writes wait for the sync of another', async () => {

@@ -9,7 +9,7 @@
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:os';
-import { assert, type Log, type Random } from '../../base/mod.ts';
+import { assert, type Clock, type Log, type Random } from '../../base/mod.ts';
 import {
   closeDescriptor,
   extendedAttribute,
@@ -49,6 +49,7 @@ export interface ExportParts {
   readonly status: StatusReader;
   readonly resolver: Resolver;
   readonly disk: Disk;
+  readonly clock: Clock;
   readonly log: Log;
   readonly random: Random;
 }

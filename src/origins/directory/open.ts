@@ -104,6 +104,7 @@ function start(options: DirectoryOriginOptions, rootFd: number): Filesystem {
       resolver,
       disk: options.disk ?? systemDisk,
       log,
+      clock,
       random,
     },
     new OpenFiles({
