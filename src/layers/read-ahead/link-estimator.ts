@@ -1,9 +1,11 @@
 /**
  * What the link to the origin can do, learned from the transfers that happen anyway.
  *
- * Rate: each finished request gives the sample (bytes delivered by anybody since it was issued) / (its duration), as BBR
- * takes it; a request alone on the link gives too low a sample, so the largest of the last seconds counts. Round trip: the
- * smallest duration of the last minutes, less what its own bytes need on the wire.
+ * Rate, while it still grows: each finished request gives the sample (bytes delivered by anybody since it was issued) / (its
+ * duration), as BBR takes it; a request alone on the link gives too low a sample, so the largest of the last seconds counts.
+ * Such a sample is quick but may be twice too high, since a large request that ends counts as delivered in that moment: what is
+ * put in flight by it makes demand reads queue. So when the pipe is full, the largest rate over windows of several request
+ * durations counts. Round trip: the smallest duration of the last minutes, less what its own bytes need on the wire.
  *
  * Invariants: never divides by zero; memory is constant (two buckets a filter); all times come in as arguments.
  *
@@ -16,6 +18,9 @@ const shortestMs = 0.05;
 /** The rate still grows if a sample beats the plateau by this factor. */
 const growthFactor = 1.2;
 const plateauRounds = 3;
+/** A window lasts at least this many durations of the request that ends it: what was half way at its edges then matters little. */
+const windowDurations = 4;
+const shortestWindowMs = 100;
 
 /** Kept at the issue of a request, handed back when it is done. */
 export interface TransferMark {
@@ -27,20 +32,32 @@ export interface TransferMark {
 
 export class LinkEstimator {
   #delivered = 0;
-  readonly #rate = new WindowedBest(rateBucketMs, Math.max);
+  /** By single requests, and over windows. */
+  readonly #burstRate = new WindowedBest(rateBucketMs, Math.max);
+  readonly #steadyRate = new WindowedBest(rateBucketMs, Math.max);
+  #openRequests = 0;
+  #windowBeganMs = 0;
+  #windowDelivered = 0;
   readonly #roundTrip = new WindowedBest(roundTripBucketMs, Math.min);
   #plateauRate = 0;
   #roundsOnPlateau = 0;
   #roundEnds = 0;
 
   begin(nowMs: number, atLimit: boolean): TransferMark {
+    if (this.#openRequests++ === 0) this.#beginWindow(nowMs);
     return { atMs: nowMs, delivered: this.#delivered, atLimit };
   }
 
   end(mark: TransferMark, bytes: number, nowMs: number): void {
     this.#delivered += bytes;
     const duration = Math.max(nowMs - mark.atMs, shortestMs);
-    if (bytes > 0) this.#rate.add((this.#delivered - mark.delivered) / duration, nowMs);
+    if (bytes > 0) this.#burstRate.add((this.#delivered - mark.delivered) / duration, nowMs);
+    this.#openRequests--;
+    const windowMs = nowMs - this.#windowBeganMs;
+    if (windowMs >= Math.max(shortestWindowMs, windowDurations * duration)) {
+      this.#steadyRate.add((this.#delivered - this.#windowDelivered) / windowMs, nowMs);
+      this.#beginWindow(nowMs);
+    }
     // While the rate grows it is too low to be subtracted: the round trip would seem to vanish.
     const onWire = this.growing ? 0 : bytes / this.bytesPerMs;
     this.#roundTrip.add(Math.max(duration - onWire, duration / 2), nowMs);
@@ -49,7 +66,12 @@ export class LinkEstimator {
 
   /** Bytes per millisecond; 0 before the first transfer. */
   get bytesPerMs(): number {
-    return this.#rate.value ?? 0;
+    return this.growing ? (this.#burstRate.value ?? 0) : this.steadyBytesPerMs;
+  }
+  /** By windows, if there was one: never too high by much, but late. */
+  get steadyBytesPerMs(): number {
+    const burst = this.#burstRate.value ?? 0;
+    return Math.min(burst, this.#steadyRate.value ?? burst);
   }
   /** 0 before the first transfer. */
   get roundTripMs(): number {
@@ -66,14 +88,20 @@ export class LinkEstimator {
   /** A round is one flight of data: it ends when a request that was issued after its beginning is done. */
   #endRound(atLimit: boolean): void {
     this.#roundEnds = this.#delivered;
-    if (this.bytesPerMs > this.#plateauRate * growthFactor) {
-      this.#plateauRate = this.bytesPerMs;
+    const rate = this.#burstRate.value ?? 0;
+    if (rate > this.#plateauRate * growthFactor) {
+      this.#plateauRate = rate;
       this.#roundsOnPlateau = 0;
     } else if (atLimit) {
       this.#roundsOnPlateau++;
       // The filter forgot the best samples: measure anew from here.
-      if (this.bytesPerMs < this.#plateauRate / 2) this.#plateauRate = this.bytesPerMs;
+      if (rate < this.#plateauRate / 2) this.#plateauRate = rate;
     }
+  }
+
+  #beginWindow(nowMs: number): void {
+    this.#windowBeganMs = nowMs;
+    this.#windowDelivered = this.#delivered;
   }
 }
 

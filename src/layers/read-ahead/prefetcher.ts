@@ -2,6 +2,10 @@
  * Decides for one session when to prefetch and how much: sequential streams first, then neighbourhoods, as long as what is
  * in flight is no more than the link needs to stay busy, so that a demand read waits for little.
  *
+ * Streams may have a multiple of the bandwidth-delay product in flight: their reader waits for nothing else. Neighbourhoods are a
+ * guess, so what they may have in flight follows the delay, as LEDBAT does (RFC 6817): it grows while requests queue for less than
+ * `queueMs` at the link, and shrinks when they queue longer, because a demand read would stand in the same queue.
+ *
  * Invariants: bytes in flight never exceed the limit of the moment by more than one request; a target that wants nothing costs
  * nothing; after `close` nothing is started.
  *
@@ -20,8 +24,8 @@ export interface ReadAheadOptions {
   readonly neighbourhood: NeighbourhoodOptions | undefined;
   /** Most bytes that all read-ahead may have in flight. */
   readonly mostBytes: number;
-  /** What neighbourhood prefetch may have in flight, in bandwidth-delay products. */
-  readonly neighbourhoodGain: number;
+  /** How long neighbourhood prefetch may make a request queue at the link. */
+  readonly queueMs: number;
   /** How long one prefetch request may keep the link busy. */
   readonly requestMs: number;
 }
@@ -30,8 +34,8 @@ export const defaultReadAhead: ReadAheadOptions = {
   sequential: true,
   neighbourhood: defaultNeighbourhood,
   mostBytes: limits.readAheadBytes,
-  neighbourhoodGain: 1,
-  requestMs: 20,
+  queueMs: 10,
+  requestMs: 10,
 };
 
 export const noReadAhead: ReadAheadOptions = { ...defaultReadAhead, sequential: false, neighbourhood: undefined };
@@ -45,6 +49,8 @@ const smallestFlightBytes = 256 * 1024;
 /** Above the bandwidth-delay product: growing, the rate must be able to double; later a short queue keeps the link busy. */
 const growthGain = 2;
 const steadyGain = 1.5;
+/** What neighbourhoods may always have in flight. */
+const smallestGuessBytes = 2 * limits.blockBytes;
 
 /** The policies of one file. */
 export class FilePolicy {
@@ -92,6 +98,7 @@ export class Prefetcher {
   /** Files with wishes, the latest touched last. */
   readonly #wishing = new Set<PrefetchTarget>();
   #inFlightBytes = 0;
+  #guessBytes = smallestFlightBytes;
   #isPumping = false;
   #isClosed = false;
 
@@ -122,8 +129,10 @@ export class Prefetcher {
   }
 
   end(mark: TransferMark, askedBytes: number, gotBytes: number): void {
+    const nowMs = this.#clock.now();
+    this.link.end(mark, gotBytes, nowMs);
+    if (gotBytes > 0) this.#followDelay(nowMs - mark.atMs, gotBytes);
     this.#inFlightBytes -= askedBytes;
-    this.link.end(mark, gotBytes, this.#clock.now());
     if (this.#wishing.size > 0) this.pump();
   }
 
@@ -142,7 +151,7 @@ export class Prefetcher {
   #startOne(): boolean {
     const streamRoom = this.#streamLimit() - this.#inFlightBytes;
     if (streamRoom <= 0) return false;
-    const neighbourRoom = this.#neighbourhoodLimit() - this.#inFlightBytes;
+    const neighbourRoom = this.#guessBytes - this.#inFlightBytes;
     const most = this.#requestBlocks();
     for (const target of [...this.#wishing].reverse()) {
       if (!target.isReady) continue;
@@ -169,13 +178,19 @@ export class Prefetcher {
     return Math.min(wanted, this.#options.mostBytes);
   }
 
-  #neighbourhoodLimit(): number {
-    const wanted = this.#options.neighbourhoodGain * this.link.bandwidthDelayBytes;
-    return Math.min(Math.max(wanted, smallestFlightBytes), this.#options.mostBytes);
+  /** One step of the delay-based control: `durationMs` less round trip and own bytes is the time that was spent in queues. */
+  #followDelay(durationMs: number, bytes: number): void {
+    const { link } = this;
+    const queuedMs = durationMs - link.roundTripMs - bytes / link.steadyBytesPerMs;
+    const room = Math.max(-1, (this.#options.queueMs - queuedMs) / this.#options.queueMs);
+    // Growing what is not used up would say nothing about the link.
+    if (room > 0 && this.#inFlightBytes < this.#guessBytes) return;
+    const step = (room * Math.min(bytes, this.#guessBytes) * blockBytes) / this.#guessBytes;
+    this.#guessBytes = Math.min(Math.max(this.#guessBytes + step, smallestGuessBytes), this.#options.mostBytes);
   }
 
   #requestBlocks(): number {
-    const bytes = Math.max(this.link.bytesPerMs * this.#options.requestMs, smallestFlightBytes / 2);
+    const bytes = Math.max(this.link.bytesPerMs * this.#options.requestMs, blockBytes);
     return Math.max(1, Math.floor(Math.min(bytes, limits.transferBytes) / blockBytes));
   }
 }

@@ -20,6 +20,27 @@ import {
 const block = limits.blockBytes;
 const MiB = 1024 * 1024;
 
+/** Requests travel half a round trip; replies queue for the link, first come first served, and travel the other half. */
+class SerialLink {
+  readonly clock = new SimulatedClock();
+  readonly #roundTripMs: number;
+  readonly #bytesPerMs: number;
+  #freeAtMs = 0;
+
+  constructor(roundTripMs: number, bytesPerMs: number) {
+    this.#roundTripMs = roundTripMs;
+    this.#bytesPerMs = bytesPerMs;
+  }
+  send(bytes: number, done: () => void): void {
+    const now = this.clock.now();
+    this.#freeAtMs = Math.max(this.#freeAtMs, now + this.#roundTripMs / 2) + bytes / this.#bytesPerMs;
+    this.clock.after(this.#freeAtMs + this.#roundTripMs / 2 - now, done);
+  }
+  async run(ms: number): Promise<void> {
+    await this.clock.advance(ms);
+  }
+}
+
 class Blocks implements BlockView {
   readonly blockCount: number;
   readonly asked = new Set<number>();
@@ -241,6 +262,56 @@ describe('prefetcher', () => {
     marks.shift()?.();
     assert.ok(started.length > before);
   });
+
+  for (const [roundTripMs, bytesPerMs] of [
+    [40, 12_500],
+    [32, 1_750],
+    [200, 125_000],
+  ] as const) {
+    test(`guesses over ${roundTripMs} ms and ${bytesPerMs} bytes/ms let a demand read queue for little`, async () => {
+      const link = new SerialLink(roundTripMs, bytesPerMs);
+      const prefetcher = new Prefetcher(defaultReadAhead, link.clock);
+      const policy = new FilePolicy(defaultReadAhead);
+      const view = new Blocks(200_000);
+      let guessed = 0;
+      const file: PrefetchTarget = {
+        policy,
+        view,
+        isReady: true,
+        start(run, done) {
+          view.take(run);
+          const mark = prefetcher.begin(run.count * block);
+          link.send(run.count * block, () => {
+            guessed += run.count * block;
+            prefetcher.end(mark, run.count * block, run.count * block);
+            done(run.count * block);
+          });
+          return true;
+        },
+      };
+      const waits: number[] = [];
+      // A miss every other round trip in another region, so that there is always something to guess.
+      for (let miss = 0; miss < 300; miss++) {
+        const index = (miss * 331) % view.blockCount;
+        view.asked.add(index);
+        policy.touch(index * block, (index + 1) * block, true);
+        const mark = prefetcher.begin(block);
+        const sentAt = link.clock.now();
+        link.send(block, () => {
+          waits.push(link.clock.now() - sentAt);
+          prefetcher.end(mark, block, block);
+        });
+        prefetcher.wake(file);
+        await link.run(2 * roundTripMs);
+      }
+      const own = roundTripMs + block / bytesPerMs;
+      const late = waits.slice(100).sort((a, b) => a - b);
+      const median = late[late.length >> 1]!;
+      const most = own + 2 * defaultReadAhead.queueMs + block / bytesPerMs;
+      assert.ok(median <= most, `a demand read waits ${median.toFixed(0)} ms, alone it would ${own.toFixed(0)} ms`);
+      assert.ok(guessed > 32 * MiB, `only ${guessed} bytes were guessed`);
+    });
+  }
 
   test('a file that cannot take more is not asked again until it is touched', () => {
     const prefetcher = new Prefetcher(defaultReadAhead, new SimulatedClock());
