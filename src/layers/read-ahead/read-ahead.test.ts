@@ -309,7 +309,7 @@ describe('prefetcher', () => {
       const median = late[late.length >> 1]!;
       const most = own + 2 * defaultReadAhead.queueMs + block / bytesPerMs;
       assert.ok(median <= most, `a demand read waits ${median.toFixed(0)} ms, alone it would ${own.toFixed(0)} ms`);
-      assert.ok(guessed > 32 * MiB, `only ${guessed} bytes were guessed`);
+      assert.ok(guessed > 8 * MiB, `only ${guessed} bytes were guessed`);
     });
   }
 
