@@ -19,6 +19,7 @@ import { Mutations } from './block-cache/mutations.ts';
 import { type BlockStore, OpenFile } from './block-cache/open-file.ts';
 import { OpenFiles } from './block-cache/open-files.ts';
 import { Reader } from './block-cache/reader.ts';
+import { SoleWriter } from './block-cache/sole-writer.ts';
 import { type BlockCacheStatistics, newStatistics } from './block-cache/statistics.ts';
 import { defaultReadAhead, FilePolicy, Prefetcher, type ReadAheadOptions } from './read-ahead/mod.ts';
 
@@ -27,6 +28,8 @@ export interface BlockCacheOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly readAhead?: ReadAheadOptions | undefined;
+  /** Promises that nobody else changes the origin's files (block-cache/sole-writer.ts). */
+  readonly soleWriter?: boolean | undefined;
   /** Files remembered at a time. */
   readonly openFiles?: number | undefined;
 }
@@ -53,6 +56,8 @@ export class BlockCache extends ForwardingFilesystem {
   readonly #fetcher: Fetcher;
   readonly #reader: Reader;
   readonly #mutations: Mutations;
+  readonly #sole: SoleWriter | undefined;
+  #verifier: vfs.Verifier | undefined;
 
   constructor(next: Filesystem, options: BlockCacheOptions) {
     super(next);
@@ -67,6 +72,7 @@ export class BlockCache extends ForwardingFilesystem {
     this.#fetcher = new Fetcher({ next, prefetcher: this.#prefetcher, clock, statistics, log: options.log });
     this.#reader = new Reader({ next, fetcher: this.#fetcher, clock, statistics });
     this.#mutations = new Mutations(clock);
+    this.#sole = options.soleWriter === true ? new SoleWriter() : undefined;
   }
 
   stats(): BlockCacheReport {
@@ -169,8 +175,34 @@ export class BlockCache extends ForwardingFilesystem {
   }
 
   override write(call: vfs.Call, args: vfs.WriteArguments): Eventual<vfs.WriteReply> {
+    if (this.#sole === undefined) return this.#write(call, args);
+    return chain(this.#confirm(call, args.object), () =>
+      chain(this.#write(call, args), (reply) => this.#checkVerifier(reply)),
+    );
+  }
+
+  #write(call: vfs.Call, args: vfs.WriteArguments): Eventual<vfs.WriteReply> {
     const file = this.#files.get(args.object) ?? this.#open(args.object);
     return this.#mutations.write(file, args, () => this.next.write(call, args));
+  }
+
+  /** Only before the first write can be told whether what the cache has from an earlier run is still the origin's. */
+  #confirm(call: vfs.Call, object: vfs.FileHandle): Eventual<void> {
+    const file = this.#recorded(object);
+    if (file?.cached === undefined || file.isOurs) return;
+    return chain(this.next.getattr(call, { object }), (got) => {
+      if (got.status === 0) this.#recorded(object)?.observe(got.attributes, this.#clock.now());
+    });
+  }
+
+  /** What was written may be lost at the origin, and stamps would not show it. */
+  #checkVerifier<Reply extends vfs.WriteReply | vfs.CommitReply>(reply: Reply): Reply {
+    if (reply.status !== 0) return reply;
+    if (this.#verifier !== undefined && reply.verifier !== this.#verifier) {
+      for (const file of this.#files.values()) file.forget();
+    }
+    this.#verifier = reply.verifier;
+    return reply;
   }
 
   override setattr(call: vfs.Call, args: vfs.SetattrArguments): Eventual<vfs.WccReply> {
@@ -186,14 +218,21 @@ export class BlockCache extends ForwardingFilesystem {
   override commit(call: vfs.Call, args: vfs.CommitArguments): Eventual<vfs.CommitReply> {
     const file = this.#recorded(args.object);
     if (file === undefined) return this.next.commit(call, args);
-    return this.#mutations.change(file, nowhere, () => this.next.commit(call, args));
+    const reply = this.#mutations.change(file, nowhere, () => this.next.commit(call, args));
+    if (this.#sole === undefined) return reply;
+    return reply.then((late) => {
+      if (late.status !== 0) file.forget();
+      return this.#checkVerifier(late);
+    });
   }
 
   /** An unchecked CREATE may have emptied a file that was there (RFC 1813 3.3.8). */
   override create(call: vfs.Call, args: vfs.CreateArguments): Eventual<vfs.CreateReply> {
+    if (args.how.mode !== 'unchecked' || args.how.set.size === undefined) return this.next.create(call, args);
+    this.#sole?.beginUnnamedChange();
     const created = this.next.create(call, args);
-    if (args.how.mode !== 'unchecked' || args.how.set.size === undefined) return created;
     const forget = (reply: vfs.CreateReply): vfs.CreateReply => {
+      this.#sole?.endUnnamedChange();
       if (reply.status === 0 && reply.object !== undefined) this.#recorded(reply.object)?.forget();
       return reply;
     };
@@ -211,7 +250,7 @@ export class BlockCache extends ForwardingFilesystem {
 
   #open(handle: vfs.FileHandle): OpenFile {
     const policy = new FilePolicy(this.#readAhead);
-    const file = new OpenFile(handle, this.#files.keyOf(handle), this.#cache, policy, this.#fetcher);
+    const file = new OpenFile(handle, this.#files.keyOf(handle), this.#cache, policy, this.#fetcher, this.#sole);
     file.cached = this.#cache.find(file.key);
     this.#files.add(file);
     return file;

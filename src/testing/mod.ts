@@ -17,6 +17,7 @@ export { DelayLayer, type DelayOptions } from './delay.ts';
 export { DirectCaller } from './direct-caller.ts';
 export { FaultLayer, type Hook } from './faults.ts';
 export { filesystemSuite } from './filesystem-suite.ts';
+export { InterceptingFilesystem } from './intercept.ts';
 export { MemoryFilesystem, type MemoryFilesystemOptions } from './memory-filesystem.ts';
 export { type Arbitraries, nfsArbitraries } from './nfs-arbitraries.ts';
 export {

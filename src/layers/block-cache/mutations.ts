@@ -12,7 +12,7 @@ import { type Clock, type Eventual, limits } from '../../base/mod.ts';
 import type { CachedFile, PendingWrite } from '../../cache/mod.ts';
 import type { Payload, WccData, WriteArguments, WriteReply } from '../../vfs/mod.ts';
 import type { OpenFile } from './open-file.ts';
-import { stampOf } from './stamp.ts';
+import { stampOf, stampOfAttributes } from './stamp.ts';
 
 export class Mutations {
   readonly #clock: Clock;
@@ -65,7 +65,11 @@ export class Mutations {
 
   /** The reply says what the file was just before and is just after: if that connects, the version goes on. */
   #hop(file: OpenFile, cached: CachedFile, wcc: WccData): Place {
-    if (wcc.before === undefined || wcc.after === undefined || file.cached !== cached) return 'unknown';
+    if (wcc.after === undefined || file.cached !== cached) return 'unknown';
+    if (wcc.before === undefined) {
+      if (!file.isOurs) return 'unknown';
+      return file.changed(cached, stampOfAttributes(wcc.after)) ? 'reached' : 'ahead';
+    }
     const { fileid } = wcc.after;
     const now = this.#clock.now();
     const isReached = file.lineage.hop(cached, stampOf(wcc.before, fileid), stampOf(wcc.after, fileid), now);

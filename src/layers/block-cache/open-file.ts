@@ -9,6 +9,8 @@
  *                        unknown, changes of ours under way ──────────> unclear: use the data, keep nothing
  *                        unknown, older than what we have ────────────> stale
  *                        unknown ─────────────────────────────────────> changed: new version, nothing cached
+ *
+ * Under the promise of sole-writer.ts, unknown stamps are of our own doing: the version goes on under them.
  */
 import { limits } from '../../base/mod.ts';
 import type { CachedFile, CleanCache, FileStamp } from '../../cache/mod.ts';
@@ -16,6 +18,7 @@ import type { Attributes, Call, FileHandle } from '../../vfs/mod.ts';
 import type { BlockRun, BlockView, FilePolicy, PrefetchTarget } from '../read-ahead/mod.ts';
 import type { Flight } from './flight.ts';
 import { Lineage } from './lineage.ts';
+import type { SoleWriter } from './sole-writer.ts';
 import { isOlder, sameStamp, stampOfAttributes } from './stamp.ts';
 
 /** What this layer needs of the clean cache. */
@@ -55,16 +58,26 @@ export class OpenFile implements PrefetchTarget, BlockView {
   isWatched = false;
   readonly #cache: BlockStore;
   readonly #ahead: Ahead;
+  readonly #sole: SoleWriter | undefined;
+  #confirmedEpoch = 0;
   #stamp: FileStamp | undefined;
   #quietHits = 0;
   #waiting: (() => void)[] = [];
 
-  constructor(handle: FileHandle, key: string, cache: BlockStore, policy: FilePolicy, ahead: Ahead) {
+  constructor(
+    handle: FileHandle,
+    key: string,
+    cache: BlockStore,
+    policy: FilePolicy,
+    ahead: Ahead,
+    sole?: SoleWriter | undefined,
+  ) {
     this.handle = handle;
     this.key = key;
     this.policy = policy;
     this.#cache = cache;
     this.#ahead = ahead;
+    this.#sole = sole;
   }
 
   watch(): void {
@@ -110,14 +123,14 @@ export class OpenFile implements PrefetchTarget, BlockView {
     const stamp = stampOfAttributes(attributes);
     if (cached?.live === true) {
       if (cached.matches(stamp)) {
-        this.attributes = attributes;
-        this.#stamp = stamp;
+        this.#stands(attributes, stamp);
         return 'same';
       }
       if (this.lineage.knows(stamp, nowMs)) {
         if (this.mutations.size === 0) this.#followOwn(cached, stamp);
         return 'same';
       }
+      if (this.isOurs && (this.mutations.size > 0 || this.#goOn(cached, stamp))) return 'same';
     }
     if (this.mutations.size > 0) return 'unclear';
     return this.#moveOn(attributes, stamp) ? 'changed' : 'same';
@@ -130,7 +143,10 @@ export class OpenFile implements PrefetchTarget, BlockView {
     const { cached } = this;
     if (cached === undefined) return 'unclear';
     if (cached.live && (cached.matches(stamp) || this.lineage.knows(stamp, nowMs))) return 'same';
+    // The end of a file of another size must not be taken for the end of this one.
+    if (cached.live && this.isOurs && stamp.size === cached.size) return 'same';
     if (this.mutations.size > 0) return 'unclear';
+    if (cached.live && this.isOurs) return 'stale';
     if (this.#stamp !== undefined && isOlder(stamp, this.currentStamp ?? this.#stamp)) return 'stale';
     this.#moveOn(attributes, stamp);
     return 'changed';
@@ -143,12 +159,30 @@ export class OpenFile implements PrefetchTarget, BlockView {
     return this.lineage.current(this.cached);
   }
 
+  /** Whether every stamp that the file may show came from our own changes to the cached version. */
+  get isOurs(): boolean {
+    return this.#sole?.holds(this.#confirmedEpoch) === true;
+  }
+
+  /**
+   * The reply to a change of ours that does not say what was before. Replies overtake each other, so the latest change time
+   * counts; of two changes within one tick of the origin's clock nothing is taken over here, but by `observe`, at rest.
+   * True: the version stands for the state after the change or a later one.
+   */
+  changed(cached: CachedFile, after: FileStamp): boolean {
+    const current = this.currentStamp;
+    if (current === undefined || !this.isOurs) return false;
+    if (isOlder(current, after)) return this.#restamp(cached, current, after);
+    return isOlder(after, current) || sameStamp(after, current);
+  }
+
   /** Everything kept is of no use any more; what is under way must not be joined. */
   forget(): void {
     this.cached?.forget();
     this.cached = undefined;
     this.attributes = undefined;
     this.#stamp = undefined;
+    this.#confirmedEpoch = 0;
     this.lineage.clear();
     this.detach(0, Number.POSITIVE_INFINITY);
   }
@@ -195,12 +229,33 @@ export class OpenFile implements PrefetchTarget, BlockView {
     if (current !== undefined && !isOlder(stamp, current)) cached.restamp(current, stamp);
   }
 
+  /** At rest: a stamp that nobody told us of. What is older came late. */
+  #goOn(cached: CachedFile, stamp: FileStamp): boolean {
+    const current = this.currentStamp;
+    if (current === undefined) return false;
+    return isOlder(stamp, current) || this.#restamp(cached, current, stamp);
+  }
+
+  /** Stamps in between may be missing, and with them sizes: what a change of size exposes or hides is given up. */
+  #restamp(cached: CachedFile, from: FileStamp, to: FileStamp): boolean {
+    const [less, more] = from.size < to.size ? [from.size, to.size] : [to.size, from.size];
+    if (less !== more) cached.invalidate(less, more - less);
+    if (!cached.restamp(from, to)) return false;
+    this.#stamp = to;
+    return true;
+  }
+
+  #stands(attributes: Attributes, stamp: FileStamp): void {
+    this.attributes = attributes;
+    this.#stamp = stamp;
+    this.#confirmedEpoch = this.#sole?.epoch ?? 0;
+  }
+
   /** True if there was another version before (and not only a record that the cache dropped). */
   #moveOn(attributes: Attributes, stamp: FileStamp): boolean {
     const isChange = this.#stamp !== undefined && !sameStamp(this.#stamp, stamp);
     this.cached = this.#cache.file(this.key, stamp);
-    this.attributes = attributes;
-    this.#stamp = stamp;
+    this.#stands(attributes, stamp);
     this.lineage.clear();
     return isChange;
   }

@@ -1,6 +1,6 @@
 /**
- * Small writes of whole pages, done without waking a thread: for the page cache that costs a fifth, and the file's next change
- * need not wait for a thread's answer (turns.ts). A kernel that is short of clean pages, or busy with its journal, makes writers
+ * Writes of whole pages, done without waking a thread: for one page that costs a fifth, and the file's next change need not
+ * wait for a thread's answer (turns.ts). A kernel that is short of clean pages, or busy with its journal, makes writers
  * wait: after one that took long, threads do them for a while, so that the session's loop is held up once in that time.
  *
  *     quick --a write took `slowMs`--> resting --`restMs`--> quick
@@ -12,7 +12,7 @@ import type { Clock } from '../../base/mod.ts';
 import type { WriteArguments } from '../../vfs/mod.ts';
 import { errnoOf } from './status.ts';
 
-const mostBytes = 64 * 1024;
+const mostBytes = 1024 * 1024;
 const pageBytes = 4096;
 const slowMs = 2;
 const restMs = 1_000;
