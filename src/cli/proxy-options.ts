@@ -12,6 +12,7 @@ export interface ProxyFlags extends SessionFlags {
   readonly connections?: number;
   readonly allow: string[];
   readonly readOnly?: boolean;
+  readonly soleWriter?: boolean;
   readonly squash: SessionPlan['squash'];
   readonly attributeTimeout?: string;
   readonly readAhead: string;
@@ -32,6 +33,10 @@ export function addProxyOptions(command: Command): Command {
       [],
     )
     .option('--read-only', 'refuse every change')
+    .option(
+      '--sole-writer',
+      'nobody else changes the origin’s files while this runs: our writes keep the cache, with any server',
+    )
     .addOption(new Option('--squash <who>', 'who becomes nobody').choices(['none', 'root', 'all']).default('none'))
     .option(
       '--attribute-timeout <time>',
@@ -52,6 +57,7 @@ export function proxyPlan(origin: string, listen: ListenRule, flags: ProxyFlags)
     listen,
     allow: flags.allow,
     readOnly: flags.readOnly ?? false,
+    soleWriter: flags.soleWriter ?? false,
     squash: flags.squash,
     connections: flags.connections ?? defaultConnections,
     ...cache,

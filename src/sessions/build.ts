@@ -87,9 +87,9 @@ function buildLayer(
       return new Stats(next, { clock });
     case 'block-cache': {
       if (cache === undefined) throw new Error('the stack has a block cache and the session no cache');
-      const { readAheadBytes } = description;
+      const { readAheadBytes, soleWriter } = description;
       const readAhead = readAheadBytes === 0 ? noReadAhead : { ...defaultReadAhead, mostBytes: readAheadBytes };
-      return new BlockCache(next, { cache, clock, log, readAhead });
+      return new BlockCache(next, { cache, clock, log, readAhead, soleWriter });
     }
     case 'access-cache':
       return new AccessCache(next, { clock });

@@ -92,6 +92,10 @@ test('values that make no sense are refused, and the message names them', () => 
 test('the stack of a proxy: identity on top, stability next to the origin', () => {
   const names = (of: SessionPlan): string[] => describeStack(of).layers.map((layer) => layer.layer);
   assert.deepEqual(names(plan), ['identity', 'stats', 'block-cache', 'access-cache', 'attribute-cache', 'stability']);
+  const hasPromise = (of: SessionPlan): boolean =>
+    describeStack(of).layers.some((layer) => layer.layer === 'block-cache' && layer.soleWriter);
+  assert.equal(hasPromise(plan), false);
+  assert.equal(hasPromise({ ...plan, soleWriter: true }), true);
   const { cache: _, ...withoutCache } = plan;
   assert.deepEqual(names(withoutCache), ['identity', 'stats', 'access-cache', 'attribute-cache', 'stability']);
   assert.deepEqual(names({ ...plan, kind: 'serve' }), ['identity', 'stats']);

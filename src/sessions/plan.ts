@@ -42,6 +42,8 @@ export const sessionPlanSchema = z.strictObject({
       sizeBytes: z.number().int().min(limits.cacheBytes).max(limits.fileBytes),
     })
     .optional(),
+  /** Nobody else changes the origin's files while this proxy runs: then no server has to tell what was before our writes. */
+  soleWriter: z.boolean().optional(),
   /** How long attributes and look-ups are believed: the shorter the more recently the file changed, as kernel clients do. */
   attributes: z.strictObject({
     fileMinimumMs: milliseconds,

@@ -15,7 +15,7 @@ export type LayerDescription =
   | { readonly layer: 'identity'; readonly squash: SessionPlan['squash'] }
   | { readonly layer: 'read-only' }
   | { readonly layer: 'stats' }
-  | { readonly layer: 'block-cache'; readonly readAheadBytes: number }
+  | { readonly layer: 'block-cache'; readonly readAheadBytes: number; readonly soleWriter: boolean }
   | { readonly layer: 'access-cache' }
   | { readonly layer: 'attribute-cache'; readonly times: SessionPlan['attributes'] }
   | { readonly layer: 'stability' };
@@ -30,7 +30,10 @@ export function describeStack(plan: SessionPlan): StackDescription {
   const layers: LayerDescription[] = [{ layer: 'identity', squash: plan.squash }, { layer: 'stats' }];
   if (plan.readOnly) layers.push({ layer: 'read-only' });
   if (plan.kind === 'proxy') {
-    if (plan.cache !== undefined) layers.push({ layer: 'block-cache', readAheadBytes: plan.readAheadBytes });
+    if (plan.cache !== undefined) {
+      const { readAheadBytes, soleWriter = false } = plan;
+      layers.push({ layer: 'block-cache', readAheadBytes, soleWriter });
+    }
     layers.push({ layer: 'access-cache' });
     layers.push({ layer: 'attribute-cache', times: plan.attributes });
     layers.push({ layer: 'stability' });
