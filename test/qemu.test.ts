@@ -6,8 +6,8 @@ import { after, before, test } from 'node:test';
 import { seededRandom } from '../src/base/mod.ts';
 import { boot, type Guest, prepareGuest, type RunningCommand } from '../src/demo/mod.ts';
 import { enterPrivateNetwork } from './support/namespace.ts';
-import { attempt, run, scratchFolder, sha256File } from './support/programs.ts';
-import { proxy, serve } from './support/viaduct.ts';
+import { attempt, run, scratchFolder, sha256File, until } from './support/programs.ts';
+import { fetchedBytes, proxy, serve } from './support/viaduct.ts';
 
 const signal = AbortSignal.timeout(170_000);
 /** Built before the network is private: packages may have to be fetched. The second time it is there. */
@@ -72,6 +72,41 @@ test('qemu-img converts from and to the far end without changing a byte', async 
 test('qemu-img bench reads and writes with many requests in flight', async () => {
   for (const more of [[], ['-w', '--pattern=66', '--flush-interval=64']])
     await run('qemu-img', ['bench', '-f', 'raw', '-c', '2000', '-d', '32', '-s', '4096', ...more, `${url}/back.raw`]);
+});
+
+test('a burst of overlapping writes leaves the blocks that it does not touch in the cache', async () => {
+  const disk = join(exported, 'burst.raw');
+  await copyFile(image, disk);
+  const far = `${url}/burst.raw`;
+  const read = (): Promise<Buffer> => run('qemu-img', ['compare', '-f', 'raw', '-F', 'raw', disk, far]);
+  const through = commands.at(-1)!;
+  await read();
+  // Fills go on for a moment after the last reply.
+  await until('all of it is cached', async () => {
+    const before = await fetchedBytes(through);
+    await read();
+    return (await fetchedBytes(through)) === before;
+  });
+  const before = await fetchedBytes(through);
+  for (const pattern of ['66', '67'])
+    await run('qemu-img', [
+      'bench',
+      '-f',
+      'raw',
+      '-w',
+      `--pattern=${pattern}`,
+      '-c',
+      '512',
+      '-d',
+      '16',
+      '-s',
+      '4096',
+      far,
+    ]);
+  await read();
+  const bytes = (await fetchedBytes(through)) - before;
+  // 2 MiB were written, in whole pages: they may be asked for again, the other 38 may not.
+  assert.ok(bytes <= 4 * MiB, `${bytes} bytes were fetched again`);
 });
 
 test('what qemu-io writes through the proxy it reads back, and so does the origin after a restart of both', async () => {

@@ -1,5 +1,8 @@
 /** Real `viaduct` commands for tests, on the loopback addresses of a private network. */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { type RunningCommand, startCommand } from '../../src/demo/mod.ts';
+import { run } from './programs.ts';
 
 const never = new AbortController().signal;
 
@@ -19,3 +22,16 @@ export function proxy(options: {
   const args = ['proxy', origin, '--listen', listen, '--cache', cache, '--cache-size', cacheSize, ...more];
   return startCommand(args, { signal: never });
 }
+
+/** Bytes that a proxy has asked its origin for, by what it says of itself. */
+export async function fetchedBytes(proxy: RunningCommand): Promise<number> {
+  const viaduct = join(import.meta.dirname, '..', '..', 'bin', 'viaduct');
+  const { processes } = JSON.parse((await run(viaduct, ['status', '--json'])).toString());
+  const own = processes.find(({ pid }: { pid: number }) => pid === proxy.child.pid);
+  const layer = own.sessions[0].data.layers['block-cache'];
+  assert.equal(typeof layer.demandBytes, 'number');
+  // What passed by the cache is not counted in bytes.
+  return layer.demandBytes + layer.prefetchBytes + layer.passed * MiB;
+}
+
+const MiB = 1024 * 1024;
