@@ -1,8 +1,9 @@
 /**
  * `npm run proof`: the claims that take too long for `npm test`, in rounds. Usage: `tools/proof.ts [NAME...] [--rounds N]`.
  *
- * Resumable: each round that ends is one dated line of docs/proof/NAME.jsonl, together with the commit that it ran on, and the
- * next run goes on with the first round that this commit has not passed. A failed round is kept too, and makes the exit code 1.
+ * Resumable: each round that ends is one dated line of docs/proof/NAME.jsonl, together with the tree of src/ that it ran on (git's
+ * name for it, so that committing results changes nothing), and the next run goes on with the first round that this tree has
+ * not passed. A failed round is kept too, and makes the exit code 1.
  */
 import { execFileSync } from 'node:child_process';
 import { appendFileSync, existsSync, globSync, mkdirSync, readFileSync } from 'node:fs';
@@ -12,7 +13,7 @@ import type { Proof } from '../test/proof/proof.ts';
 
 interface Round {
   readonly date: string;
-  readonly commit: string;
+  readonly sources: string;
   readonly round: number;
   readonly passed: boolean;
   readonly seconds: number;
@@ -23,10 +24,8 @@ interface Round {
 const root = join(import.meta.dirname, '..');
 const results = join(root, 'docs/proof');
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { rounds: { type: 'string' } } });
-const commit = execFileSync('git', ['describe', '--always', '--dirty', '--abbrev=12'], {
-  cwd: root,
-  encoding: 'utf8',
-}).trim();
+const git = (...args: string[]): string => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
+const sources = `${git('rev-parse', '--short=12', 'HEAD:src')}${git('status', '--porcelain', 'src') === '' ? '' : '-dirty'}`;
 
 const files = globSync('test/proof/*.proof.ts', { cwd: root }).sort();
 const chosen = files.filter((file) => positionals.length === 0 || positionals.includes(nameOf(file)));
@@ -46,11 +45,11 @@ async function prove(name: string, proof: Proof): Promise<boolean> {
   const path = join(results, `${name}.jsonl`);
   const done = new Set(
     roundsIn(path)
-      .filter((round) => round.commit === commit && round.passed)
+      .filter((round) => round.sources === sources && round.passed)
       .map((round) => round.round),
   );
   const wanted = values.rounds === undefined ? proof.rounds : Number(values.rounds);
-  process.stdout.write(`${name}: ${proof.claim}\n  ${done.size} of ${wanted} rounds are done for ${commit}\n`);
+  process.stdout.write(`${name}: ${proof.claim}\n  ${done.size} of ${wanted} rounds are done for src ${sources}\n`);
   let passed = true;
   for (let round = 1; round <= wanted; round++) {
     if (done.has(round)) continue;
@@ -66,7 +65,7 @@ async function prove(name: string, proof: Proof): Promise<boolean> {
 
 async function runRound(proof: Proof, round: number): Promise<Round> {
   const start = performance.now();
-  const head = { date: new Date().toISOString(), commit, round };
+  const head = { date: new Date().toISOString(), sources, round };
   const seconds = (): number => Math.round((performance.now() - start) / 100) / 10;
   try {
     const figures = await proof.run(round, (line) => process.stdout.write(`    ${line}\n`));
