@@ -52,6 +52,11 @@ function describeSession(session: SessionStatus): string[] {
     `  origin    ${session.origin}`,
     `  state     ${session.state}${session.restarts > 0 ? `, restarted ${session.restarts} times` : ''}`,
   ];
+  const presence = session.data?.layers.presence;
+  if (presence !== undefined && 'sinceMs' in presence) {
+    const age = formatDuration(Date.now() - Number(presence.sinceMs));
+    lines.push(`  away      the origin, for ${age}: what is known and cached is served, the rest waits`);
+  }
   if (place !== undefined) lines.push(`  listens   ${place.host}:${place.port}, portmapper: ${place.portmapper}`);
   if (session.lastError !== undefined)
     lines.push(`  error     ${session.lastError.code}: ${session.lastError.cause.split('\n')[0]}`);

@@ -3,7 +3,8 @@
  *
  * The origin is asked for all bits once; what is answered is masked to the bits asked for (libnfs opens a file only if the
  * reply equals its request). Grants of a file go when its mode, owner, group or ctime changed, as seen in the attributes of
- * any reply that passes; when an operation is refused or its handle is stale; and after a time-out.
+ * any reply that passes; when an operation is refused or its handle is stale; and after a time-out, unless the origin is away
+ * then (origin-presence.ts).
  *
  *     grants of a file   { 0:0: -> 0x3f, 1000:1000: -> 0x01 }   stand for the state `seen` of the file
  *
@@ -15,11 +16,19 @@ import type * as fs from '../vfs/mod.ts';
 import { Access, type Attributes, ForwardingFilesystem, Status, timeEquals, type WccData } from '../vfs/mod.ts';
 import { samePermissions } from './attribute-table.ts';
 import { BoundedMap, type Touchable } from './bounded-map.ts';
+import { OriginPresence } from './origin-presence.ts';
 
 export interface AccessCacheOptions {
   /** Files whose grants are kept. */
   readonly entries: number;
   readonly grantMs: number;
+}
+
+export interface AccessCacheContext {
+  readonly clock: Clock;
+  readonly options?: Partial<AccessCacheOptions>;
+  /** Shared by all that cache for the same origin. */
+  readonly presence?: OriginPresence | undefined;
 }
 
 export const accessCacheDefaults: AccessCacheOptions = { entries: limits.accessEntries, grantMs: 60_000 };
@@ -46,18 +55,17 @@ export class AccessCache extends ForwardingFilesystem {
   readonly #clock: Clock;
   readonly #options: AccessCacheOptions;
   readonly #entries: BoundedMap<string, Entry>;
+  readonly #presence: OriginPresence;
   #tick = 0;
   #hits = 0;
   #misses = 0;
 
-  constructor(
-    next: fs.Filesystem,
-    { clock, options }: { readonly clock: Clock; readonly options?: Partial<AccessCacheOptions> },
-  ) {
+  constructor(next: fs.Filesystem, { clock, options, presence }: AccessCacheContext) {
     super(next);
     this.#clock = clock;
     this.#options = { ...accessCacheDefaults, ...options };
     this.#entries = new BoundedMap(this.#options.entries);
+    this.#presence = presence ?? new OriginPresence({ clock });
   }
 
   stats(): { readonly hits: number; readonly misses: number; readonly files: number } {
@@ -65,22 +73,37 @@ export class AccessCache extends ForwardingFilesystem {
   }
 
   override access(call: fs.Call, args: fs.AccessArguments): Eventual<fs.AccessReply> {
-    const key = call.credential.key;
-    let entry = this.#entries.get(args.object);
+    const entry = this.#entries.get(args.object);
     if (entry !== undefined) {
       entry.touched = true;
-      const grant = entry.grants.get(key);
+      const grant = entry.grants.get(call.credential.key);
       if (grant !== undefined && this.#clock.now() < grant.validUntilMs) {
         this.#hits++;
         return { status: 0, access: grant.access & args.access };
       }
-      const pending = entry.pending.get(key);
-      if (pending !== undefined && pending.tick > entry.droppedTick) {
-        return pending.reply.then((reply) => masked(reply, args.access));
-      }
-    } else {
+    }
+    return this.#presence.refresh(
+      `access ${call.credential.key} ${args.object}`,
+      () => this.#joinOrAsk(call, args),
+      () => this.#last(call, args),
+    );
+  }
+
+  /** What was granted last, however long ago. */
+  #last(call: fs.Call, args: fs.AccessArguments): fs.AccessReply | undefined {
+    const grant = this.#entries.get(args.object)?.grants.get(call.credential.key);
+    return grant === undefined ? undefined : { status: 0, access: grant.access & args.access };
+  }
+
+  #joinOrAsk(call: fs.Call, args: fs.AccessArguments): Eventual<fs.AccessReply> {
+    let entry = this.#entries.get(args.object);
+    if (entry === undefined) {
       entry = newEntry();
       this.#entries.set(args.object, entry);
+    }
+    const pending = entry.pending.get(call.credential.key);
+    if (pending !== undefined && pending.tick > entry.droppedTick) {
+      return pending.reply.then((reply) => masked(reply, args.access));
     }
     this.#misses++;
     return this.#ask(call, args, entry);

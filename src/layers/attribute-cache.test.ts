@@ -2,7 +2,8 @@ import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
 import { callBy, FaultLayer, MemoryFilesystem, ok, SimulatedClock, settle } from '../testing/mod.ts';
 import * as vfs from '../vfs/mod.ts';
-import { AttributeCache, type AttributeCacheOptions } from './attribute-cache.ts';
+import { AttributeCache } from './attribute-cache.ts';
+import type { AttributeCacheOptions } from './attribute-cache-options.ts';
 
 const root = callBy(vfs.credential(0, 0));
 const alice = callBy(vfs.credential(1000, 1000));

@@ -3,7 +3,8 @@
  *
  * Learns from every reply that passes (post-op attributes, wcc_data, READDIRPLUS) and answers synchronously while what it
  * knows is fresh. A file that somebody else changed at the origin is noticed when its time-out has run out, or by any reply
- * before that; the new attributes then tell the layers above.
+ * before that; the new attributes then tell the layers above. While the origin is away, what was known of files that exist is
+ * answered beyond its time (origin-presence.ts); "no such name" is not.
  *
  *     LOOKUP hit = the directory's attributes are fresh
  *                & the name was seen in this state of the directory, and its own time-out has not run out
@@ -14,41 +15,18 @@
  * directory, or that fails, leaves the names concerned unknown. `.` and `..` are not kept. GETATTR is single-flight, but a
  * call never joins one that was issued before something newer was learned.
  */
-import { type Clock, type Eventual, limits } from '../base/mod.ts';
+import { type Clock, chain, type Eventual } from '../base/mod.ts';
 import type * as fs from '../vfs/mod.ts';
 import { Access, type Attributes, FileType, ForwardingFilesystem, Status, type WccData } from '../vfs/mod.ts';
-import { AttributeTable, type Issue, type KnownReply, type TimeoutOptions, type Verdict } from './attribute-table.ts';
+import {
+  type AttributeCacheContext,
+  type AttributeCacheOptions,
+  type AttributeCacheStats,
+  attributeCacheDefaults,
+} from './attribute-cache-options.ts';
+import { AttributeTable, type Issue, type KnownReply, type Verdict } from './attribute-table.ts';
 import { NameTable } from './name-table.ts';
-
-export interface AttributeCacheOptions extends TimeoutOptions {
-  /** Files whose attributes are kept. */
-  readonly entries: number;
-  /** Names kept, over all directories. */
-  readonly names: number;
-  readonly nameMs: number;
-  /** How long "no such name" is believed. */
-  readonly negativeNameMs: number;
-}
-
-export const attributeCacheDefaults: AttributeCacheOptions = {
-  entries: limits.attributeEntries,
-  names: limits.nameEntries,
-  fileMinimumMs: 3_000,
-  fileMaximumMs: 60_000,
-  directoryMinimumMs: 30_000,
-  directoryMaximumMs: 60_000,
-  nameMs: 60_000,
-  negativeNameMs: 5_000,
-};
-
-export interface AttributeCacheStats {
-  readonly attributeHits: number;
-  readonly attributeMisses: number;
-  readonly nameHits: number;
-  readonly nameMisses: number;
-  readonly entries: number;
-  readonly names: number;
-}
+import { OriginPresence } from './origin-presence.ts';
 
 interface Pending {
   readonly issue: Issue;
@@ -68,6 +46,7 @@ export class AttributeCache extends ForwardingFilesystem {
   readonly #options: AttributeCacheOptions;
   readonly #attributes: AttributeTable;
   readonly #names: NameTable;
+  readonly #presence: OriginPresence;
   /** GETATTRs under way. */
   readonly #pending = new Map<string, Pending>();
   #attributeHits = 0;
@@ -75,15 +54,13 @@ export class AttributeCache extends ForwardingFilesystem {
   #nameHits = 0;
   #nameMisses = 0;
 
-  constructor(
-    next: fs.Filesystem,
-    { clock, options }: { readonly clock: Clock; readonly options?: Partial<AttributeCacheOptions> },
-  ) {
+  constructor(next: fs.Filesystem, { clock, options, presence }: AttributeCacheContext) {
     super(next);
     this.#clock = clock;
     this.#options = { ...attributeCacheDefaults, ...options };
     this.#attributes = new AttributeTable(this.#options.entries, this.#options);
     this.#names = new NameTable(this.#options.names);
+    this.#presence = presence ?? new OriginPresence({ clock });
   }
 
   stats(): AttributeCacheStats {
@@ -105,6 +82,14 @@ export class AttributeCache extends ForwardingFilesystem {
       return known;
     }
     this.#attributeMisses++;
+    return this.#presence.refresh(
+      `getattr ${args.object}`,
+      () => this.#joinOrAsk(call, args),
+      () => this.#attributes.last(args.object),
+    );
+  }
+
+  #joinOrAsk(call: fs.Call, args: fs.GetattrArguments): Eventual<fs.GetattrReply> {
     const pending = this.#pending.get(args.object);
     if (pending !== undefined && !this.#attributes.learnedSince(args.object, pending.issue)) {
       // A refusal may concern only the credential that asked.
@@ -146,16 +131,23 @@ export class AttributeCache extends ForwardingFilesystem {
   override lookup(call: fs.Call, args: fs.Place): Eventual<fs.LookupReply> {
     const { directory, name } = args;
     const nowMs = this.#clock.now();
-    if (name !== '.' && name !== '..') {
-      const parent = this.#attributes.fresh(directory, nowMs);
-      const hit = parent === undefined ? undefined : this.#lookupKnown(call, args, parent, nowMs);
-      if (hit !== undefined) {
-        this.#nameHits++;
-        return hit;
-      }
-      this.#nameMisses++;
+    if (name === '.' || name === '..') return this.#askLookup(call, args);
+    const parent = this.#attributes.fresh(directory, nowMs);
+    const hit = parent === undefined ? undefined : this.#lookupKnown(call, args, parent, nowMs);
+    if (hit !== undefined) {
+      this.#nameHits++;
+      return hit;
     }
-    const issue = this.#attributes.issue(nowMs);
+    this.#nameMisses++;
+    return this.#presence.refresh(
+      `lookup ${call.credential.key} ${directory} ${name}`,
+      () => this.#askLookup(call, args),
+      () => this.#lookupLast(call, args),
+    );
+  }
+
+  #askLookup(call: fs.Call, args: fs.Place): Eventual<fs.LookupReply> {
+    const issue = this.#issue();
     const reply = this.next.lookup(call, args);
     if (reply instanceof Promise) return reply.then((late) => this.#lookedUp(call, args, issue, late));
     return this.#lookedUp(call, args, issue, reply);
@@ -171,6 +163,15 @@ export class AttributeCache extends ForwardingFilesystem {
     return { status: 0, object: found.object, attributes: known.attributes, directoryAttributes };
   }
 
+  /** The file that the name meant when it was last known, however long ago. */
+  #lookupLast(call: fs.Call, args: fs.Place): fs.LookupReply | undefined {
+    const parent = this.#attributes.last(args.directory);
+    const object = this.#names.find(args.directory, args.name, call.credential.key, anyAge)?.object;
+    const known = object === undefined ? undefined : this.#attributes.last(object);
+    if (parent === undefined || object === undefined || known === undefined) return undefined;
+    return { status: 0, object, attributes: known.attributes, directoryAttributes: parent.attributes };
+  }
+
   #lookedUp(call: fs.Call, args: fs.Place, issue: Issue, reply: fs.LookupReply): fs.LookupReply {
     const { directory, name } = args;
     if (reply.status === Status.STALE || reply.status === Status.BADHANDLE) this.#forgetFile(directory);
@@ -184,30 +185,36 @@ export class AttributeCache extends ForwardingFilesystem {
   }
 
   override readlink(call: fs.Call, args: fs.GetattrArguments): Eventual<fs.ReadlinkReply> {
-    const nowMs = this.#clock.now();
-    const known = this.#attributes.fresh(args.object, nowMs);
-    if (known !== undefined && (known.attributes.mode & readableByAll) === readableByAll) {
-      const target = this.#attributes.target(args.object);
-      if (target !== undefined) return { status: 0, attributes: known.attributes, target };
-    }
-    const issue = this.#attributes.issue(nowMs);
-    const learn = (reply: fs.ReadlinkReply): fs.ReadlinkReply => {
+    const hit = this.#readlinkKnown(args.object, this.#attributes.fresh(args.object, this.#clock.now()));
+    if (hit !== undefined) return hit;
+    return this.#presence.refresh(
+      `readlink ${call.credential.key} ${args.object}`,
+      () => this.#askReadlink(call, args),
+      () => this.#readlinkKnown(args.object, this.#attributes.last(args.object)),
+    );
+  }
+
+  #readlinkKnown(object: fs.FileHandle, known: KnownReply | undefined): fs.ReadlinkReply | undefined {
+    if (known === undefined || (known.attributes.mode & readableByAll) !== readableByAll) return undefined;
+    const target = this.#attributes.target(object);
+    return target === undefined ? undefined : { status: 0, attributes: known.attributes, target };
+  }
+
+  #askReadlink(call: fs.Call, args: fs.GetattrArguments): Eventual<fs.ReadlinkReply> {
+    const issue = this.#issue();
+    return chain(this.next.readlink(call, args), (reply) => {
       if (reply.status !== 0) return this.#seeReply(args.object, issue, reply);
       if (reply.attributes === undefined) return reply;
       if (this.#see(args.object, reply.attributes, issue) !== 'older') {
         this.#attributes.setTarget(args.object, reply.target);
       }
       return reply;
-    };
-    const reply = this.next.readlink(call, args);
-    return reply instanceof Promise ? reply.then(learn) : learn(reply);
+    });
   }
 
   override access(call: fs.Call, args: fs.AccessArguments): Eventual<fs.AccessReply> {
     const issue = this.#issue();
-    const reply = this.next.access(call, args);
-    if (reply instanceof Promise) return reply.then((late) => this.#accessed(call, args, issue, late));
-    return this.#accessed(call, args, issue, reply);
+    return chain(this.next.access(call, args), (reply) => this.#accessed(call, args, issue, reply));
   }
 
   #accessed(call: fs.Call, args: fs.AccessArguments, issue: Issue, reply: fs.AccessReply): fs.AccessReply {
@@ -235,9 +242,7 @@ export class AttributeCache extends ForwardingFilesystem {
 
   override setattr(call: fs.Call, args: fs.SetattrArguments): Eventual<fs.WccReply> {
     const issue = this.#issue();
-    const reply = this.next.setattr(call, args);
-    if (reply instanceof Promise) return reply.then((late) => this.#changed(args.object, issue, late));
-    return this.#changed(args.object, issue, reply);
+    return chain(this.next.setattr(call, args), (reply) => this.#changed(args.object, issue, reply));
   }
 
   override commit(call: fs.Call, args: fs.CommitArguments): Eventual<fs.CommitReply> {
@@ -254,30 +259,22 @@ export class AttributeCache extends ForwardingFilesystem {
 
   override create(call: fs.Call, args: fs.CreateArguments): Eventual<fs.CreateReply> {
     const issue = this.#issue();
-    const reply = this.next.create(call, args);
-    if (reply instanceof Promise) return reply.then((late) => this.#created(args.where, issue, late));
-    return this.#created(args.where, issue, reply);
+    return chain(this.next.create(call, args), (reply) => this.#created(args.where, issue, reply));
   }
 
   override mkdir(call: fs.Call, args: fs.MkdirArguments): Eventual<fs.CreateReply> {
     const issue = this.#issue();
-    const reply = this.next.mkdir(call, args);
-    if (reply instanceof Promise) return reply.then((late) => this.#created(args.where, issue, late));
-    return this.#created(args.where, issue, reply);
+    return chain(this.next.mkdir(call, args), (reply) => this.#created(args.where, issue, reply));
   }
 
   override symlink(call: fs.Call, args: fs.SymlinkArguments): Eventual<fs.CreateReply> {
     const issue = this.#issue();
-    const reply = this.next.symlink(call, args);
-    if (reply instanceof Promise) return reply.then((late) => this.#created(args.where, issue, late));
-    return this.#created(args.where, issue, reply);
+    return chain(this.next.symlink(call, args), (reply) => this.#created(args.where, issue, reply));
   }
 
   override mknod(call: fs.Call, args: fs.MknodArguments): Eventual<fs.CreateReply> {
     const issue = this.#issue();
-    const reply = this.next.mknod(call, args);
-    if (reply instanceof Promise) return reply.then((late) => this.#created(args.where, issue, late));
-    return this.#created(args.where, issue, reply);
+    return chain(this.next.mknod(call, args), (reply) => this.#created(args.where, issue, reply));
   }
 
   #created(where: fs.Place, issue: Issue, reply: Created): Created {
@@ -299,17 +296,13 @@ export class AttributeCache extends ForwardingFilesystem {
   override remove(call: fs.Call, args: fs.Place): Eventual<fs.RemoveReply> {
     const issue = this.#issue();
     const victim = this.#names.object(args.directory, args.name);
-    const reply = this.next.remove(call, args);
-    if (reply instanceof Promise) return reply.then((late) => this.#removed(args, victim, issue, late));
-    return this.#removed(args, victim, issue, reply);
+    return chain(this.next.remove(call, args), (reply) => this.#removed(args, victim, issue, reply));
   }
 
   override rmdir(call: fs.Call, args: fs.Place): Eventual<fs.RemoveReply> {
     const issue = this.#issue();
     const victim = this.#names.object(args.directory, args.name);
-    const reply = this.next.rmdir(call, args);
-    if (reply instanceof Promise) return reply.then((late) => this.#removed(args, victim, issue, late));
-    return this.#removed(args, victim, issue, reply);
+    return chain(this.next.rmdir(call, args), (reply) => this.#removed(args, victim, issue, reply));
   }
 
   #removed(place: fs.Place, victim: string | null | undefined, issue: Issue, reply: fs.RemoveReply): fs.RemoveReply {
@@ -331,9 +324,7 @@ export class AttributeCache extends ForwardingFilesystem {
     const issue = this.#issue();
     const moved = this.#names.object(args.from.directory, args.from.name);
     const replaced = this.#names.object(args.to.directory, args.to.name);
-    const reply = this.next.rename(call, args);
-    if (reply instanceof Promise) return reply.then((late) => this.#renamed(args, moved, replaced, issue, late));
-    return this.#renamed(args, moved, replaced, issue, reply);
+    return chain(this.next.rename(call, args), (reply) => this.#renamed(args, moved, replaced, issue, reply));
   }
 
   #renamed(
@@ -401,9 +392,7 @@ export class AttributeCache extends ForwardingFilesystem {
 
   override readdirplus(call: fs.Call, args: fs.ReaddirArguments): Eventual<fs.ReaddirReply<fs.DirectoryEntryPlus>> {
     const issue = this.#issue();
-    const reply = this.next.readdirplus(call, args);
-    if (reply instanceof Promise) return reply.then((late) => this.#listed(args.directory, issue, late));
-    return this.#listed(args.directory, issue, reply);
+    return chain(this.next.readdirplus(call, args), (reply) => this.#listed(args.directory, issue, reply));
   }
 
   #listed(
@@ -428,9 +417,7 @@ export class AttributeCache extends ForwardingFilesystem {
 
   override fsstat(call: fs.Call, args: fs.GetattrArguments): Eventual<fs.FsstatReply> {
     const issue = this.#issue();
-    const reply = this.next.fsstat(call, args);
-    if (reply instanceof Promise) return reply.then((late) => this.#seeReply(args.object, issue, late));
-    return this.#seeReply(args.object, issue, reply);
+    return chain(this.next.fsstat(call, args), (reply) => this.#seeReply(args.object, issue, reply));
   }
 
   #issue(): Issue {
@@ -491,6 +478,7 @@ export class AttributeCache extends ForwardingFilesystem {
 }
 
 const readableByAll = 0o444;
+const anyAge = Number.NEGATIVE_INFINITY;
 
 /** Whether a GETATTR reply holds for every caller. */
 function isFinal(status: number): boolean {

@@ -82,13 +82,24 @@ export class AttributeTable {
   /** The reply to a GETATTR, if its time has not run out. */
   fresh(handle: string, nowMs: number): KnownReply | undefined {
     const entry = this.#entries.get(handle);
-    if (entry === undefined || entry.reply === undefined || nowMs >= entry.validUntilMs) return undefined;
-    if (entry.arrivalTick < this.#removalTick && entry.reply.attributes.type !== FileType.DIRECTORY) return undefined;
-    entry.touched = true;
-    return entry.reply;
+    return entry === undefined || nowMs >= entry.validUntilMs ? undefined : this.#standing(entry);
   }
 
-  /** Content of a symbolic link whose attributes are fresh. */
+  /** The same, however long ago its time ran out: nothing that was learned since speaks against it. */
+  last(handle: string): KnownReply | undefined {
+    const entry = this.#entries.get(handle);
+    return entry === undefined ? undefined : this.#standing(entry);
+  }
+
+  #standing(entry: Entry): KnownReply | undefined {
+    const { reply } = entry;
+    if (reply === undefined) return undefined;
+    if (entry.arrivalTick < this.#removalTick && reply.attributes.type !== FileType.DIRECTORY) return undefined;
+    entry.touched = true;
+    return reply;
+  }
+
+  /** Content of a symbolic link whose attributes stand. */
   target(handle: string): string | undefined {
     return this.#entries.get(handle)?.target;
   }

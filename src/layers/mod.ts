@@ -1,11 +1,11 @@
 /** Floor 4: the layers of a stack, each a `Filesystem` over the next one. */
 export { AccessCache, type AccessCacheOptions, accessCacheDefaults } from './access-cache.ts';
+export { AttributeCache } from './attribute-cache.ts';
 export {
-  AttributeCache,
   type AttributeCacheOptions,
   type AttributeCacheStats,
   attributeCacheDefaults,
-} from './attribute-cache.ts';
+} from './attribute-cache-options.ts';
 export {
   BlockCache,
   type BlockCacheOptions,
@@ -14,6 +14,7 @@ export {
 export { Checker, type CheckerContext } from './checker.ts';
 export { Identity, type IdentityOptions, type IdRange, identityDefaults } from './identity.ts';
 export type { LatencySummary } from './latency-histograms.ts';
+export { OriginPresence, type OriginPresenceOptions, type OriginPresenceStats } from './origin-presence.ts';
 export type { StabilityOptions } from './own-commits.ts';
 export {
   defaultReadAhead,

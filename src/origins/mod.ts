@@ -1,4 +1,10 @@
 /** Floor 4: where images are. */
 export { type DirectoryAddress, formatOrigin, type NfsAddress, type OriginAddress, parseOrigin } from './address.ts';
 export { type DirectoryOriginOptions, openDirectoryOrigin } from './directory/mod.ts';
-export { type NfsOrigin, type NfsOriginOptions, type NfsOriginStats, openNfsOrigin } from './nfs.ts';
+export {
+  type NfsOrigin,
+  type NfsOriginListener,
+  type NfsOriginOptions,
+  type NfsOriginStats,
+  openNfsOrigin,
+} from './nfs.ts';

@@ -30,6 +30,8 @@ export interface RootGuardOptions {
   readonly log: Log;
   /** The same file system came back: its server may have restarted. Called before any reply that came after it is passed on. */
   readonly onReconnect: () => void;
+  /** The server answered a call, with whatever. Called before the reply is passed on. */
+  readonly onReply: () => void;
 }
 
 export class RootGuard implements RpcCaller {
@@ -61,8 +63,8 @@ export class RootGuard implements RpcCaller {
       if (this.#isForeign) return refusal(procedure);
     }
     const reply = await this.#client.call(program, procedure, args, options);
-    if (this.#client.stats().reconnects === this.#reconnectsChecked) return reply;
-    await this.#check();
+    if (this.#client.stats().reconnects !== this.#reconnectsChecked) await this.#check();
+    this.#options.onReply();
     return this.#isForeign ? refusal(procedure) : reply;
   }
 

@@ -178,7 +178,7 @@ describe('an origin that goes and comes back', () => {
     const origin = await open(port, { connections: 2 });
     t.after(() => origin.close());
     const events: string[] = [];
-    origin.onReconnect(() => events.push('reconnected'));
+    origin.listen({ onReconnect: () => events.push('reconnected') });
     ok(await origin.getattr(call, { object: origin.root }));
     await server.close();
     const held = Promise.resolve(origin.getattr(call, { object: origin.root })).then((reply) => {

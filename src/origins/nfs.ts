@@ -46,6 +46,16 @@ export interface NfsOriginStats extends RpcClientStats {
   readonly foreign: boolean;
 }
 
+/** Whoever wants to know whether the server is there. */
+export interface NfsOriginListener {
+  /** It came back (it may have restarted). Called before replies that came after that are passed on. */
+  onReconnect?(): void;
+  /** It answered some call. Called before the reply is passed on; a reply that must be checked first is none yet. */
+  onReply?(): void;
+  /** It cannot be reached, and calls are owed: they wait. */
+  onLost?(reason: string): void;
+}
+
 const defaultConnections = 4;
 const defaultOpenTimeoutMs = 15_000;
 
@@ -109,14 +119,23 @@ function start(options: NfsOriginOptions, privilegedPort: boolean, opened: Opene
   const { root, nfsPort, attributes, info } = opened;
   const connections = options.connections ?? address.connections ?? defaultConnections;
   const name = formatOrigin(address);
-  const client = new RpcClient({ host: address.host, port: nfsPort, connections, privilegedPort, clock, log, random });
-  const listeners: (() => void)[] = [];
-  const onReconnect = (): void => {
-    for (const listener of listeners) listener();
+  const listeners: NfsOriginListener[] = [];
+  const onState = ({ state, reason }: ClientState): void => {
+    if (state !== 'disconnected') return;
+    for (const listener of listeners) listener.onLost?.(reason ?? 'the connection was lost');
   };
-  const caller = new RootGuard({ client, root, attributes, credential, name, clock, log, onReconnect });
+  const onReconnect = (): void => {
+    for (const listener of listeners) listener.onReconnect?.();
+  };
+  const onReply = (): void => {
+    for (const listener of listeners) listener.onReply?.();
+  };
+  const { host } = address;
+  const client = new RpcClient({ host, port: nfsPort, connections, privilegedPort, clock, log, random, onState });
+  const told = { onReconnect, onReply };
+  const caller = new RootGuard({ client, root, attributes, credential, name, clock, log, ...told });
   // The host, not the port: a server keeps its files when it moves to another port.
-  const identity = `nfs:${address.host.toLowerCase()}:${attributes.fsid.toString(16)}`;
+  const identity = `nfs:${host.toLowerCase()}:${attributes.fsid.toString(16)}`;
   const { readMaximum, writeMaximum } = info;
   const next = new Nfs3Client({ caller, root, identity, clock, log, deadlineMs, readMaximum, writeMaximum });
   log.info(
@@ -132,11 +151,11 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
   readonly writeMaximum: number;
   readonly #client: RpcClient;
   readonly #guard: RootGuard;
-  readonly #listeners: (() => void)[];
+  readonly #listeners: NfsOriginListener[];
 
   constructor(
     next: Nfs3Client,
-    parts: { readonly client: RpcClient; readonly guard: RootGuard; readonly listeners: (() => void)[] },
+    parts: { readonly client: RpcClient; readonly guard: RootGuard; readonly listeners: NfsOriginListener[] },
   ) {
     super(next);
     this.readMaximum = Math.min(next.readMaximum, limits.transferBytes);
@@ -146,8 +165,7 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
     this.#listeners = parts.listeners;
   }
 
-  /** Calls `listener` when the server came back (it may have restarted), before replies that came after that are passed on. */
-  onReconnect(listener: () => void): void {
+  listen(listener: NfsOriginListener): void {
     this.#listeners.push(listener);
   }
 

@@ -8,10 +8,11 @@ import {
   defaultReadAhead,
   Identity,
   noReadAhead,
+  OriginPresence,
   Stability,
   Stats,
 } from '../layers/mod.ts';
-import { openDirectoryOrigin, openNfsOrigin, parseOrigin } from '../origins/mod.ts';
+import { type NfsOrigin, openDirectoryOrigin, openNfsOrigin, parseOrigin } from '../origins/mod.ts';
 import { credential, type Filesystem } from '../vfs/mod.ts';
 import { ReadOnly } from './read-only.ts';
 import type { LayerDescription, StackDescription } from './stack.ts';
@@ -32,14 +33,16 @@ export interface Stack {
 
 export async function buildStack(description: StackDescription, surroundings: Surroundings): Promise<Stack> {
   const counters: Record<string, () => object> = {};
-  const origin = await openOrigin(description.origin, surroundings);
-  let top = origin.filesystem;
+  const { filesystem, nfs } = await openOrigin(description.origin, surroundings);
+  const presence = watchOrigin(nfs, surroundings);
+  if (nfs !== undefined) counters.presence = presence.stats.bind(presence);
+  let top = filesystem;
   if ('stats' in top && typeof top.stats === 'function') counters.origin = top.stats.bind(top);
   for (const layer of description.layers.toReversed()) {
-    const built = buildLayer(layer, top, surroundings);
+    const built = buildLayer(layer, top, { ...surroundings, presence });
     top = built;
     // Before the first reply of a server that came back is passed on: it may have lost what was unstable.
-    if (built instanceof Stability) origin.onReconnect?.(() => built.originMayHaveRestarted());
+    if (built instanceof Stability) nfs?.listen({ onReconnect: () => built.originMayHaveRestarted() });
     if ('stats' in built && typeof built.stats === 'function') counters[layer.layer] = built.stats.bind(built);
     else if (built instanceof Stats) counters[layer.layer] = () => built.snapshot();
   }
@@ -52,7 +55,14 @@ export async function buildStack(description: StackDescription, surroundings: Su
 interface Origin {
   readonly filesystem: Filesystem;
   /** Absent if the origin cannot go away. */
-  readonly onReconnect?: (listener: () => void) => void;
+  readonly nfs?: NfsOrigin;
+}
+
+function watchOrigin(nfs: NfsOrigin | undefined, { clock, log }: Surroundings): OriginPresence {
+  const receivedBytes = nfs === undefined ? undefined : () => nfs.stats().bytesIn;
+  const presence = new OriginPresence({ clock, log, receivedBytes });
+  nfs?.listen({ onReply: () => presence.replied(), onLost: (reason) => presence.lost(reason) });
+  return presence;
 }
 
 /** Callers use their own credentials; the origin is mounted and checked with ours. */
@@ -70,13 +80,13 @@ async function openOrigin(origin: StackDescription['origin'], { clock, log, rand
     process.getgroups?.().slice(0, limits.authGroups) ?? [],
   );
   const opened = await openNfsOrigin({ address, connections, credential: self, ...tools });
-  return { filesystem: opened, onReconnect: (listener) => opened.onReconnect(listener) };
+  return { filesystem: opened, nfs: opened };
 }
 
 function buildLayer(
   description: LayerDescription,
   next: Filesystem,
-  { clock, log, random, cache }: Surroundings,
+  { clock, log, random, cache, presence }: Surroundings & { readonly presence: OriginPresence },
 ): Filesystem {
   switch (description.layer) {
     case 'identity':
@@ -92,9 +102,9 @@ function buildLayer(
       return new BlockCache(next, { cache, clock, log, readAhead, soleWriter });
     }
     case 'access-cache':
-      return new AccessCache(next, { clock });
+      return new AccessCache(next, { clock, presence });
     case 'attribute-cache':
-      return new AttributeCache(next, { clock, options: description.times });
+      return new AttributeCache(next, { clock, options: description.times, presence });
     case 'stability':
       return new Stability(next, { clock, log, random });
   }
