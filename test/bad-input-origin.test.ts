@@ -8,6 +8,8 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { after, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { silentLog, systemClock } from '../src/base/mod.ts';
+import { type Link, startLink } from '../src/link/mod.ts';
 import { Status, statusName } from '../src/vfs/mod.ts';
 import {
   type Client,
@@ -42,25 +44,30 @@ interface Scene {
   readonly serve: Live;
   readonly proxy: Live;
   readonly client: Client;
+  readonly link: Link;
 }
 
 /** An origin with `warm`, which was read, and `cold`, which was not. */
-async function scene(name: string): Promise<Scene> {
+async function scene(name: string, behindLink = false): Promise<Scene> {
   const directory = place.directory(name);
   writeFileSync(`${directory}/warm`, content);
   writeFileSync(`${directory}/cold`, content);
   const listen = `127.0.0.1:${ports++}`;
   const serve = await place.serve(directory, listen);
-  const proxy = await place.proxy(serve, place.at(`cache-${name}`));
+  const { host, port } = serve;
+  const routes = [{ listen: { host, port: 0 }, target: { host, port } }];
+  const link = await startLink({ routes, roundTripMs: 1, clock: systemClock, log: silentLog });
+  const proxy = await place.proxy(behindLink ? { ...serve, ...link.addresses[0]! } : serve, place.at(`cache-${name}`));
   const client = await mount(proxy);
   assert.ok((await readFile(client, await handleOf(client, 'warm'))).equals(content));
-  return { directory, listen, serve, proxy, client };
+  return { directory, listen, serve, proxy, client, link };
 }
 
-async function finish({ client, proxy, serve }: Scene): Promise<void> {
+async function finish({ client, proxy, serve, link }: Scene): Promise<void> {
   await client.close();
   assert.equal((await proxy.command.end()).code, 0);
   await serve.command.end('SIGKILL');
+  await link.close();
 }
 
 /** Reads what is cached for as long as the outage is tested. One read may take longer: the one that finds out. */
@@ -121,22 +128,23 @@ describe('an origin', () => {
     await finish(stage);
   });
 
-  for (const signal of ['SIGSTOP', 'SIGKILL'] as const)
-    it(`that is away (${signal}) for longer than attributes are believed: cached reads go on, a change is seen afterwards`, async () => {
-      const stage = await scene(`long-${signal}`);
-      const { client, directory, listen, proxy } = stage;
+  for (const cause of ['SIGSTOP', 'SIGKILL', 'cut link'] as const)
+    it(`that is away (${cause}) for longer than attributes are believed: cached reads go on, a change is seen afterwards`, async () => {
+      const stage = await scene(`long-${cause}`, cause === 'cut link');
+      const { client, directory, listen, proxy, link } = stage;
       let { serve } = stage;
       const [warm, cold] = [await handleOf(client, 'warm'), await handleOf(client, 'cold')];
       const changed = randomBytes(400_000);
       const { pid } = serve.command;
-      if (signal === 'SIGKILL') await serve.command.end(signal);
-      else process.kill(pid, signal);
+      if (cause === 'SIGKILL') await serve.command.end(cause);
+      else if (cause === 'SIGSTOP') process.kill(pid, cause);
+      else link.cut();
       let settled = 0;
       const looked = Promise.resolve(client.filesystem.lookup(call, { directory: client.root, name: 'missing' }));
       const held = [looked.finally(() => settled++), readFile(client, cold).finally(() => settled++)];
       for (const promise of held) promise.catch(() => undefined);
       try {
-        await cachedReadsGoOn(stage, warm, longOutageMs, signal === 'SIGSTOP' ? 1 : 0);
+        await cachedReadsGoOn(stage, warm, longOutageMs, cause === 'SIGKILL' ? 0 : 1);
         assert.equal(await within(1_000, 'a look-up of what is known', handleOf(client, 'warm')), warm);
         assert.equal(settled, 0, 'what is not known is withheld');
         const { sinceMs } = (await statusOf(place, proxy)).data!.layers.presence!;
@@ -144,8 +152,9 @@ describe('an origin', () => {
         assert.match((await place.run(['status'])).stdout, /away +the origin/);
         writeFileSync(`${directory}/warm`, changed);
       } finally {
-        if (signal === 'SIGKILL') serve = await place.serve(directory, listen);
-        else process.kill(pid, 'SIGCONT');
+        if (cause === 'SIGKILL') serve = await place.serve(directory, listen);
+        else if (cause === 'SIGSTOP') process.kill(pid, 'SIGCONT');
+        else link.restore();
       }
       await within(20_000, 'what was held', Promise.all(held));
       assert.ok((await within(5_000, 'a read after the outage', readFile(client, warm))).equals(changed));
@@ -166,6 +175,7 @@ describe('an origin', () => {
       assert.equal(code, 0, proxy.command.stderr);
       await client.close();
       await serve.command.end('SIGKILL');
+      await stage.link.close();
     }
   });
 

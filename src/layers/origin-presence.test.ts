@@ -328,5 +328,5 @@ test('after a REMOVE of a file that is not known no file is served from before; 
   assert.equal(waiting.value, undefined);
   held.release();
   await settle();
-  assert.equal(waiting.value?.status, Status.STALE);
+  assert.deepEqual(waiting, { value: { status: Status.STALE } });
 });
