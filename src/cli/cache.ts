@@ -5,7 +5,7 @@ import { Command } from 'commander';
 import { silentLog, systemClock, systemRandom, ViaductError } from '../base/mod.ts';
 import { CleanCache } from '../cache/mod.ts';
 import { exitCodes, printJson, printLine } from './output.ts';
-import { formatDuration, formatSize } from './values.ts';
+import { formatDuration, formatSize, notEmpty } from './values.ts';
 
 interface CacheFlags {
   readonly json?: boolean;
@@ -16,7 +16,7 @@ Examples:
   viaduct cache stat /var/cache/viaduct
   viaduct cache verify /var/cache/viaduct     # exit code 3 if anything was damaged
 
-The cache holds clean data only: what is damaged is dropped and fetched again, and removing the directory loses nothing.`;
+The cache holds clean data only: what is damaged is dropped and fetched again.`;
 
 export function cacheCommand(): Command {
   const command = new Command('cache').summary('look at a cache directory').description('Looks at a cache directory.');
@@ -24,14 +24,22 @@ export function cacheCommand(): Command {
   command
     .command('stat')
     .description('show what a cache holds, also while it is in use')
-    .argument('<directory>')
+    .argument('<directory>', 'what was given as --cache', notEmpty)
     .option('--json', 'print as JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  viaduct cache stat /var/cache/viaduct\n  viaduct cache stat /var/cache/viaduct --json | jq .validBytes',
+    )
     .action(stat);
   command
     .command('verify')
     .description('read everything that is kept, check it, and drop what is damaged; the cache must not be in use')
-    .argument('<directory>')
+    .argument('<directory>', 'what was given as --cache', notEmpty)
     .option('--json', 'print as JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  viaduct cache verify /var/cache/viaduct     # exit code 3 if anything was damaged',
+    )
     .action(verify);
   return command;
 }

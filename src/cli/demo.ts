@@ -16,6 +16,7 @@ import {
   stageNames,
 } from '../demo/mod.ts';
 import { formatRate, parseRate } from '../link/mod.ts';
+import { notEmpty } from './values.ts';
 
 interface DemoFlags {
   readonly guest: GuestKind;
@@ -28,17 +29,28 @@ interface DemoFlags {
   readonly keep?: boolean;
 }
 
+const examples = `
+Examples:
+  viaduct demo                                        # a Debian guest, all four boots; minutes without KVM
+  viaduct demo --guest busybox --only cold warm       # a small guest, and Viaduct only
+  viaduct demo --rtt 100 --rate 50M --json            # another link, the result as JSON`;
+
 export function demoCommand(): Command {
   return new Command('demo')
     .description('boot a guest from the far end of a simulated slow link: local, native NFS, Viaduct cold and warm')
     .addOption(new Option('--guest <kind>', 'the guest to boot').choices(guestKinds).default('debian'))
     .option('--rtt <milliseconds>', "the link's round-trip time", '40')
     .option('--rate <bits per second>', "the link's rate, with k, M or G", '100M')
-    .addOption(new Option('--only <stages...>', 'only these boots').choices(stageNames))
+    .addOption(
+      new Option('--only <stages...>', 'only these boots; warm brings cold with it, which fills its cache').choices(
+        stageNames,
+      ),
+    )
     .addOption(new Option('--accelerator <kind>', 'do not try whether KVM works').choices(['kvm', 'tcg']))
-    .option('--guest-cache <folder>', 'where guests are kept (default: ~/.cache/viaduct/demo)')
+    .option('--guest-cache <folder>', 'where guests are kept (default: ~/.cache/viaduct/demo)', notEmpty)
     .option('--json', 'print the result as JSON')
     .option('--keep', 'keep the scratch folder with the proxy cache')
+    .addHelpText('after', examples)
     .action((flags: DemoFlags) => demo(flags));
 }
 
@@ -50,7 +62,7 @@ async function demo(flags: DemoFlags): Promise<void> {
       remedy: 'give milliseconds from 0 to 10000',
     });
   const bitsPerSecond = parseRate(flags.rate);
-  const stages = stageNames.filter((stage) => flags.only === undefined || flags.only.includes(stage));
+  const stages = stagesOf(flags.only);
   const abort = new AbortController();
   const stop = (): void => abort.abort(new Error('interrupted'));
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
@@ -63,6 +75,8 @@ async function demo(flags: DemoFlags): Promise<void> {
       signal: abort.signal,
       progress: reporter,
     });
+    if (flags.only !== undefined && stages.some((stage) => flags.only?.includes(stage) === false))
+      reporter.note('warm needs the cache that a cold boot leaves: cold is booted too');
     reporter.note(`link: ${roundTripMs} ms round trip, ${formatRate(bitsPerSecond)}`);
     const options = { guest, stages, roundTripMs, bitsPerSecond, scratch, accelerator: flags.accelerator };
     const results = await runStagesOutside(options, abort.signal, (event) => reporter.stage(event));
@@ -78,4 +92,10 @@ async function demo(flags: DemoFlags): Promise<void> {
     else await rm(scratch, { recursive: true, force: true });
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, stop);
   }
+}
+
+/** In their order. A warm boot is one on the cache that a cold boot left. */
+function stagesOf(only: readonly StageName[] | undefined): StageName[] {
+  if (only === undefined) return [...stageNames];
+  return stageNames.filter((stage) => only.includes(stage) || (stage === 'cold' && only.includes('warm')));
 }

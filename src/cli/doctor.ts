@@ -5,11 +5,18 @@ import { networkProbes } from './doctor/network.ts';
 import { type Finding, runProbes } from './doctor/probe.ts';
 import { programProbes } from './doctor/programs.ts';
 import { exitCodes, printJson, printLine } from './output.ts';
+import { notEmpty } from './values.ts';
 
 interface DoctorFlags {
   readonly directory: string;
   readonly json?: boolean;
 }
+
+const examples = `
+Examples:
+  viaduct doctor
+  viaduct doctor --directory /srv/images                      # about the disk of an export or a cache
+  viaduct doctor --json | jq '.findings[] | select(.state != "ok")'`;
 
 export function doctorCommand(): Command {
   return new Command('doctor')
@@ -20,9 +27,11 @@ export function doctorCommand(): Command {
     .option(
       '--directory <directory>',
       'where a cache or an export would be',
+      notEmpty,
       process.getuid?.() === 0 ? '/var/cache' : '.',
     )
     .option('--json', 'print the findings as JSON')
+    .addHelpText('after', examples)
     .action(doctor);
 }
 

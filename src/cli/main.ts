@@ -4,7 +4,7 @@ import { cacheCommand } from './cache.ts';
 import { demoCommand } from './demo.ts';
 import { doctorCommand } from './doctor.ts';
 import { mountCommand } from './mount.ts';
-import { reportError } from './output.ts';
+import { reportError, usageError } from './output.ts';
 import { proxyCommand } from './proxy.ts';
 import { serveCommand } from './serve.ts';
 import { packageVersion } from './session-command.ts';
@@ -12,19 +12,22 @@ import { statusCommand } from './status.ts';
 
 const examples = `
 Start here:
-  viaduct doctor                                    what works on this machine, and what to do about the rest
-  viaduct demo                                      boot a virtual machine from far away, four ways
-  viaduct serve /srv/images --listen 127.0.0.3      at the image store
-  viaduct proxy nfs://127.0.0.3/ --listen 127.0.0.2 --cache /var/cache/viaduct     at the compute host
-  qemu-system-x86_64 -drive file=nfs://127.0.0.2/golden/disk.raw,format=raw ...
+  viaduct doctor          # what works on this machine, and what to do about the rest
+  viaduct demo            # boot a virtual machine from far away, four ways
 
-Exit codes: 0 done, 1 operating error, 2 not understood, 3 doctor or verify found something, 70 a bug. Codes: docs/errors.md.`;
+At the image store (or any NFSv3 server):
+  viaduct serve /srv/images --listen 0.0.0.0 --allow 192.0.2.0/24 --read-only     # the network that you trust
+At the compute host:
+  viaduct proxy nfs://store.example/ --listen 127.0.0.2 --cache /var/cache/viaduct
+  qemu-system-x86_64 -snapshot -drive file=nfs://127.0.0.2/golden/disk.raw,format=raw ...
+
+Exit codes: 0 done, 1 operating error, 2 not understood, 3 doctor or verify found something, 69 no Node.js 24 or no packages,
+70 a bug, 130 and 143 ended by SIGINT and SIGTERM before all was closed. Codes: docs/errors.md.`;
 
 const program = new Command('viaduct')
   .description('Boots, resumes and clones far-away virtual machines as if their images were local.')
   .version(packageVersion())
-  .addHelpText('after', examples)
-  .showHelpAfterError('(run with --help for usage and examples)');
+  .addHelpText('after', examples);
 for (const command of [
   serveCommand(),
   proxyCommand(),
@@ -36,7 +39,7 @@ for (const command of [
 ]) {
   program.addCommand(command);
 }
-throwInsteadOfExit(program);
+throwInsteadOfExit(program, 'viaduct');
 
 try {
   await program.parseAsync();
@@ -46,9 +49,12 @@ try {
 // Everything is closed by now. What still hangs (a look at a dead file system) must not hold the process.
 flushThenExit();
 
-function throwInsteadOfExit(command: Command): void {
-  command.exitOverride();
-  for (const child of command.commands) throwInsteadOfExit(child);
+function throwInsteadOfExit(command: Command, path: string): void {
+  command.exitOverride((error) => {
+    throw usageError(error, path);
+  });
+  command.configureOutput({ outputError: () => {} });
+  for (const child of command.commands) throwInsteadOfExit(child, `${path} ${child.name()}`);
 }
 
 function flushThenExit(): void {

@@ -18,6 +18,7 @@ import { mountFileSystem, UnmountFlag, unmountFileSystem } from '../native/mod.t
 import type { ListeningPlace } from '../sessions/mod.ts';
 import { addProxyOptions, type ProxyFlags, proxyPlan } from './proxy-options.ts';
 import { addSessionOptions, type Extra, type Ready, runSession } from './session-command.ts';
+import { notEmpty } from './values.ts';
 
 interface MountFlags extends ProxyFlags {
   readonly options?: string;
@@ -44,8 +45,8 @@ export function mountCommand(): Command {
     .summary('mount an origin through a proxy of its own')
     .description('Starts a proxy on a loopback port and mounts it with the kernel’s NFS client.')
     .argument('<origin>', 'a directory or nfs://host[:port]/path[?mountport=PORT]')
-    .argument('<mountpoint>', 'an existing directory')
-    .option('--cache <directory>', 'where the cache is kept; without it nothing is kept')
+    .argument('<mountpoint>', 'an existing directory', notEmpty)
+    .option('--cache <directory>', 'where the cache is kept; without it nothing is kept', notEmpty)
     .option('-o, --options <options>', 'more options for the kernel, as for mount(8)');
   return addSessionOptions(addProxyOptions(command)).addHelpText('after', examples).action(mount);
 }
@@ -72,10 +73,11 @@ function checkBefore(target: string): void {
       remedy: 'Run as root, or use `viaduct proxy` with a client of its own.',
     });
   }
-  if (!existsSync(target) || !statSync(target).isDirectory()) {
+  const found = statSync(target, { throwIfNoEntry: false });
+  if (found === undefined || !found.isDirectory()) {
     throw new ViaductError('CONFIGURATION_INVALID', {
-      cause: `The mount point ${target} is not a directory.`,
-      remedy: `Make it: mkdir -p ${target}`,
+      cause: `The mount point ${target} is not a directory: ${found === undefined ? 'it does not exist' : 'it is a file'}.`,
+      remedy: found === undefined ? `Make it: mkdir -p ${target}` : 'Name an existing directory.',
     });
   }
 }

@@ -20,7 +20,7 @@ export function printJson(value: unknown): void {
 
 /** Prints the error and returns the exit code for it. */
 export function reportError(error: unknown, json: boolean): number {
-  // Commander has printed its own message already.
+  // Commander has printed the help already.
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
   const known = asViaductError(error);
   if (json) {
@@ -33,6 +33,16 @@ export function reportError(error: unknown, json: boolean): number {
     return exitCodes.bug;
   }
   return usageCodes.includes(known.code) ? exitCodes.usage : exitCodes.failed;
+}
+
+/** What commander says of a command line that it does not understand, in the form of every other error; help stays as it is. */
+export function usageError(error: CommanderError, commandPath: string): Error {
+  if (error.exitCode === 0 || error.code === 'commander.help') return error;
+  return new ViaductError('CONFIGURATION_INVALID', {
+    cause: error.message.replace(/^error: /, '').replaceAll('\n', ' '),
+    remedy: `\`${commandPath} --help\` shows what it takes.`,
+    from: error,
+  });
 }
 
 /** System errors that reach the top have a meaning for people too; the rest is a bug. */

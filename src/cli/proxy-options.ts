@@ -20,7 +20,7 @@ export interface ProxyFlags extends SessionFlags {
 
 export function addProxyOptions(command: Command): Command {
   return command
-    .option('--cache-size <size>', 'how large the cache may grow', '10G')
+    .option('--cache-size <size>', 'how large the cache may grow; another size starts the cache anew', '10G')
     .option(
       '--connections <number>',
       `TCP connections to the origin (default: ${defaultConnections})`,

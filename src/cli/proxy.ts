@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { parseListen } from '../sessions/mod.ts';
 import { addProxyOptions, type ProxyFlags, proxyPlan } from './proxy-options.ts';
 import { addSessionOptions, runSession } from './session-command.ts';
+import { notEmpty } from './values.ts';
 
 const examples = `
 Examples:
@@ -11,7 +12,9 @@ Examples:
   viaduct proxy nfs://10.0.0.7:2049/?mountport=2049 --listen 127.0.0.1:20049 --cache /tmp/cache
       an origin without a portmapper, and a session without one
 
-ORIGIN is a directory or nfs://host[:port]/path[?mountport=PORT].`;
+ORIGIN is a directory or nfs://host[:port]/path[?mountport=PORT&connections=N&privileged-port=yes|no].
+It must answer when the proxy starts. Without a portmapper (ADDR:PORT) the ready line's URL is for libnfs programs: QEMU does not
+take its ?nfsport=, so give QEMU a session on an ADDR of its own. Another --cache-size starts the cache anew.`;
 
 export function proxyCommand(): Command {
   const command = new Command('proxy')
@@ -21,7 +24,7 @@ export function proxyCommand(): Command {
     )
     .argument('<origin>', 'a directory or nfs://host[:port]/path[?mountport=PORT]')
     .requiredOption('--listen <address>', 'ADDR: NFS and MOUNT on 2049, portmapper on 111; ADDR:PORT: that port only')
-    .requiredOption('--cache <directory>', 'where the cache is kept; one directory for each proxy');
+    .requiredOption('--cache <directory>', 'where the cache is kept; one directory for each proxy', notEmpty);
   return addSessionOptions(addProxyOptions(command))
     .addHelpText('after', examples)
     .action((origin: string, flags: ProxyFlags & { listen: string }) =>

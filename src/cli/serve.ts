@@ -18,7 +18,7 @@ Examples:
   viaduct serve /srv/images --listen 0.0.0.0 --allow 192.0.2.0/24 --read-only
       other hosts of a network that you trust
   viaduct serve /srv/images --listen 127.0.0.1:20049
-      one port, no portmapper; needs no privilege`;
+      one port, no portmapper; needs no privilege. The ready line's ?nfsport= is for libnfs programs: QEMU does not take it`;
 
 export function serveCommand(): Command {
   const command = new Command('serve')

@@ -22,6 +22,7 @@ import { beginAsIoFlusher } from './io-flusher.ts';
 import { createLog, type LogLevelName, logLevels } from './logger.ts';
 import { printJson, printLine } from './output.ts';
 import { Signals } from './signals.ts';
+import { notEmpty } from './values.ts';
 
 export interface SessionFlags {
   readonly json?: boolean;
@@ -51,6 +52,7 @@ export function addSessionOptions(command: Command): Command {
     .option(
       '--state-directory <dir>',
       'where handles and replies are remembered (default: /var/lib/viaduct, or ~/.local/state/viaduct)',
+      notEmpty,
     )
     .option('--json', 'print the ready line and errors as JSON');
 }

@@ -1,5 +1,5 @@
 /** Node, the kernel's NFS client, devices and disks. */
-import { access, constants, mkdir, open, readFile, statfs } from 'node:fs/promises';
+import { access, constants, mkdir, open, readFile, stat, statfs } from 'node:fs/promises';
 import { release } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { runtimeDirectory } from '../../control/mod.ts';
@@ -20,13 +20,16 @@ export function machineProbes(directory: string): readonly Probe[] {
       look: () =>
         lookAtDevice(
           '/dev/kvm',
+          'can be opened (whether guests boot under it, the demo tries)',
           'Without it guests run slowly (TCG): load kvm_intel or kvm_amd, or allow nested virtualization.',
         ),
     },
     {
       name: '/dev/fuse',
-      look: () => lookAtDevice('/dev/fuse', 'Only needed to export images as FUSE files: modprobe fuse.'),
+      look: () =>
+        lookAtDevice('/dev/fuse', 'can be opened', 'Only needed to export images as FUSE files: modprobe fuse.'),
     },
+    { name: 'directory', look: () => lookAtDirectory(directory) },
     { name: 'file handles', look: () => lookAtHandles(directory) },
     { name: 'disk space', look: () => lookAtSpace(directory) },
   ];
@@ -63,14 +66,25 @@ async function lookAtClient() {
   );
 }
 
-async function lookAtDevice(path: string, remedy: string) {
+async function lookAtDevice(path: string, good: string, remedy: string) {
   try {
     const file = await open(path, 'r+');
     await file.close();
-    return ok('works');
+    return ok(good);
   } catch (error) {
     return warn(error instanceof Error ? error.message : String(error), remedy);
   }
+}
+
+async function lookAtDirectory(directory: string) {
+  const path = resolve(directory);
+  const found = await stat(path).catch(() => undefined);
+  if (found?.isDirectory()) return ok(path);
+  if (found !== undefined) return warn(`${path} is not a directory`, 'Name a directory with --directory.');
+  return warn(
+    `${path} does not exist; the findings below are about the nearest directory above it`,
+    'A cache is made by `viaduct proxy`; an export has to be there.',
+  );
 }
 
 async function lookAtHandles(directory: string) {
