@@ -260,3 +260,8 @@ test('an invalidation before a write of ours is in the index file before the wri
   assert.deepEqual(other.file(cacheKey(1), stamp).missing(0, MiB), [{ offset: 0, count: 65_536 }]);
   write.abandon();
 });
+
+test('a directory that cannot be made is refused at once', async () => {
+  await using fixture = new CacheFixture();
+  await assert.rejects(fixture.open({ directory: '/proc/viaduct/cache' }), refused('CONFIGURATION_INVALID'));
+});

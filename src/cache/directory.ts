@@ -11,7 +11,6 @@ import {
   constants,
   fsyncSync,
   ftruncateSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -24,7 +23,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { type Log, limits, type Random, systemCode, ViaductError } from '../base/mod.ts';
-import { flockExclusive } from '../native/mod.ts';
+import { flockExclusive, makeDirectory } from '../native/mod.ts';
 import { bankName, type Geometry, geometryFor, headerBytes } from './geometry.ts';
 import { type DecodedHeader, decodeHeader, encodeHeader, formatVersion } from './index-format.ts';
 
@@ -54,7 +53,7 @@ export function openDirectory(options: {
     });
   }
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory, 0o700);
     refuseForeign(directory);
     const lockDescriptor = lock(directory);
     try {
@@ -125,7 +124,7 @@ function openLocked(options: { directory: string; sizeBytes: number; log: Log; r
       remedy: 'use the newer Viaduct, or remove the directory: it holds copies only',
     });
   }
-  mkdirSync(join(directory, 'banks'), { recursive: true, mode: 0o700 });
+  makeDirectory(join(directory, 'banks'), 0o700);
   if (decoded.kind === 'good' && decoded.header.geometry.sizeBytes === sizeBytes) {
     const indexDescriptor = openSync(join(directory, 'index'), 'r+');
     const { geometry, uuid } = decoded.header;
@@ -212,9 +211,12 @@ function explained(error: unknown, directory: string): unknown {
       ...from,
     });
   }
-  if (code === 'ENOTDIR' || code === 'EEXIST') {
+  if (code === 'ENOTDIR' || code === 'EEXIST' || code === 'ENOENT') {
     return new ViaductError('CONFIGURATION_INVALID', {
-      ...{ cause: `${directory} is not a directory`, remedy: 'name a directory for --cache' },
+      ...{
+        cause: `${directory} is not a directory and cannot be made one (${code})`,
+        remedy: 'name another directory for --cache',
+      },
       ...from,
     });
   }

@@ -3,9 +3,10 @@
  *
  *   $VIADUCT_RUNTIME_DIR, else /run/viaduct for root, else $XDG_RUNTIME_DIR/viaduct, else /tmp/viaduct-UID
  */
-import { lstatSync, mkdirSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemCode, ViaductError } from '../base/mod.ts';
+import { makeDirectory } from '../native/mod.ts';
 
 export interface RuntimePlace {
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -22,7 +23,7 @@ export function runtimeDirectory({ environment, uid }: RuntimePlace): string {
 /** Makes the folder. One that belongs to somebody else is refused: /tmp is everybody's. */
 export function prepareRuntimeDirectory(directory: string, uid: number): void {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory, 0o700);
     const stat = lstatSync(directory);
     if (!stat.isDirectory() || stat.uid !== uid) throw new Error(`it belongs to uid ${stat.uid}`);
   } catch (error) {

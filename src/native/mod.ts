@@ -8,6 +8,7 @@ export { actingAs, type Identity } from './identity.ts';
 export { becomeIoFlusher, isIoFlusher } from './io-flusher.ts';
 export { KernelHandles } from './kernel-handle.ts';
 export { lastErrno, libc } from './libc.ts';
+export { makeDirectory } from './make-directory.ts';
 export { mountFileSystem, UnmountFlag, unmountFileSystem } from './mount.ts';
 export {
   adviseRandom,

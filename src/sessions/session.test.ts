@@ -131,3 +131,10 @@ test('log fields can be posted and printed whatever they hold', () => {
   assert.doesNotThrow(() => JSON.stringify(structuredClone(fields)));
   assert.match(JSON.stringify(fields), /"message":"x".*"big":"7".*"3 bytes".*"deep":\[\{"big":"1"\}\]/);
 });
+
+test('a state directory that cannot be made is refused at once, with its name', async () => {
+  await assert.rejects(startSession(plan({ stateDirectory: '/proc/viaduct/state' }), tools), {
+    code: 'CONFIGURATION_INVALID',
+    message: /\/proc\/viaduct\/state/,
+  });
+});

@@ -5,12 +5,12 @@
  *
  * The cache is opened here and outlives the worker: one that dies is started again and attaches to the same tags.
  */
-import { mkdirSync } from 'node:fs';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import type { Clock, Log, Random } from '../base/mod.ts';
+import { type Clock, type Log, type Random, systemCode, ViaductError } from '../base/mod.ts';
 import { type CacheShare, type CacheStat, CleanCache } from '../cache/mod.ts';
+import { makeDirectory } from '../native/mod.ts';
 import type { ErrorRecord, ListeningPlace, WorkerStart, WorkerStats } from './messages.ts';
 import { checkPlan, type SessionPlan } from './plan.ts';
 import { Supervisor, type SupervisorState, type WorkerHandle } from './supervisor.ts';
@@ -46,7 +46,7 @@ export interface SessionOptions {
 /** Checks the plan, opens the cache and starts the worker. Rejects if plan or cache are bad; what the worker finds rejects `ready`. */
 export async function startSession(input: SessionPlan, options: SessionOptions): Promise<RunningSession> {
   const plan = checkPlan(input);
-  mkdirSync(plan.stateDirectory, { recursive: true, mode: 0o700 });
+  makeStateDirectory(plan.stateDirectory);
   const cache = plan.cache === undefined ? undefined : await CleanCache.open({ ...plan.cache, ...options });
   let share: CacheShare | undefined;
   const supervisor = new Supervisor({
@@ -72,6 +72,19 @@ export async function startSession(input: SessionPlan, options: SessionOptions):
     stats: () => statusOf(plan, supervisor, cache),
     close: () => (closing ??= close()),
   };
+}
+
+function makeStateDirectory(directory: string): void {
+  try {
+    makeDirectory(directory, 0o700);
+  } catch (error) {
+    const code = systemCode(error);
+    throw new ViaductError(code === 'EACCES' || code === 'EPERM' ? 'PRIVILEGE_NEEDED' : 'CONFIGURATION_INVALID', {
+      cause: `the state directory ${directory} cannot be made (${code ?? String(error)})`,
+      remedy: 'name a --state-directory that this user may create or write to',
+      from: error,
+    });
+  }
 }
 
 async function statusOf(

@@ -53,6 +53,11 @@ const rules: readonly Rule[] = [
     view: 'text',
   },
   {
+    pattern: /\bmkdir(?:Sync)?\([^;\n]*recursive: true/g,
+    message: 'turns for ever below /proc: use makeDirectory (src/native/make-directory.ts)',
+    allowed: new RegExp(`^(${programs})`),
+  },
+  {
     pattern: /\bBigInt\s*\(/g,
     message: 'makes a BigInt on a hot path: offsets and sizes are numbers; fileids come from XdrReader',
     allowed: new RegExp(`^(?!${hot})`),

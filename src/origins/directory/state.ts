@@ -2,16 +2,17 @@
  * What a directory origin keeps beside the export: `handle-key`, 32 secret bytes that handles are signed with (mode 0600), made
  * once and written so that it is whole or absent after a crash. Losing it makes all handles STALE.
  */
-import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, linkSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Random, systemCode, ViaductError } from '../../base/mod.ts';
+import { makeDirectory } from '../../native/mod.ts';
 
 const keyBytes = 32;
 
 export function loadKey(stateDirectory: string, random: Random): Buffer {
   const path = join(stateDirectory, 'handle-key');
   try {
-    mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
+    makeDirectory(stateDirectory, 0o700);
     const key = readIfThere(path);
     if (key === undefined) return makeKey(stateDirectory, path, random);
     if (key.length === keyBytes) return key;
