@@ -51,6 +51,8 @@ export const limits = {
   cacheWays: 16,
   /** Smallest cache that makes sense: one set a bank is silly below it. */
   cacheBytes: 16 * MiB,
+  /** Part of the machine's memory that the tags of one cache may take when it is full. */
+  cacheMemoryShare: 0.5,
   /** Bytes on their way into the cache's banks, of one thread; above it what arrives is not kept: the disk is slower than the link. */
   cacheFillBytes: 64 * MiB,
   /** Bytes that read-ahead of one session may have asked for and not received: 200 ms at 1 Gbit/s is 25 MB. */

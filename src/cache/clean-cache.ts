@@ -5,7 +5,7 @@
  *
  * The owner holds the lock and is closed last. Losing the process at any moment loses what was noted in the last 25 ms.
  */
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Log, type Timer, ViaductError } from '../base/mod.ts';
 import { CachedFileView, type ThreadParts } from './cached-file.ts';
@@ -24,10 +24,10 @@ import { openDirectory } from './directory.ts';
 import { systemDisk, writeAll } from './disk.ts';
 import { Engine } from './engine.ts';
 import { geometryFor, statOffset } from './geometry.ts';
-import { hashWords } from './hash.ts';
 import { loadIndex } from './loader.ts';
-import { attachments, type CacheMemory, controlWord, createMemory, sharedSizeBytes, viewMemory } from './memory.ts';
+import { attachments, type CacheMemory, controlWord, identify, sharedSizeBytes, viewMemory } from './memory.ts';
 import { Reader } from './reader.ts';
+import { reserveMemory } from './reserve.ts';
 import { stampToWords } from './stamp.ts';
 import { cacheStat, encodeStatPage, readStat } from './stat.ts';
 import { Store } from './store.ts';
@@ -54,8 +54,10 @@ export class CleanCache {
   /** Locks and opens the directory, making it if needed. Fails with CACHE_IN_USE, CACHE_DAMAGED (foreign), CACHE_VERSION, DISK_FULL. */
   static async open(options: CleanCacheOptions): Promise<CleanCache> {
     const { log, random, directory } = options;
+    // First, since a cache of another size is emptied by opening its directory.
+    const memory = reserveMemory(options);
     const opened = openDirectory(options);
-    const memory = createMemory(opened.geometry, opened.uuid, bootWords(options));
+    identify(memory, opened.uuid);
     memory.control[controlWord.persistent] = 1;
     memory.control[controlWord.open] = 1;
     memory.attached[ownerAttachment] = 1;
@@ -196,18 +198,4 @@ function load(memory: CacheMemory, engine: Engine, descriptor: number, log: Log)
   }
   if (unsureRecords > 0)
     log.info({ unsureRecords }, 'the host went down while files were written: their cached data were forgotten');
-}
-
-/** Without a boot id, each open counts as another boot: safe, and forgets more. */
-function bootWords(options: CleanCacheOptions): Uint32Array {
-  let id = options.bootId;
-  if (id === undefined) {
-    try {
-      id = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
-    } catch {
-      id = Buffer.from(options.random.bytes(new Uint8Array(16))).toString('hex');
-    }
-  }
-  const characters = Uint8Array.from(Buffer.from(id, 'latin1'));
-  return Uint32Array.of(hashWords(1, characters), hashWords(2, characters));
 }

@@ -22,7 +22,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { type Log, limits, type Random, systemCode, ViaductError } from '../base/mod.ts';
+import { type Log, type Random, systemCode, ViaductError } from '../base/mod.ts';
 import { flockExclusive, makeDirectory } from '../native/mod.ts';
 import { bankName, type Geometry, geometryFor, headerBytes } from './geometry.ts';
 import { type DecodedHeader, decodeHeader, encodeHeader, formatVersion } from './index-format.ts';
@@ -45,13 +45,7 @@ export function openDirectory(options: {
   log: Log;
   random: Random;
 }): OpenedDirectory {
-  const { directory, sizeBytes } = options;
-  if (!Number.isSafeInteger(sizeBytes) || sizeBytes < limits.cacheBytes) {
-    throw new ViaductError('CONFIGURATION_INVALID', {
-      cause: `a cache of ${sizeBytes} bytes is too small`,
-      remedy: `give it at least ${limits.cacheBytes} bytes`,
-    });
-  }
+  const { directory } = options;
   try {
     makeDirectory(directory, 0o700);
     refuseForeign(directory);
@@ -132,8 +126,10 @@ function openLocked(options: { directory: string; sizeBytes: number; log: Log; r
     writeHeaders(indexDescriptor, uuid, geometry);
     return { indexDescriptor, geometry, uuid, fresh: false };
   }
-  if (decoded.kind === 'good') log.info({ directory, sizeBytes }, 'the cache has another size now and starts empty');
-  else if (decoded.kind === 'damaged')
+  if (decoded.kind === 'good') {
+    const fields = { directory, sizeBytes, previousSizeBytes: decoded.header.geometry.sizeBytes };
+    log.warn(fields, 'the cache had another size (--cache-size): it is emptied and starts anew');
+  } else if (decoded.kind === 'damaged')
     log.warn({ directory }, 'the header of the cache index is damaged: the cache starts empty');
   else if (decoded.kind === 'other-version')
     log.info({ directory }, 'the cache is of an older format and starts empty');

@@ -67,8 +67,13 @@ export interface CacheMemory {
   readonly share: Readonly<Record<string, SharedArrayBuffer>>;
 }
 
-export function createMemory(geometry: Geometry, uuid: Uint8Array, boot: Uint32Array): CacheMemory {
-  const bytes: Record<string, number> = {
+/** What `createMemory` will ask for. All of it is used only by a cache that is full. */
+export function memoryBytes(geometry: Geometry): number {
+  return Object.values(partBytes(geometry)).reduce((sum, bytes) => sum + bytes, 0);
+}
+
+function partBytes(geometry: Geometry): Record<string, number> {
+  return {
     identity: 256,
     tags: geometry.setCount * setWords * 4,
     records: geometry.recordCount * recordWords * 4,
@@ -88,14 +93,21 @@ export function createMemory(geometry: Geometry, uuid: Uint8Array, boot: Uint32A
     attached: attachments * 4,
     counters: attachments * counterCount * 8,
   };
+}
+
+/** The uuid is set later, by `identify`. Throws a RangeError if there is not so much memory. */
+export function createMemory(geometry: Geometry, boot: Uint32Array): CacheMemory {
   const share: Record<string, SharedArrayBuffer> = {};
-  for (const [name, size] of Object.entries(bytes)) share[name] = new SharedArrayBuffer(size);
+  for (const [name, size] of Object.entries(partBytes(geometry))) share[name] = new SharedArrayBuffer(size);
   const identity = new Float64Array(share.identity!);
   identity[0] = geometry.sizeBytes;
   const memory = viewMemory(share, geometry);
-  new Uint8Array(share.identity!, 16, 16).set(uuid.subarray(0, 16));
   memory.boot.set(boot.subarray(0, 2));
   return memory;
+}
+
+export function identify(memory: CacheMemory, uuid: Uint8Array): void {
+  new Uint8Array(memory.share.identity!, 16, 16).set(uuid.subarray(0, 16));
 }
 
 export function viewMemory(share: CacheShare['memory'], geometry: Geometry): CacheMemory {

@@ -12,6 +12,7 @@ export const smallCacheBytes = 16 * 1024 * 1024;
 
 export class LogLines implements Log {
   readonly lines: string[] = [];
+  readonly warnings: string[] = [];
 
   debug(): void {}
 
@@ -20,6 +21,7 @@ export class LogLines implements Log {
   }
 
   warn(_fields: object, message: string): void {
+    this.warnings.push(message);
     this.lines.push(message);
   }
 
