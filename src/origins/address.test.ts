@@ -24,6 +24,14 @@ test('nfs URLs with and without ports', () => {
   });
 });
 
+test('nfsport is the port: the address of a ready line is an origin', () => {
+  const expected = { kind: 'nfs', host: '127.0.0.1', port: 2050, path: '/', mountPort: 2050 };
+  assert.deepEqual(parseOrigin('nfs://127.0.0.1/?nfsport=2050&mountport=2050'), expected);
+  assert.deepEqual(parseOrigin('nfs://127.0.0.1:2050/?nfsport=2050&mountport=2050'), expected);
+  refused('nfs://127.0.0.1:2049/?nfsport=2050', /two ports/);
+  refused('nfs://127.0.0.1/?nfsport=0', /between 1 and 65535/);
+});
+
 test('IPv6 literals stand in brackets', () => {
   assert.deepEqual(parseOrigin('nfs://[fd00::1]:2050/x'), { kind: 'nfs', host: 'fd00::1', port: 2050, path: '/x' });
   refused('nfs://fd00::1/x', /brackets/);

@@ -1,9 +1,11 @@
 /**
- * ORIGIN as a person writes it: a directory, or `nfs://host[:port]/path[?mountport=N&connections=N&privileged-port=yes|no]`.
+ * ORIGIN as a person writes it: a directory, or `nfs://host[:port]/path[?nfsport=N&mountport=N&connections=N&privileged-port=yes|no]`.
  *
  *     /srv/images                        a directory
  *     nfs://store.example/images/golden  an NFSv3 server; ports from its portmapper
  *     nfs://[fd00::1]:2050/images?mountport=20048
+ *
+ * `nfsport` is another way to write the port, the one that libnfs has and that the ready line shows.
  *
  * Strict: what is not understood is refused with the reason, since a mistyped option would otherwise be ignored in silence.
  */
@@ -70,12 +72,13 @@ function parseNfs(text: string, rest: string): NfsAddress {
   if (slash < 0) throw invalid(text, 'the path is missing (the whole export is "/")');
   const authority = location.slice(0, slash);
   if (authority.includes('@')) throw invalid(text, 'NFSv3 has no user names: the part before "@" means nothing');
-  return {
-    kind: 'nfs',
-    ...parseAuthority(text, authority),
-    path: decodePath(text, location.slice(slash)),
-    ...parseQuery(text, query),
-  };
+  const place = parseAuthority(text, authority);
+  const { nfsPort, ...options } = parseQuery(text, query);
+  if (nfsPort !== undefined && place.port !== undefined && nfsPort !== place.port) {
+    throw invalid(text, `it has two ports: ${place.port}, and ${nfsPort} as nfsport`);
+  }
+  const port = nfsPort === undefined ? {} : { port: nfsPort };
+  return { kind: 'nfs', ...place, ...port, path: decodePath(text, location.slice(slash)), ...options };
 }
 
 function parseAuthority(text: string, authority: string): { host: string; port?: number } {
@@ -89,8 +92,15 @@ function parseAuthority(text: string, authority: string): { host: string; port?:
   return portText === undefined ? { host } : { host, port: parseNumber(text, 'the port', portText, 65_535) };
 }
 
-function parseQuery(text: string, query: string): Pick<NfsAddress, 'mountPort' | 'connections' | 'privilegedPort'> {
-  const result: { mountPort?: number; connections?: number; privilegedPort?: boolean } = {};
+interface QueryOptions {
+  nfsPort?: number;
+  mountPort?: number;
+  connections?: number;
+  privilegedPort?: boolean;
+}
+
+function parseQuery(text: string, query: string): QueryOptions {
+  const result: QueryOptions = {};
   if (query === '') return result;
   const seen = new Set<string>();
   for (const part of query.split('&')) {
@@ -100,12 +110,13 @@ function parseQuery(text: string, query: string): Pick<NfsAddress, 'mountPort' |
     if (seen.has(key)) throw invalid(text, `"${key}" is given twice`);
     seen.add(key);
     if (key === 'mountport') result.mountPort = parseNumber(text, 'mountport', value, 65_535);
+    else if (key === 'nfsport') result.nfsPort = parseNumber(text, 'nfsport', value, 65_535);
     else if (key === 'connections') result.connections = parseNumber(text, 'connections', value, connectionsMaximum);
     else if (key === 'privileged-port') {
       if (value !== 'yes' && value !== 'no') throw invalid(text, 'privileged-port is neither yes nor no');
       result.privilegedPort = value === 'yes';
     } else {
-      throw invalid(text, `"${key}" is not an option (there are mountport, connections and privileged-port)`);
+      throw invalid(text, `"${key}" is not an option (there are nfsport, mountport, connections and privileged-port)`);
     }
   }
   return result;
