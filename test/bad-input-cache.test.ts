@@ -140,11 +140,11 @@ describe('a cache', () => {
   it('directory of another program is refused, and left as it is', async () => {
     const cache = place.directory('foreign');
     writeFileSync(join(cache, 'letters.txt'), 'dear');
-    assertExplained(await refusal(cache), 'CACHE_DAMAGED', /letters\.txt/);
+    assertExplained(await refusal(cache), 'CACHE_FOREIGN', /letters\.txt/);
     assert.deepEqual(readdirSync(cache), ['letters.txt']);
     writeFileSync(join(cache, 'index'), randomBytes(100_000));
     const before = readFileSync(join(cache, 'index'));
-    assertExplained(await refusal(cache), 'CACHE_DAMAGED', /not a cache/);
+    assertExplained(await refusal(cache), 'CACHE_FOREIGN', /not a cache/);
     assert.ok(readFileSync(join(cache, 'index')).equals(before));
     const file = place.at('a-file');
     writeFileSync(file, 'text');
@@ -231,7 +231,7 @@ describe('a cache', () => {
     const foreign = place.directory('not-a-cache');
     mkdirSync(join(foreign, 'inside'));
     for (const command of ['stat', 'verify']) {
-      assertExplained(await place.run(['cache', command, foreign]), 'CACHE_DAMAGED', /not|cache/);
+      assertExplained(await place.run(['cache', command, foreign]), 'CACHE_FOREIGN', /not|cache/);
       const empty = await place.run(['cache', command, join(foreign, 'inside')]);
       assert.equal(empty.code, 1, empty.stderr);
     }

@@ -243,7 +243,7 @@ test('bad input gets its code, a remedy and its exit code', async () => {
     [['proxy', images, ...listen, ...cache, '--connections', '0'], /whole number/, 2],
     [['mount', images, join(scratch, 'no-such-mountpoint')], /not a directory|Only root/, -1],
     [['cache', 'stat', join(scratch, 'nowhere')], /does not exist/, 2],
-    [['cache', 'verify', images], /CACHE_DAMAGED/, 1],
+    [['cache', 'verify', images], /CACHE_FOREIGN/, 1],
     [['dance'], /unknown command/, 2],
   ];
   await inParallel(cases, async ([args, pattern, code]) => {

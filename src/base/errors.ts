@@ -33,7 +33,8 @@ export class ViaductError extends Error {
 export const errorCatalogue = {
   ADDRESS_IN_USE: 'Another program holds the address or port that was asked for.',
   ADDRESS_INVALID: 'A --listen or ORIGIN address could not be understood.',
-  CACHE_DAMAGED: 'The cache directory cannot be used: its index is damaged, truncated or of another program.',
+  CACHE_DAMAGED: 'The cache directory cannot be used: its index is damaged, or its disk fails.',
+  CACHE_FOREIGN: 'The directory is not empty and is not a cache of Viaduct.',
   CACHE_IN_USE: 'Another process has the cache directory open.',
   CACHE_VERSION: 'The cache directory was made by another format version.',
   CONFIGURATION_INVALID: 'An option or setting has a value that does not make sense.',

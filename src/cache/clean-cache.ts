@@ -43,6 +43,7 @@ export class CleanCache {
   private readonly lockDescriptor: number | undefined;
   private statTimer: Timer | undefined;
   private writtenStat = '';
+  private readonly indexDamage: string[] = [];
   private closed = false;
 
   private constructor(engine: Engine, indexDescriptor: number, lockDescriptor: number | undefined) {
@@ -51,7 +52,7 @@ export class CleanCache {
     this.lockDescriptor = lockDescriptor;
   }
 
-  /** Locks and opens the directory, making it if needed. Fails with CACHE_IN_USE, CACHE_DAMAGED (foreign), CACHE_VERSION, DISK_FULL. */
+  /** Locks and opens the directory, making it if needed. Fails with CACHE_IN_USE, CACHE_FOREIGN, CACHE_VERSION, DISK_FULL. */
   static async open(options: CleanCacheOptions): Promise<CleanCache> {
     const { log, random, directory } = options;
     // First, since a cache of another size is emptied by opening its directory.
@@ -66,7 +67,8 @@ export class CleanCache {
       ...{ disk: options.disk ?? systemDisk, clock: options.clock, log, random },
     });
     const cache = new CleanCache(engine, opened.indexDescriptor, opened.lockDescriptor);
-    if (!opened.fresh) load(memory, engine, opened.indexDescriptor, log);
+    if (opened.damage !== undefined) cache.indexDamage.push(opened.damage);
+    if (!opened.fresh) cache.indexDamage.push(...load(memory, engine, opened.indexDescriptor, log));
     cache.keepStat();
     return cache;
   }
@@ -127,8 +129,9 @@ export class CleanCache {
   }
 
   /** Reads all that is kept and checks it; bad sectors are dropped. May run while the cache is used. */
-  verify(onProgress: (done: BankReport) => void = () => {}): Promise<VerifyReport> {
-    return this.parts.engine.during(verifyCache(this.parts.engine, onProgress));
+  async verify(onProgress: (done: BankReport) => void = () => {}): Promise<VerifyReport> {
+    const sectors = await this.parts.engine.during(verifyCache(this.parts.engine, onProgress));
+    return { ...sectors, indexDamage: [...this.indexDamage] };
   }
 
   /** All tags and records of this thread are in the index file (not: on the disk). */
@@ -188,7 +191,7 @@ export class CleanCache {
   }
 }
 
-function load(memory: CacheMemory, engine: Engine, descriptor: number, log: Log): void {
+function load(memory: CacheMemory, engine: Engine, descriptor: number, log: Log): string[] {
   const report = loadIndex(memory, descriptor);
   for (const set of report.changedSets) engine.index.noteSet(set);
   for (const slot of report.changedRecords) engine.index.noteRecord(slot);
@@ -198,4 +201,6 @@ function load(memory: CacheMemory, engine: Engine, descriptor: number, log: Log)
   }
   if (unsureRecords > 0)
     log.info({ unsureRecords }, 'the host went down while files were written: their cached data were forgotten');
+  if (damagedSets + damagedRecords === 0) return [];
+  return [`${damagedSets} sets and ${damagedRecords} file records of the index were damaged`];
 }

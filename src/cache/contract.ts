@@ -167,6 +167,8 @@ export interface DirectoryStat {
   readonly holder: number | undefined;
   /** When the counters were written down (milliseconds since 1970). */
   readonly writtenAtMs: number;
+  /** What is wrong with the index, if it can be seen at once: the counters are then unknown or old. */
+  readonly damage: string | undefined;
 }
 
 export interface BankReport {
@@ -176,6 +178,8 @@ export interface BankReport {
 }
 
 export interface VerifyReport {
+  /** What was found wrong with the index when it was opened: what it said of the sectors there is lost. */
+  readonly indexDamage: readonly string[];
   readonly banks: readonly BankReport[];
   readonly goodSectors: number;
   readonly badSectors: number;

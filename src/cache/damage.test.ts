@@ -136,9 +136,16 @@ test('a truncated index or bank is absent there and right elsewhere', async () =
   const index = join(fixture.directory, 'index');
   truncateSync(index, statSync(index).size - 5000);
   assert.ok((await presentNow(fixture)) <= present);
+  assert.ok(fixture.log.warnings.some((line) => line.includes('index is truncated')));
   truncateSync(index, 9000);
+  assert.match(CleanCache.readStat(fixture.directory).damage ?? '', /truncated: 9000 of \d+ bytes/);
+  const cache = await fixture.open();
+  assert.match((await cache.verify()).indexDamage.join(), /truncated: 9000/);
+  await cache.close();
+  assert.equal(CleanCache.readStat(fixture.directory).damage, undefined, 'repaired by the open');
   assert.equal(await presentNow(fixture), 0);
   truncateSync(index, 0);
+  assert.throws(() => CleanCache.readStat(fixture.directory), refused('CACHE_DAMAGED'));
   assert.equal(await presentNow(fixture), 0);
   assert.ok(fixture.log.has('missing or damaged'));
 });
@@ -147,9 +154,9 @@ test('a foreign directory is refused and left as it is', async () => {
   await using fixture = new CacheFixture();
   mkdirSync(fixture.directory);
   writeFileSync(join(fixture.directory, 'index'), 'of another program');
-  await assert.rejects(fixture.open(), refused('CACHE_DAMAGED'));
+  await assert.rejects(fixture.open(), refused('CACHE_FOREIGN'));
   assert.deepEqual(readdirSync(fixture.directory), ['index']);
-  assert.throws(() => CleanCache.readStat(fixture.directory), refused('CACHE_DAMAGED'));
+  assert.throws(() => CleanCache.readStat(fixture.directory), refused('CACHE_FOREIGN'));
 });
 
 test('a directory in use is refused with the pid of its user', async () => {

@@ -1,14 +1,15 @@
 /**
  * Opening the directory: whose is it, is it free, what of it is good.
  *
- *   foreign ─► CACHE_DAMAGED, nothing touched            locked by another ─► CACHE_IN_USE
+ *   foreign ─► CACHE_FOREIGN, nothing touched            locked by another ─► CACHE_IN_USE
  *   newer format ─► CACHE_VERSION                        empty ─► made
  *   ours, but header damaged, older format or another size ─► started anew, with a line in the log
- *   ours ─► used; damaged regions are forgotten, with a line in the log
+ *   ours ─► used; damaged regions and what a truncated index misses are forgotten, with a line in the log
  */
 import {
   closeSync,
   constants,
+  fstatSync,
   fsyncSync,
   ftruncateSync,
   openSync,
@@ -37,6 +38,8 @@ export interface OpenedDirectory {
   readonly uuid: Uint8Array;
   /** Made by this open: there is nothing to load. */
   readonly fresh: boolean;
+  /** What was wrong with the index as a whole, if anything: what it said is lost, in part or all. */
+  readonly damage?: string | undefined;
 }
 
 export function openDirectory(options: {
@@ -85,12 +88,21 @@ export function readHeader(directory: string): DecodedHeader {
 function refuseForeign(directory: string): void {
   const names = readdirSync(directory).filter((name) => name !== 'lost+found');
   if (names.length === 0) return;
-  if (names.includes('lock') && readFileSync(join(directory, 'lock'), 'latin1').startsWith(lockText)) return;
-  if (readHeader(directory).kind !== 'foreign') return;
-  throw new ViaductError('CACHE_DAMAGED', {
+  if (hasOurLock(directory) || readHeader(directory).kind !== 'foreign') return;
+  throw new ViaductError('CACHE_FOREIGN', {
     cause: `${directory} is not empty and is not a cache of Viaduct (it holds ${names.slice(0, 3).join(', ')})`,
     remedy: 'name an empty directory for the cache; nothing in this one was changed',
   });
+}
+
+/** What a cache keeps even when its index is lost. */
+export function hasOurLock(directory: string): boolean {
+  try {
+    return readFileSync(join(directory, 'lock'), 'latin1').startsWith(lockText);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return false;
+    throw error;
+  }
 }
 
 function lock(directory: string): number {
@@ -122,9 +134,12 @@ function openLocked(options: { directory: string; sizeBytes: number; log: Log; r
   if (decoded.kind === 'good' && decoded.header.geometry.sizeBytes === sizeBytes) {
     const indexDescriptor = openSync(join(directory, 'index'), 'r+');
     const { geometry, uuid } = decoded.header;
+    const damage = truncation(fstatSync(indexDescriptor).size, geometry);
+    if (damage !== undefined)
+      log.warn({ directory, damage }, 'the cache index is truncated: what it lost is forgotten');
     trimBanks(directory, geometry);
     writeHeaders(indexDescriptor, uuid, geometry);
-    return { indexDescriptor, geometry, uuid, fresh: false };
+    return { indexDescriptor, geometry, uuid, fresh: false, damage };
   }
   if (decoded.kind === 'good') {
     const fields = { directory, sizeBytes, previousSizeBytes: decoded.header.geometry.sizeBytes };
@@ -136,6 +151,12 @@ function openLocked(options: { directory: string; sizeBytes: number; log: Log; r
   else if (hasBanks(directory))
     log.warn({ directory }, 'the cache index is missing or damaged: the cache starts empty');
   return startAnew(directory, geometryFor(sizeBytes), options.random);
+}
+
+/** An index is made in its full length and never cut, but to nothing. */
+export function truncation(indexBytes: number, geometry: Geometry): string | undefined {
+  if (indexBytes >= geometry.indexBytes) return undefined;
+  return `the index is truncated: ${indexBytes} of ${geometry.indexBytes} bytes are there`;
 }
 
 function startAnew(directory: string, geometry: Geometry, random: Random) {

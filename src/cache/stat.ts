@@ -1,11 +1,11 @@
 /** What the cache tells about itself: the counters in shared memory, and a page of the index file for other processes. */
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { ViaductError } from '../base/mod.ts';
 import type { CacheStat, DirectoryStat } from './contract.ts';
 import { Counters } from './counters.ts';
-import { readHeader } from './directory.ts';
+import { hasOurLock, readHeader, truncation } from './directory.ts';
 import { frameBytes, headerBytes, sectorBytes, statOffset } from './geometry.ts';
 import { type CacheMemory, controlWord } from './memory.ts';
 
@@ -40,15 +40,13 @@ function decodeStatPage(page: Buffer): { stat: CacheStat; writtenAtMs: number } 
 export function readStat(directory: string): DirectoryStat {
   const decoded = readHeader(directory);
   if (decoded.kind !== 'good') {
-    throw new ViaductError(decoded.kind === 'other-version' ? 'CACHE_VERSION' : 'CACHE_DAMAGED', {
-      cause: `${directory} is not a cache that this Viaduct can read`,
-      remedy: 'name the directory that was given as --cache',
-    });
+    throw unreadable(directory, decoded.kind);
   }
   const { geometry } = decoded.header;
   const page = Buffer.alloc(headerBytes);
   const descriptor = openSync(join(directory, 'index'), 'r');
   readSync(descriptor, page, 0, headerBytes, statOffset);
+  const damage = truncation(fstatSync(descriptor).size, geometry);
   closeSync(descriptor);
   const unknown: CacheStat = {
     ...{ sizeBytes: geometry.sizeBytes, frameCount: geometry.frameCount, frameBytes, framesUsed: 0, validBytes: 0 },
@@ -56,7 +54,26 @@ export function readStat(directory: string): DirectoryStat {
     ...new Counters({ counters: new Float64Array(0) }, 0).sums(),
   };
   const written = decodeStatPage(page) ?? { stat: unknown, writtenAtMs: 0 };
-  return { ...written, diskBytes: diskBytes(directory), holder: holderOf(directory) };
+  return { ...written, diskBytes: diskBytes(directory), holder: holderOf(directory), damage };
+}
+
+function unreadable(directory: string, kind: 'other-version' | 'damaged' | 'foreign'): ViaductError {
+  if (kind === 'foreign' && !hasOurLock(directory)) {
+    return new ViaductError('CACHE_FOREIGN', {
+      cause: `${directory} is not a cache of Viaduct`,
+      remedy: 'name the directory that was given as --cache',
+    });
+  }
+  if (kind === 'other-version') {
+    return new ViaductError('CACHE_VERSION', {
+      cause: `${directory} is a cache of another format version`,
+      remedy: 'use the Viaduct that made it',
+    });
+  }
+  return new ViaductError('CACHE_DAMAGED', {
+    cause: `the index of the cache ${directory} is missing or damaged: what it held is lost`,
+    remedy: 'nothing is lost at the origin: the next `viaduct proxy` with this cache starts it anew',
+  });
 }
 
 /** What `du` would say. */

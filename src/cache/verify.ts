@@ -6,7 +6,10 @@ import { frameBytes, recordWords, sectorBytes, sectorsPerFrame, setWords, ways }
 import { sectorSeed, type VersionSeed, versionSeed } from './hash.ts';
 import { bitCount, checksumIndex, recordWord, tagWord } from './memory.ts';
 
-export async function verifyCache(engine: Engine, onProgress: (done: BankReport) => void): Promise<VerifyReport> {
+export async function verifyCache(
+  engine: Engine,
+  onProgress: (done: BankReport) => void,
+): Promise<Omit<VerifyReport, 'indexDamage'>> {
   const { geometry } = engine.memory;
   const banks: BankReport[] = [];
   const seeds = new Map<number, VersionSeed>();
