@@ -21,7 +21,7 @@ export interface Figure {
   readonly baselineName: string;
   readonly subject: readonly number[];
   readonly baseline: readonly number[];
-  /** What is asked of the ratio of the medians (subject to baseline), or of the subject's median by itself. */
+  /** What is asked of the median of the pairs' ratios (subject to baseline), or of the subject's median by itself. */
   readonly target?: { readonly of: 'ratio' | 'subject'; readonly value: number };
 }
 
@@ -55,4 +55,9 @@ export async function interleave(pairs: number, turns: readonly (() => Promise<v
     const order = pair % 2 === 0 ? turns : turns.toReversed();
     for (const turn of order) await turn();
   }
+}
+
+/** Subject to baseline, pair by pair: what drifts during a run is in both of a pair. */
+export function pairRatios(figure: Figure): number[] {
+  return figure.subject.map((value, index) => value / figure.baseline[index]!);
 }

@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { enterPrivateNetwork } from '../test/support/namespace.ts';
 import { run, scratchFolder } from '../test/support/programs.ts';
-import { type BenchCase, type CaseResult, median } from './case.ts';
+import { type BenchCase, type CaseResult, median, pairRatios } from './case.ts';
 import { bootCase } from './cases/boot.ts';
 import { firstTouch } from './cases/first-touch.ts';
 import { largeCache } from './cases/large-cache.ts';
@@ -77,7 +77,7 @@ async function runInside(benchCase: BenchCase): Promise<void> {
     });
     for (const figure of figures) {
       const [subject, baseline] = [median(figure.subject), median(figure.baseline)];
-      const ratio = (subject / baseline).toFixed(2);
+      const ratio = median(pairRatios(figure)).toFixed(2);
       const both = `${subject.toPrecision(4)} against ${baseline.toPrecision(4)} ${figure.unit}`;
       console.log(`${figure.name}: ${both} (${figure.baselineName}), ratio ${ratio}`);
     }

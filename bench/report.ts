@@ -5,7 +5,7 @@
  */
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type CaseResult, type Figure, median } from './case.ts';
+import { type CaseResult, type Figure, median, pairRatios } from './case.ts';
 
 export async function writeReport(folder: string): Promise<void> {
   const results = await newestResults(folder);
@@ -27,7 +27,7 @@ export function markdown(results: readonly CaseResult[]): string {
   const parts = [
     '# Bench results',
     'Made by `npm run bench` from the raw results in this folder. Each figure is the median of interleaved pairs; the ratio is ' +
-      'the quotient of the medians, its spread that of the pairs.',
+      'the median of the ratios of the pairs (the machine is shared, and its speed drifts), its spread theirs.',
     '![Ratios to the baselines](ratios.svg)',
   ];
   for (const result of results) {
@@ -65,8 +65,7 @@ export function verdict(figure: Figure): string {
   return met ? 'met' : '**missed**';
 }
 
-const ratio = (figure: Figure): number => median(figure.subject) / median(figure.baseline);
-const pairRatios = (figure: Figure): number[] => figure.subject.map((value, index) => value / figure.baseline[index]!);
+const ratio = (figure: Figure): number => median(pairRatios(figure));
 const short = (value: number): string =>
   value >= 1000 ? Math.round(value).toLocaleString('en-US') : value.toPrecision(3);
 
