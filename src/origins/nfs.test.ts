@@ -1,12 +1,22 @@
 /** The NFS origin against servers of our own: the compliance suite, the ways to find ports, refusals, outages, impostors. */
 import { strict as assert } from 'node:assert';
-import { describe, it, type TestContext } from 'node:test';
-import { type Log, seededRandom, silentLog, systemClock, ViaductError } from '../base/mod.ts';
-import { mount3Program, mountProgram } from '../mount3/mod.ts';
-import { nfs3Program, nfsProgram } from '../nfs3/mod.ts';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { describe, it, type TestContext, test } from 'node:test';
+import { type Log, seededRandom, silentLog, sleep, systemClock, ViaductError } from '../base/mod.ts';
+import { mount3Program, mountClient, mountProgram } from '../mount3/mod.ts';
+import { nfs3Program, nfsProgram, procedures } from '../nfs3/mod.ts';
 import { PortmapServer } from '../portmap/mod.ts';
-import { type RpcProgram, RpcServer } from '../rpc/mod.ts';
-import { callBy, FaultLayer, filesystemSuite, MemoryFilesystem, ok, pattern } from '../testing/mod.ts';
+import { RpcClient, type RpcProgram, RpcServer } from '../rpc/mod.ts';
+import {
+  callBy,
+  eventually,
+  FaultLayer,
+  filesystemSuite,
+  KeptLog,
+  MemoryFilesystem,
+  ok,
+  pattern,
+} from '../testing/mod.ts';
 import { credential, type Filesystem, Status } from '../vfs/mod.ts';
 import { type NfsOriginOptions, openNfsOrigin } from './nfs.ts';
 
@@ -114,11 +124,62 @@ describe('finding the ports', () => {
   });
 });
 
+/** Something that is no RPC server. */
+async function listening(t: TestContext, meet: (socket: Socket) => void): Promise<number> {
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    meet(socket);
+    t.after(() => socket.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
+  t.after(() => server.close());
+  return (server.address() as AddressInfo).port;
+}
+
+test('closing an origin that is away leaves the calls that wait for it unanswered, and is no bug', async (t) => {
+  const { server, port } = await serve(programs(new MemoryFilesystem()));
+  const origin = await open(port);
+  const log = new KeptLog();
+  const proxy = new RpcServer({ programs: programs(origin), clock: systemClock, log });
+  t.after(() => proxy.close(0));
+  const options = { ...context, host, port: (await proxy.listen(host, 0)).port };
+  await server.close();
+  const clients = [new RpcClient(options), new RpcClient(options)] as const;
+  let answers = 0;
+  const count = (): number => answers++;
+  const waiting = [
+    mountClient.mnt(clients[0], '/images', { credential: superuser }),
+    clients[1].call(nfsProgram, procedures.getattr, { object: origin.root }, { credential: superuser }),
+    clients[1].call(nfsProgram, procedures.remove, { directory: origin.root, name: 'a' }, { credential: superuser }),
+  ];
+  const settled = waiting.map((call) => call.then(count, () => undefined));
+  await eventually(() => origin.stats().outstanding === 3, 'the calls wait');
+  await origin.close();
+  await sleep(systemClock, 20);
+  for (const client of clients) await client.close();
+  await Promise.all(settled);
+  assert.equal(answers, 0);
+  assert.deepEqual(
+    log.lines.filter((line) => line.level === 'error'),
+    [],
+  );
+});
+
 describe('an origin that cannot be opened', () => {
   it('because nobody listens is ORIGIN_UNREACHABLE', async () => {
     const { server, port } = await serve([]);
     await server.close();
     await fails(open(port), 'ORIGIN_UNREACHABLE', /cannot be reached/);
+  });
+
+  it('because the server ends the connection tells of --allow', async (t) => {
+    const port = await listening(t, (socket) => socket.resetAndDestroy());
+    assert.match((await fails(open(port), 'ORIGIN_UNREACHABLE', /cannot be reached/)).remedy, /--allow/);
+  });
+
+  it('because another service answers says so', async (t) => {
+    const port = await listening(t, (socket) => socket.write('SSH-2.0-OpenSSH_9.6\r\n'));
+    assert.match((await fails(open(port), 'ORIGIN_UNREACHABLE', /no NFS server/)).remedy, /port/);
   });
 
   it('because the path is not exported is ORIGIN_REFUSED with the status', async (t) => {

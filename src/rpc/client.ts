@@ -16,6 +16,7 @@ import { encodedNoAuth, encodeSysAuth } from './auth.ts';
 import { writeCallHeader } from './call.ts';
 import { ClientConnection, type ConnectionOwner } from './client-connection.ts';
 import { ClientHealth, type ClientState } from './client-health.ts';
+import { ClosedError } from './closed-error.ts';
 import type { PendingCall } from './pending-call.ts';
 import type { CallOptions, Procedure, RpcCaller } from './procedure.ts';
 import { lastFragment } from './record.ts';
@@ -110,7 +111,7 @@ export class RpcClient implements RpcCaller {
     options: CallOptions,
   ): Promise<Reply> {
     return new Promise<Reply>((resolve, reject) => {
-      if (this.#closed) return reject(this.#closedError());
+      if (this.#closed) return reject(new ClosedError(this.#server));
       this.#xid = (this.#xid + 1) >>> 0;
       const now = this.#options.clock.now();
       const writer = this.#writer;
@@ -178,7 +179,7 @@ export class RpcClient implements RpcCaller {
     this.#closed = true;
     this.#timer?.cancel();
     for (const connection of this.#connections) connection.close();
-    this.#rejectAll(this.#closedError());
+    this.#rejectAll(new ClosedError(this.#server));
   }
 
   /** The open connection with the least to do; while it is busy, another one is opened for the calls to come. */
@@ -329,16 +330,18 @@ export class RpcClient implements RpcCaller {
   }
 
   #unreachableError(reason: string): ViaductError {
+    if (/^a record of|that is no reply$/.test(reason)) {
+      return new ViaductError('ORIGIN_UNREACHABLE', {
+        cause: `what answers at ${this.#server} is no NFS server: it sent ${reason}`,
+        remedy: 'Check the port: another service listens there.',
+      });
+    }
+    const refused = /ECONNRESET|EPIPE|closed the connection/.test(reason)
+      ? ' It took the connection and ended it: if it is Viaduct, it may not allow this network (see its --allow).'
+      : '';
     return new ViaductError('ORIGIN_UNREACHABLE', {
       cause: `${this.#server} cannot be reached: ${reason}`,
-      remedy: 'Check the address, that the server runs, and that the network lets this port through.',
-    });
-  }
-
-  #closedError(): ViaductError {
-    return new ViaductError('ORIGIN_UNREACHABLE', {
-      cause: `the connection to ${this.#server} has been closed on this side`,
-      remedy: 'Nothing: the session or command that used it has ended.',
+      remedy: `Check the address, that the server runs, and that the network lets this port through.${refused}`,
     });
   }
 }

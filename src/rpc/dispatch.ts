@@ -13,6 +13,7 @@ import { isPromise, type Log } from '../base/mod.ts';
 import { XdrError, XdrReader, XdrWriter } from '../xdr/mod.ts';
 import { CallHeader } from './call.ts';
 import type { AnyServed, ReplyChannel } from './channel.ts';
+import { ClosedError } from './closed-error.ts';
 import { type Duplicate, type DuplicateRequestCache, duplicateKey } from './duplicates.ts';
 import { acceptStatus, authStatus, rpcVersion } from './message.ts';
 import { defaultReplyBytes, noReply, type RpcCall, type RpcProgram } from './procedure.ts';
@@ -143,8 +144,8 @@ export class Dispatcher {
         channel.unhold(call.xid, bytes);
       },
       (error) => {
-        this.#bug(served, 'handling a call', error);
-        if (channel.open) this.#accept(channel, call.xid, acceptStatus.systemError);
+        const answer = this.#mustAnswer(served, 'handling a call', error);
+        if (answer && channel.open) this.#accept(channel, call.xid, acceptStatus.systemError);
         channel.unhold(call.xid, bytes);
       },
     );
@@ -267,9 +268,9 @@ export class Dispatcher {
     call: RpcCall,
     error: unknown,
   ): void {
-    this.#bug(served, 'answering a call', error);
+    const answer = this.#mustAnswer(served, 'answering a call', error);
     duplicates.forget(entry);
-    if (entry.channel?.open === true) this.#accept(entry.channel, call.xid, acceptStatus.systemError);
+    if (answer && entry.channel?.open === true) this.#accept(entry.channel, call.xid, acceptStatus.systemError);
   }
 
   #replay(bytes: Buffer, channel: ReplyChannel): void {
@@ -295,6 +296,13 @@ export class Dispatcher {
     const mark = channel.begin();
     writeAccepted(channel.writer, xid, status);
     channel.finish(mark);
+  }
+
+  /** A call whose origin is closed under it is left to the client, who sends it again to whoever serves next. */
+  #mustAnswer(served: AnyServed, during: string, error: unknown): boolean {
+    if (error instanceof ClosedError) return false;
+    this.#bug(served, during, error);
+    return true;
   }
 
   #bug(served: AnyServed, during: string, error: unknown): void {
