@@ -39,6 +39,15 @@ export class CacheFixture {
   readonly directory = join(this.root, 'cache');
   readonly log = new LogLines();
   private readonly opened: CleanCache[] = [];
+  /** A test that is ended by its runner leaves nothing behind either. */
+  private readonly ended = (signal: NodeJS.Signals): void => {
+    rmSync(this.root, { recursive: true, force: true });
+    process.kill(process.pid, signal);
+  };
+
+  constructor() {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, this.ended);
+  }
 
   async open(more: Partial<CleanCacheOptions> = {}): Promise<CleanCache> {
     const standard = { directory: this.directory, sizeBytes: smallCacheBytes, log: this.log };
@@ -50,6 +59,7 @@ export class CacheFixture {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const cache of this.opened) await cache.close();
     rmSync(this.root, { recursive: true, force: true });
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.off(signal, this.ended);
   }
 }
 
