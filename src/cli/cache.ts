@@ -45,13 +45,14 @@ export function cacheCommand(): Command {
 }
 
 function stat(directory: string, flags: CacheFlags): void {
-  const { stat: counters, diskBytes, holder, writtenAtMs } = CleanCache.readStat(existing(directory));
+  const { stat: counters, diskBytes, holder, writtenAtMs, damage } = CleanCache.readStat(existing(directory));
   if (flags.json === true) {
     printJson({
       directory: resolve(directory),
       diskBytes,
       holder: holder ?? null,
-      writtenAt: new Date(writtenAtMs).toISOString(),
+      writtenAt: writtenAtMs === 0 ? null : new Date(writtenAtMs).toISOString(),
+      damage: damage ?? null,
       ...counters,
     });
     return;
@@ -64,9 +65,9 @@ function stat(directory: string, flags: CacheFlags): void {
   printLine(
     `reads     ${counters.hits} hits, ${counters.misses} misses, ${counters.evictions} evictions, ${counters.corruptSectors} damaged sectors`,
   );
-  printLine(
-    `in use    ${holder === undefined ? 'no' : `by process ${holder}`}; counters of ${formatDuration(Date.now() - writtenAtMs)} ago`,
-  );
+  const age = writtenAtMs === 0 ? 'no counters yet' : `counters of ${formatDuration(Date.now() - writtenAtMs)} ago`;
+  printLine(`in use    ${holder === undefined ? 'no' : `by process ${holder}`}; ${age}`);
+  if (damage !== undefined) printLine(`damage    ${damage}; the next proxy forgets what it lost`);
 }
 
 async function verify(directory: string, flags: CacheFlags): Promise<void> {
@@ -86,13 +87,16 @@ async function verify(directory: string, flags: CacheFlags): Promise<void> {
         directory: path,
         goodSectors: report.goodSectors,
         badSectors: report.badSectors,
+        indexDamage: report.indexDamage,
         banks: report.banks,
       });
-    else
+    else {
+      for (const damage of report.indexDamage) printLine(`${damage}: what it said is forgotten`);
       printLine(
         `${report.goodSectors} sectors are right, ${report.badSectors} were damaged${report.badSectors > 0 ? ' and have been dropped' : ''}`,
       );
-    if (report.badSectors > 0) process.exitCode = exitCodes.found;
+    }
+    if (report.badSectors > 0 || report.indexDamage.length > 0) process.exitCode = exitCodes.found;
   } finally {
     await cache.close();
   }

@@ -1,9 +1,9 @@
 /** Node, the kernel's NFS client, devices and disks. */
-import { access, constants, mkdir, open, readFile, stat, statfs } from 'node:fs/promises';
+import { access, constants, open, readFile, stat, statfs } from 'node:fs/promises';
 import { release } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { runtimeDirectory } from '../../control/mod.ts';
-import { KernelHandles } from '../../native/mod.ts';
+import { KernelHandles, makeDirectory } from '../../native/mod.ts';
 import { formatSize } from '../values.ts';
 import { fail, ok, type Probe, warn } from './probe.ts';
 
@@ -44,7 +44,7 @@ async function lookAtNode() {
 async function lookAtRuntime() {
   const directory = runtimeDirectory({ environment: process.env, uid: process.getuid?.() ?? 0 });
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory, 0o700);
     await access(directory, constants.W_OK);
     return ok(directory);
   } catch (error) {
