@@ -1,21 +1,14 @@
 /**
- * READDIR: read a directory (RFC 1813 3.3.16). The entries are a linked list on the wire, decoded in a loop.
+ * READDIR: read a directory (RFC 1813 3.3.16).
  *
  *     resok   attributes verifier (1 fileid name cookie)* 0 eof
  */
-import { limits } from '../../base/mod.ts';
 import type { DirectoryEntry, ReaddirArguments, ReaddirReply } from '../../vfs/mod.ts';
-import {
-  attributesBytes,
-  readOptionalAttributes,
-  readVerifier,
-  verifierBytes,
-  writeOptionalAttributes,
-  writeVerifier,
-} from '../attributes.ts';
-import { directoryRefusal, refusePlain } from '../bodies.ts';
+import { attributesBytes, readVerifier, verifierBytes, writeVerifier } from '../attributes.ts';
+import { refusePlain } from '../bodies.ts';
+import { listingReply } from '../listing.ts';
 import { readHandle } from '../names.ts';
-import { type Nfs3Procedure, replyUnion } from '../procedure.ts';
+import type { Nfs3Procedure } from '../procedure.ts';
 
 /** Bytes of a READDIR3resok or READDIRPLUS3resok without entries: the terminator of the list and eof are one word each. */
 export function readdirOverheadBytes(reply: ReaddirReply & { readonly status: 0 }): number {
@@ -51,31 +44,9 @@ export const readdir: Nfs3Procedure<ReaddirArguments, ReaddirReply> = {
       return { directory, cookie, cookieVerifier, directoryBytes, replyBytes: directoryBytes };
     },
   },
-  reply: replyUnion({
-    encodeSuccess(writer, reply: ReaddirReply & { readonly status: 0 }) {
-      writeOptionalAttributes(writer, reply.directoryAttributes);
-      writeVerifier(writer, reply.cookieVerifier);
-      for (let i = 0; i < reply.entries.length; i++) {
-        const entry = reply.entries[i]!;
-        writer.bool(true);
-        writer.uint64(entry.fileid);
-        writer.binaryString(entry.name);
-        writer.uint64(entry.cookie);
-      }
-      writer.bool(false);
-      writer.bool(reply.eof);
-    },
-    decodeSuccess(reader) {
-      const directoryAttributes = readOptionalAttributes(reader);
-      const cookieVerifier = readVerifier(reader);
-      const entries: DirectoryEntry[] = [];
-      while (reader.bool()) {
-        const fileid = reader.uint64();
-        entries.push({ fileid, name: reader.binaryString(limits.nameBytes), cookie: reader.uint64() });
-      }
-      return { status: 0, directoryAttributes, cookieVerifier, entries, eof: reader.bool() };
-    },
-    ...directoryRefusal,
+  reply: listingReply<DirectoryEntry>({
+    encode() {},
+    decode: (_reader, head) => head,
   }),
   refuse: refusePlain,
 };

@@ -3,7 +3,6 @@
  *
  *     resok   attributes verifier (1 fileid name cookie post_op_attr post_op_fh3)* 0 eof
  */
-import { limits } from '../../base/mod.ts';
 import type { DirectoryEntryPlus, ReaddirArguments, ReaddirReply } from '../../vfs/mod.ts';
 import {
   attributesBytes,
@@ -12,9 +11,10 @@ import {
   writeOptionalAttributes,
   writeVerifier,
 } from '../attributes.ts';
-import { directoryRefusal, refusePlain } from '../bodies.ts';
+import { refusePlain } from '../bodies.ts';
+import { listingReply } from '../listing.ts';
 import { readHandle, readOptionalHandle, writeOptionalHandle } from '../names.ts';
-import { type Nfs3Procedure, replyUnion } from '../procedure.ts';
+import type { Nfs3Procedure } from '../procedure.ts';
 import { entryBytes } from './readdir.ts';
 
 type PlusReply = ReaddirReply<DirectoryEntryPlus>;
@@ -48,36 +48,15 @@ export const readdirplus: Nfs3Procedure<ReaddirArguments, PlusReply> = {
       };
     },
   },
-  reply: replyUnion({
-    encodeSuccess(writer, reply: PlusReply & { readonly status: 0 }) {
-      writeOptionalAttributes(writer, reply.directoryAttributes);
-      writeVerifier(writer, reply.cookieVerifier);
-      for (let i = 0; i < reply.entries.length; i++) {
-        const entry = reply.entries[i]!;
-        writer.bool(true);
-        writer.uint64(entry.fileid);
-        writer.binaryString(entry.name);
-        writer.uint64(entry.cookie);
-        writeOptionalAttributes(writer, entry.attributes);
-        writeOptionalHandle(writer, entry.object);
-      }
-      writer.bool(false);
-      writer.bool(reply.eof);
+  reply: listingReply<DirectoryEntryPlus>({
+    encode(writer, entry) {
+      writeOptionalAttributes(writer, entry.attributes);
+      writeOptionalHandle(writer, entry.object);
     },
-    decodeSuccess(reader) {
-      const directoryAttributes = readOptionalAttributes(reader);
-      const cookieVerifier = readVerifier(reader);
-      const entries: DirectoryEntryPlus[] = [];
-      while (reader.bool()) {
-        const fileid = reader.uint64();
-        const name = reader.binaryString(limits.nameBytes);
-        const cookie = reader.uint64();
-        const attributes = readOptionalAttributes(reader);
-        entries.push({ fileid, name, cookie, attributes, object: readOptionalHandle(reader) });
-      }
-      return { status: 0, directoryAttributes, cookieVerifier, entries, eof: reader.bool() };
+    decode(reader, head) {
+      const attributes = readOptionalAttributes(reader);
+      return { ...head, attributes, object: readOptionalHandle(reader) };
     },
-    ...directoryRefusal,
   }),
   refuse: refusePlain,
 };
