@@ -38,11 +38,20 @@ export const errorCatalogue = {
   CACHE_IN_USE: 'Another process has the cache directory open.',
   CACHE_VERSION: 'The cache directory was made by another format version.',
   CONFIGURATION_INVALID: 'An option or setting has a value that does not make sense.',
+  CONFLICT: 'A file was changed at the origin by somebody else while changes of ours waited; both versions are kept.',
   DISK_FULL: 'A local disk has no room left.',
   GUEST_BOOT_FAILED: 'The demo guest did not come to its ready line.',
   GUEST_BUILD_FAILED: 'The demo guest could not be built.',
   KERNEL_MOUNT_FAILED: 'The kernel refused to mount or unmount.',
   KERNEL_SERVER_IN_THE_WAY: 'A kernel NFS server holds port 2049 on all addresses.',
+  LEASE_HELD: 'Another host holds the write lease of the tree.',
+  LEASE_LOST: 'Another host took the write lease over; what was written here since is kept and not written back.',
+  LOG_DAMAGED: 'Stable records of a dirty log do not verify; nothing was deleted.',
+  LOG_FAILED: 'The disk of a dirty log does not keep what is written to it.',
+  LOG_FOREIGN: 'The directory is not empty and is not a dirty log, or it is the log of another session.',
+  LOG_IN_USE: 'Another process has the dirty log open.',
+  LOG_NOT_EMPTY: 'The dirty log holds changes that the origin does not have, and what was asked for would leave them behind.',
+  LOG_VERSION: 'The dirty log was made by another format version.',
   NOT_ALLOWED: 'The network that a client comes from has not been allowed.',
   ORIGIN_INVALID: 'ORIGIN is not a directory or an nfs:// URL.',
   ORIGIN_REFUSED: 'The origin answered and refused the mount.',
@@ -52,6 +61,7 @@ export const errorCatalogue = {
   RPC_UNAVAILABLE: 'The server answered that it does not serve the program, version or procedure.',
   TIMED_OUT: 'The time allowed for an action ran out.',
   UNEXPECTED: 'A bug in Viaduct.',
+  WRITE_BACK_REFUSED: 'The origin refuses changes that were accepted here; they are kept.',
 } as const;
 
 export type ErrorCode = keyof typeof errorCatalogue;

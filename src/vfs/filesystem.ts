@@ -17,7 +17,7 @@
  *   call began.
  */
 import type { Eventual } from '../base/mod.ts';
-import type { Attributes, FileTypeCode, SetAttributes, Time, WccData } from './attributes.ts';
+import type { Attributes, FileTypeCode, SetAttributes, Time, WccAttributes, WccData } from './attributes.ts';
 import type { Credential } from './credential.ts';
 import type { Failure } from './status.ts';
 
@@ -36,6 +36,8 @@ export interface Call {
   readonly peer: string;
   /** Demand overtakes prefetch wherever the two wait for the same thing. */
   readonly priority: Priority;
+  /** The fencing token of the write lease that the caller holds (channel); eight bytes, one character each. */
+  readonly fencing?: string | undefined;
 }
 export type Priority = 'demand' | 'prefetch';
 
@@ -56,6 +58,8 @@ export interface SetattrArguments {
   readonly set: SetAttributes;
   /** sattrguard3: fail with NOT_SYNC unless the file's ctime is this. */
   readonly guard?: Time | undefined;
+  /** As in WRITE. */
+  readonly expected?: WccAttributes | undefined;
 }
 export interface WccReply {
   readonly status: 0 | Failure;
@@ -114,6 +118,11 @@ export interface WriteArguments {
   readonly stable: StabilityCode;
   /** `count` bytes. */
   readonly data: Payload;
+  /**
+   * Fail with NOT_SYNC, changing nothing, unless the file still shows this, or what changes with the same `expected` under the same
+   * fencing token made of it (so that they can be pipelined). Layers pass it on; file systems that cannot check it ignore it.
+   */
+  readonly expected?: WccAttributes | undefined;
 }
 export type WriteReply =
   | {

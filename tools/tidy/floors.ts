@@ -12,6 +12,7 @@ export const floors: Readonly<Record<string, number>> = {
   'src/link': 1,
   'src/rpc': 2,
   'src/cache': 2,
+  'src/dirty': 2,
   'src/nfs3': 3,
   'src/mount3': 3,
   'src/portmap': 3,

@@ -1,0 +1,2 @@
+/** Floor 2: the dirty log, data that clients wrote and the origin does not have yet. */
+export type * from './contract.ts';
