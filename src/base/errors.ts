@@ -46,6 +46,7 @@ export const errorCatalogue = {
   KERNEL_SERVER_IN_THE_WAY: 'A kernel NFS server holds port 2049 on all addresses.',
   LEASE_HELD: 'Another host holds the write lease of the tree.',
   LEASE_LOST: 'Another host took the write lease over; what was written here since is kept and not written back.',
+  LEASE_STORE_FAILED: 'The store of leases of an origin cannot be read or written.',
   LOG_DAMAGED: 'Stable records of a dirty log do not verify; nothing was deleted.',
   LOG_FAILED: 'The disk of a dirty log does not keep what is written to it.',
   LOG_FOREIGN: 'The directory is not empty and is not a dirty log, or it is the log of another session.',

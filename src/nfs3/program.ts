@@ -63,8 +63,8 @@ function serve<Arguments, Reply>(
   };
 }
 
-function callOf(rpcCall: RpcCall): vfs.Call {
-  return { credential: rpcCall.credential, peer: rpcCall.peer, priority: 'demand' };
+export function callOf({ credential, peer, fencing }: RpcCall): vfs.Call {
+  return { credential, peer, priority: 'demand', fencing };
 }
 
 /** GETATTR to READLINK, procedures 1 to 5. */

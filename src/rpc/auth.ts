@@ -3,14 +3,15 @@
  *
  *     opaque_auth   flavor | length <= 400 | body
  *     AUTH_SYS body stamp | machine name <= 255 | uid | gid | gids <= 16
+ *     verifier      AUTH_NONE, empty; or Viaduct's fencing flavor with the 8 bytes of a token (docs/channel.md)
  *
  * A peer sends the same few credentials in every call, so each connection remembers the parsed form and the verdict of the
  * peer policy by the body's bytes. The stamp is left out: some clients change it in every call.
  */
-import { limits } from '../base/mod.ts';
+import { assert, limits } from '../base/mod.ts';
 import { type Credential, credential, nobody } from '../vfs/mod.ts';
 import { XdrError, XdrReader, XdrWriter } from '../xdr/mod.ts';
-import { type AuthStatus, authFlavor, authStatus } from './message.ts';
+import { type AuthStatus, authFlavor, authStatus, fencingBytes } from './message.ts';
 
 /** Whether this peer may act as `uid`. Asked once for each credential, never once for each call. */
 export type ClaimCheck = (uid: number) => boolean;
@@ -22,6 +23,8 @@ export class CredentialReader {
   /** What the latest `read` found; meaningful if it returned `ok`. */
   credential: Credential = nobody;
   flavor: 'none' | 'sys' = 'none';
+  /** The token in the verifier, eight bytes, one character each. */
+  fencing: string | undefined;
 
   readonly #mayClaim: ClaimCheck;
   readonly #known = new Map<string, Credential | undefined>();
@@ -37,7 +40,11 @@ export class CredentialReader {
     // RFC 5531 appendix A: the verifier that goes with AUTH_SYS is AUTH_NONE, and that has a zero-length body (8.1).
     const flavor = reader.uint32();
     const length = reader.uint32();
-    return flavor === authFlavor.none && length === 0 ? authStatus.ok : authStatus.badVerifier;
+    this.fencing = undefined;
+    if (flavor === authFlavor.none && length === 0) return authStatus.ok;
+    if (flavor !== authFlavor.fencing || length !== fencingBytes) return authStatus.badVerifier;
+    this.fencing = reader.fixedBinaryString(fencingBytes);
+    return authStatus.ok;
   }
 
   #readCredential(reader: XdrReader): AuthStatus {
@@ -90,8 +97,12 @@ function parseSysBody(body: string): Credential | undefined {
   }
 }
 
-/** AUTH_SYS credential and AUTH_NONE verifier as they stand in a call. More than 16 groups are cut (RFC 5531 appendix A). */
-export function encodeSysAuth(who: Credential, machineName: string): Buffer {
+/**
+ * AUTH_SYS credential and verifier as they stand in a call: AUTH_NONE, or the fencing token if there is one. More than 16 groups
+ * are cut (RFC 5531 appendix A).
+ */
+export function encodeSysAuth(who: Credential, machineName: string, fencing?: string): Buffer {
+  assert(fencing === undefined || fencing.length === fencingBytes, 'a fencing token has eight bytes');
   const body = new XdrWriter(512);
   body.uint32(0);
   body.binaryString(machineName.slice(0, limits.authMachineNameBytes));
@@ -104,8 +115,8 @@ export function encodeSysAuth(who: Credential, machineName: string): Buffer {
   writer.uint32(authFlavor.sys);
   writer.uint32(body.length());
   for (const piece of body.take()) writer.raw(piece);
-  writer.uint32(authFlavor.none);
-  writer.uint32(0);
+  writer.uint32(fencing === undefined ? authFlavor.none : authFlavor.fencing);
+  writer.binaryString(fencing ?? '');
   return Buffer.concat(writer.take());
 }
 

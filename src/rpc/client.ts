@@ -66,6 +66,7 @@ export class RpcClient implements RpcCaller {
   readonly #connections: ClientConnection[] = [];
   readonly #writer = new XdrWriter(64 * 1024);
   readonly #auth = new Map<string, Buffer>();
+  #fencing: string | undefined;
   /** About how large the replies of each procedure are. */
   readonly #replyBytes = new Map<object, number>();
   readonly #health: ClientHealth;
@@ -149,6 +150,16 @@ export class RpcClient implements RpcCaller {
     });
   }
 
+  /**
+   * The token that the verifier of calls from now on carries; undefined: none. Calls encoded before keep what they have, also
+   * when they are sent again: the server can tell that they are of before.
+   */
+  setFencing(token: string | undefined): void {
+    if (token === this.#fencing) return;
+    this.#fencing = token;
+    this.#auth.clear();
+  }
+
   stats(): RpcClientStats {
     let connected = 0;
     let outstanding = 0;
@@ -211,7 +222,7 @@ export class RpcClient implements RpcCaller {
   #authOf(who: Credential): Buffer {
     let auth = this.#auth.get(who.key);
     if (auth === undefined) {
-      auth = encodeSysAuth(who, this.#options.machineName ?? 'viaduct');
+      auth = encodeSysAuth(who, this.#options.machineName ?? 'viaduct', this.#fencing);
       if (this.#auth.size >= rememberedCredentials) this.#auth.clear();
       this.#auth.set(who.key, auth);
     }

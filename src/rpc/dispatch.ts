@@ -71,6 +71,7 @@ export class Dispatcher {
       xid: header.xid,
       credential: channel.credentials.credential,
       flavor: channel.credentials.flavor,
+      fencing: channel.credentials.fencing,
       peer: channel.peer.name,
       peerAddress: channel.peer.address,
       peerPort: channel.peer.port,

@@ -29,4 +29,14 @@ export const authStatus = {
 export type AuthStatus = (typeof authStatus)[keyof typeof authStatus];
 
 /** `auth_flavor` (RFC 5531 8.2); the others are refused with AUTH_REJECTEDCRED, as RFC 9289 4.1 wants for AUTH_TLS too. */
-export const authFlavor = { none: 0, sys: 1 } as const;
+export const authFlavor = {
+  none: 0,
+  sys: 1,
+  /**
+   * Viaduct's own (`VDUC`; not registered): a verifier whose body is the 8 bytes of a fencing token (docs/channel.md). Only sent
+   * to a server that gave out that token.
+   */
+  fencing: 0x5644_5543,
+} as const;
+
+export const fencingBytes = 8;

@@ -23,6 +23,8 @@ export interface RpcCall {
   readonly xid: number;
   readonly credential: Credential;
   readonly flavor: 'none' | 'sys';
+  /** The fencing token in the verifier, if there is one (docs/channel.md). */
+  readonly fencing?: string | undefined;
   /** `address:port` of the client. */
   readonly peer: string;
   readonly peerAddress: string;

@@ -3,4 +3,6 @@ export * from './attributes.ts';
 export { type Credential, credential, inGroup, nobody, nobodyId } from './credential.ts';
 export * from './filesystem.ts';
 export { ForwardingFilesystem } from './forwarding.ts';
+export type { LeaseRecord, LeaseRequest, LeaseState, LeaseStore, LeaseToken } from './lease.ts';
 export { type Failure, isKnownStatus, Status, type StatusCode, statusName } from './status.ts';
+export type { TreeLocator } from './tree-locator.ts';
