@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { silentLog, systemClock, systemRandom } from '../base/mod.ts';
 import {
   CacheFixture,
   cacheKey,
@@ -232,4 +233,25 @@ test('offsets near the largest file are kept apart from small ones', async () =>
   assert.deepEqual(await readAll(file, far + 1, 8000), patternBytes(4, far + 1, 8000));
   assert.equal(await readAll(file, 0, 4096), undefined);
   assert.equal(await fillPattern(file, stamp, 4, 2 ** 52, 8192), 0, 'blocks are counted in 32 bits');
+});
+
+test('a cleared cache has nothing of any file, for all threads and after a restart, and what was under way is refused', async () => {
+  await using fixture = new CacheFixture();
+  const cache = await fixture.open();
+  const other = CleanCache.attach(cache.share(), { clock: systemClock, log: silentLog, random: systemRandom });
+  const stamp = cacheStamp(MiB);
+  for (const number of [1, 2, 3]) await fillPattern(cache.file(cacheKey(number), stamp), stamp, number, 0, MiB);
+  const late = cache.file(cacheKey(2), stamp);
+  const ticket = late.ticket(0, 4096);
+  await other.clear();
+  assert.equal(cache.stat().filesUsed, 0);
+  for (const number of [1, 2, 3]) assert.equal(cache.find(cacheKey(number)), undefined);
+  assert.equal(await late.fill(ticket, stamp, 0, [patternBytes(2, 0, 4096)], 4096), 0);
+  assert.equal(await readAll(cache.file(cacheKey(1), stamp), 0, 4096), undefined);
+  assert.equal(await fillPattern(cache.file(cacheKey(1), stamp), stamp, 1, 0, 4096), 4096, 'it goes on');
+  await other.clear();
+  await other.close();
+  await cache.close();
+  const again = await fixture.open();
+  assert.equal(again.find(cacheKey(1)), undefined);
 });

@@ -124,6 +124,16 @@ export class CleanCache {
     return found && new CachedFileView(this.parts, key, recordKey, engine.version(recordKey, found));
   }
 
+  /**
+   * Drops every file, for all threads: what is under way for them is refused when it arrives. Their frames are used again in time. It
+   * stays dropped whatever happens once the promise is done.
+   */
+  clear(): Promise<void> {
+    const { engine } = this.parts;
+    engine.records.forgetAll();
+    return engine.during(engine.index.flushDurably());
+  }
+
   stat(): CacheStat {
     return cacheStat(this.parts.engine.memory);
   }

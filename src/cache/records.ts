@@ -105,6 +105,18 @@ export class Records {
     });
   }
 
+  /** Every version is dead. */
+  forgetAll(): void {
+    const { records, geometry } = this.memory;
+    for (let set = 0; set < geometry.recordSets; set++) {
+      this.lockedSet(set, (first) => {
+        for (let slot = first; slot < first + recordWays; slot++) {
+          if ((records[slot * recordWords + recordWord.flags]! & recordFlag.used) !== 0) this.clear(slot);
+        }
+      });
+    }
+  }
+
   /** Marks that this file is written by us; false if the version is not live or the mark is on the disk already. */
   mark(key: RecordKey, owner: Owner): boolean {
     return this.locked(key, () => {
@@ -206,11 +218,15 @@ export class Records {
   }
 
   private locked<T>(key: RecordKey, action: (first: number) => T): T {
-    this.locks.acquire(key.set);
+    return this.lockedSet(key.set, action);
+  }
+
+  private lockedSet<T>(set: number, action: (first: number) => T): T {
+    this.locks.acquire(set);
     try {
-      return action(key.set * recordWays);
+      return action(set * recordWays);
     } finally {
-      this.locks.release(key.set);
+      this.locks.release(set);
     }
   }
 

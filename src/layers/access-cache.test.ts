@@ -7,6 +7,7 @@ import { AccessCache, type AccessCacheOptions } from './access-cache.ts';
 const { Access, Status } = vfs;
 const root = callBy(vfs.credential(0, 0));
 const alice = callBy(vfs.credential(1000, 1000));
+const bob = callBy(vfs.credential(2000, 2000));
 const readAndWrite = Access.READ | Access.MODIFY;
 
 function setup(options: Partial<AccessCacheOptions> = {}) {
@@ -130,4 +131,19 @@ test('files with grants are bounded', async () => {
     await cache.access(root, { object: object!, access: Access.READ });
   }
   assert(cache.stats().files <= 10);
+});
+
+test('an invalidated cache asks again, also for what was on its way', async () => {
+  const { origin, cache, object, granted } = setup();
+  await granted(alice);
+  cache.invalidate();
+  assert.equal(await granted(alice), Access.READ);
+  assert.equal(origin.calls('access'), 2);
+  const blocked = origin.hold('access');
+  const early = cache.access(bob, { object, access: Access.READ });
+  cache.invalidate();
+  blocked.release();
+  await early;
+  await granted(bob);
+  assert.equal(origin.calls('access'), 4);
 });

@@ -72,6 +72,11 @@ export class AccessCache extends ForwardingFilesystem {
     return { hits: this.#hits, misses: this.#misses, files: this.#entries.size };
   }
 
+  /** Every grant goes; what is being asked for at this moment grants nothing later. */
+  invalidate(): void {
+    this.#entries.clear();
+  }
+
   override access(call: fs.Call, args: fs.AccessArguments): Eventual<fs.AccessReply> {
     const entry = this.#entries.get(args.object);
     if (entry !== undefined) {

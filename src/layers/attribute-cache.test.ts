@@ -332,3 +332,26 @@ test('a file truncated by CREATE is not believed to be as before when the reply 
     assert.equal(await size(object), 0, `${before}, ${isNameKnown}`);
   }
 });
+
+test('an invalidated cache knows nothing, and learns nothing from replies to what was asked before', async () => {
+  const { origin, cache, at, make, foreignWrite, size } = setup();
+  const object = make('a');
+  ok(await cache.lookup(root, at('a')));
+  assert.equal(await size(object), 0);
+  foreignWrite(object, 'changed');
+  cache.invalidate();
+  assert.deepEqual([cache.stats().entries, cache.stats().names], [0, 0]);
+  assert.equal(await size(object), 7);
+  const held = origin.hold('getattr', 'after');
+  cache.invalidate();
+  const early = size(object);
+  await settle();
+  foreignWrite(object, 'changed again');
+  cache.invalidate();
+  held.release();
+  await early;
+  assert.equal(await size(object), 13);
+  const calls = origin.calls('lookup');
+  ok(await cache.lookup(root, at('a')));
+  assert.equal(origin.calls('lookup'), calls + 1);
+});

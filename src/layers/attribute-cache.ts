@@ -74,6 +74,12 @@ export class AttributeCache extends ForwardingFilesystem {
     };
   }
 
+  /** Every name and all attributes go; replies to what is being asked at this moment are not kept. */
+  invalidate(): void {
+    this.#attributes.clear();
+    this.#names.clear();
+  }
+
   override getattr(call: fs.Call, args: fs.GetattrArguments): Eventual<fs.GetattrReply> {
     const nowMs = this.#clock.now();
     const known = this.#attributes.fresh(args.object, nowMs);

@@ -140,6 +140,12 @@ export class AttributeTable {
     this.#removalTick = ++this.#tick;
   }
 
+  /** Nothing is known any more, and nothing that was asked before now is learned. */
+  clear(): void {
+    this.#entries.clear();
+    this.#floorTick = ++this.#tick;
+  }
+
   /** Learns from a reply. `before` is the wcc_attr of a mutation. */
   observe(handle: string, attributes: Attributes, issue: Issue, before?: WccAttributes): Verdict {
     const entry = this.#entries.get(handle);

@@ -431,6 +431,25 @@ describe('writing', () => {
     assert.equal(at.layer.stats().passed, 1);
   });
 
+  test('invalidated, everything is asked from the origin again, also what was on its way', async () => {
+    const at = house();
+    const object = makeFile(at.memory, 128 * KiB);
+    await bytesOf(at, object, 0, 64 * KiB);
+    const held = at.origin.hold('read', 'after');
+    const early = at.layer.read(root, { object, offset: 64 * KiB, count: KiB });
+    await settle();
+    await at.layer.invalidate();
+    held.release();
+    const reply = await finish(at, early);
+    assert.equal(reply.status, 0);
+    const before = at.origin.calls('read');
+    await bytesOf(at, object, 0, KiB);
+    await bytesOf(at, object, 64 * KiB, KiB);
+    assert.equal(at.origin.calls('read'), before + 2);
+    await bytesOf(at, object, 0, KiB);
+    assert.equal(at.origin.calls('read'), before + 2, 'and kept again');
+  });
+
   test('a change of mode keeps what is cached', async () => {
     const at = house();
     const object = makeFile(at.memory, 64 * KiB);

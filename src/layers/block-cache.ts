@@ -239,6 +239,12 @@ export class BlockCache extends ForwardingFilesystem {
     return isPromise(created) ? created.then(forget) : forget(created);
   }
 
+  /** Forgets everything that is cached, of files that were never looked at as well. Reads go on and ask the origin. */
+  invalidate(): Promise<void> {
+    for (const file of this.#files.values()) file.forget();
+    return this.#cache.clear();
+  }
+
   override async close(): Promise<void> {
     this.#prefetcher.close();
     const fills = this.#fetcher.close();

@@ -80,6 +80,11 @@ export class NameTable {
     this.#directories.delete(directory);
   }
 
+  clear(): void {
+    this.#directories.clear();
+    this.#count = 0;
+  }
+
   /** The origin let the caller search the directory. */
   admit(directory: string, credentialKey: string): void {
     const { searchers } = this.#directory(directory);

@@ -42,6 +42,12 @@ export class MemoryCache {
     return this.files.get(key);
   }
 
+  clear(): Promise<void> {
+    for (const file of this.files.values()) file.forget();
+    this.files.clear();
+    return Promise.resolve();
+  }
+
   chance(oneIn: number | undefined): boolean {
     return oneIn !== undefined && oneIn > 0 && this.options.random.uint32() % oneIn === 0;
   }

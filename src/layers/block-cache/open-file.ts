@@ -22,7 +22,7 @@ import type { SoleWriter } from './sole-writer.ts';
 import { isOlder, sameStamp, stampOfAttributes } from './stamp.ts';
 
 /** What this layer needs of the clean cache. */
-export type BlockStore = Pick<CleanCache, 'file' | 'find'>;
+export type BlockStore = Pick<CleanCache, 'file' | 'find' | 'clear'>;
 export type Verdict = 'same' | 'unclear' | 'stale' | 'changed';
 
 /** A change of ours that is under way. */
