@@ -12,6 +12,7 @@ export {
   readAll,
   smallCacheBytes,
 } from './cache-fixture.ts';
+export { Chance } from './chance.ts';
 export { SimulatedClock, settle } from './clock.ts';
 export { DelayLayer, type DelayOptions } from './delay.ts';
 export { DirectCaller } from './direct-caller.ts';
@@ -33,6 +34,13 @@ export {
   testProcedures,
   testProgram,
 } from './rpc-peer.ts';
+export {
+  type CrashKind,
+  type DiskEvent,
+  type DiskOperation,
+  SimulatedDisk,
+  type SimulatedDiskOptions,
+} from './simulated-disk.ts';
 export {
   callBy,
   fullCapabilities,
