@@ -4,5 +4,15 @@ export { type Credential, credential, inGroup, nobody, nobodyId } from './creden
 export * from './filesystem.ts';
 export { ForwardingFilesystem } from './forwarding.ts';
 export type { LeaseRecord, LeaseRequest, LeaseState, LeaseStore, LeaseToken } from './lease.ts';
+export type {
+  AcquireArguments,
+  AcquireReply,
+  LeaseHolder,
+  LeaseReference,
+  LeaseService,
+  LeaseStatusReply,
+  ReleaseReply,
+  RenewReply,
+} from './lease-service.ts';
 export { type Failure, isKnownStatus, Status, type StatusCode, statusName } from './status.ts';
 export type { TreeLocator } from './tree-locator.ts';

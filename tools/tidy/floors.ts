@@ -16,6 +16,7 @@ export const floors: Readonly<Record<string, number>> = {
   'src/nfs3': 3,
   'src/mount3': 3,
   'src/portmap': 3,
+  'src/channel': 3,
   'src/layers': 4,
   'src/origins': 4,
   'src/sessions': 5,
@@ -28,6 +29,8 @@ export const floors: Readonly<Record<string, number>> = {
 /** Pairs of one floor that may meet, with the reason. */
 const neighbours: Readonly<Record<string, string>> = {
   'src/native > src/base': 'native calls report operating errors and check assertions',
+  'src/channel > src/nfs3':
+    'WRITE_IF and SETATTR_IF are WRITE and SETATTR with a condition: one codec, one set of checks',
   'src/vfs > src/xdr': 'none of the two knows RPC; byte strings are shared',
 };
 

@@ -1,0 +1,55 @@
+/**
+ * The channel's program: what plain NFS lacks between two Viaducts, on the connection that NFS uses. docs/channel.md has the
+ * whole wire format and the rule by which it may change.
+ *
+ *     client                                       server
+ *     HELLO my versions, features, name, instance  ->  agreed version and features, server, its start
+ *     LEASE_ACQUIRE tree                           ->  token        from then on in the verifier of every call
+ *     WRITE, REMOVE, ... [token], WRITE_IF [token] ->  done, or ROFS if the token is not the current one
+ *     LEASE_RENEW, LEASE_RELEASE
+ */
+import type { Failure } from '../vfs/mod.ts';
+import { isKnownStatus, Status } from '../vfs/mod.ts';
+import { XdrError, type XdrReader, type XdrWriter } from '../xdr/mod.ts';
+
+/** From the range that RFC 5531 13.1 leaves to sites (0x20000000 to 0x3fffffff). */
+export const channelProgram = { program: 0x2056_4455, version: 1 } as const;
+
+/** Of the protocol that HELLO agrees on; the RPC program stays version 1. */
+export const protocolVersion = 1;
+
+/** What a server may offer; names that the other side does not know are ignored. */
+export const Feature = {
+  /** LEASE_ACQUIRE, _RENEW, _RELEASE, _STATUS, and tokens checked on every mutating call. */
+  LEASES: 'leases',
+  /** WRITE_IF and SETATTR_IF. */
+  CONDITIONAL: 'conditional',
+} as const;
+
+export const wireLimits = {
+  features: 64,
+  featureBytes: 64,
+  /** Longest name of a host or holder (RFC 1813 5.1.3, MNTNAMLEN). */
+  holderBytes: 255,
+  instanceBytes: 16,
+  tokenBytes: 8,
+  /** Leases of one LEASE_STATUS reply. */
+  leases: 64,
+} as const;
+
+/** Fixed opaque of a length that the protocol says. */
+export function writeExactly(writer: XdrWriter, value: string, length: number): void {
+  if (value.length !== length) throw new XdrError(`${value.length} bytes where ${length} belong`);
+  writer.fixedBinaryString(value);
+}
+
+/** The discriminant of a reply, which is the index of its name. */
+export function readOutcome<Name extends string>(reader: XdrReader, names: readonly Name[]): Name {
+  return names[reader.enumeration(names.length - 1)]!;
+}
+
+/** As NFS does: what RFC 1813 does not know is SERVERFAULT; success is none of the failures. */
+export function readFailure(reader: XdrReader): Failure {
+  const status = reader.uint32();
+  return isKnownStatus(status) && status !== 0 ? status : Status.SERVERFAULT;
+}
