@@ -6,6 +6,7 @@
 import { type Nfs3Procedure, procedures } from '../nfs3/mod.ts';
 import type { SetattrArguments, Time, WccAttributes, WccReply, WriteArguments, WriteReply } from '../vfs/mod.ts';
 import { XdrError, type XdrReader, type XdrWriter } from '../xdr/mod.ts';
+import { channelProgram } from './protocol.ts';
 
 function writeTime(writer: XdrWriter, time: Time): void {
   writer.uint32(time.seconds);
@@ -22,6 +23,7 @@ function behindCondition<Arguments extends { readonly expected?: WccAttributes |
 ): Nfs3Procedure<Arguments, Reply> {
   return {
     ...plain,
+    program: channelProgram,
     number,
     name: `${plain.name}_IF`,
     arguments: {

@@ -31,6 +31,15 @@ export interface Nfs3ClientOptions {
   /** rtmax and wtmax of the server (RFC 1813 3.3.19); `openNfs3Client` asks for them. */
   readonly readMaximum?: number | undefined;
   readonly writeMaximum?: number | undefined;
+  /** How `expected` is checked, where the server has a program for that beside NFS; without it `expected` is ignored. */
+  readonly conditional?: ConditionalProcedures | undefined;
+}
+
+export interface ConditionalProcedures {
+  /** Whether the server has them at present. */
+  isAvailable(): boolean;
+  readonly write: Nfs3Procedure<vfs.WriteArguments, vfs.WriteReply>;
+  readonly setattr: Nfs3Procedure<vfs.SetattrArguments, vfs.WccReply>;
 }
 
 /** First and longest pause before a call that was answered with JUKEBOX is sent again. */
@@ -61,6 +70,7 @@ export class Nfs3Client implements vfs.Filesystem {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #deadlineMs: number | undefined;
+  readonly #conditional: ConditionalProcedures | undefined;
   #closed = false;
 
   constructor(options: Nfs3ClientOptions) {
@@ -73,6 +83,7 @@ export class Nfs3Client implements vfs.Filesystem {
     this.#clock = options.clock;
     this.#log = options.log ?? silentLog;
     this.#deadlineMs = options.deadlineMs;
+    this.#conditional = options.conditional;
   }
 
   getattr(call: vfs.Call, args: vfs.GetattrArguments): Promise<vfs.GetattrReply> {
@@ -80,7 +91,8 @@ export class Nfs3Client implements vfs.Filesystem {
   }
 
   setattr(call: vfs.Call, args: vfs.SetattrArguments): Promise<vfs.WccReply> {
-    return this.#performOnce(procedures.setattr, call, args, (reply) => echoes.resolveSetattr(this, call, args, reply));
+    const { setattr } = this.#proceduresFor(args);
+    return this.#performOnce(setattr, call, args, (reply) => echoes.resolveSetattr(this, call, args, reply));
   }
 
   lookup(call: vfs.Call, args: vfs.Place): Promise<vfs.LookupReply> {
@@ -107,7 +119,7 @@ export class Nfs3Client implements vfs.Filesystem {
 
   write(call: vfs.Call, args: vfs.WriteArguments): Promise<vfs.WriteReply> {
     const given = args.count <= this.writeMaximum ? args : firstBytes(args, this.writeMaximum);
-    return this.#perform(procedures.write, call, given, (reply) => replies.wrongWrite(given, reply));
+    return this.#perform(this.#proceduresFor(args).write, call, given, (reply) => replies.wrongWrite(given, reply));
   }
 
   create(call: vfs.Call, args: vfs.CreateArguments): Promise<vfs.CreateReply> {
@@ -174,6 +186,13 @@ export class Nfs3Client implements vfs.Filesystem {
     return this.#caller.close();
   }
 
+  #proceduresFor(args: {
+    readonly expected?: vfs.WccAttributes | undefined;
+  }): Pick<ConditionalProcedures, 'write' | 'setattr'> {
+    const conditional = this.#conditional;
+    return args.expected !== undefined && conditional?.isAvailable() === true ? conditional : procedures;
+  }
+
   #perform<Arguments, Reply extends { readonly status: number }>(
     procedure: Nfs3Procedure<Arguments, Reply>,
     call: vfs.Call,
@@ -184,7 +203,7 @@ export class Nfs3Client implements vfs.Filesystem {
   ): Promise<Reply> {
     const { credential, priority } = call;
     const options = { credential, priority, deadlineMs: this.#deadlineMs, replyBytes, onRetransmit };
-    return this.#caller.call(nfsProgram, procedure, args, options).then(
+    return this.#caller.call(procedure.program ?? nfsProgram, procedure, args, options).then(
       (reply) => {
         if (reply.status === Status.JUKEBOX) return this.#later(procedure, args, options, wrong);
         return this.#checked(procedure, reply, wrong);
@@ -234,7 +253,7 @@ export class Nfs3Client implements vfs.Filesystem {
       }
       await sleep(this.#clock, pauseMs);
       try {
-        const reply = await this.#caller.call(nfsProgram, procedure, args, options);
+        const reply = await this.#caller.call(procedure.program ?? nfsProgram, procedure, args, options);
         if (reply.status !== Status.JUKEBOX) return this.#checked(procedure, reply, wrong);
       } catch (error) {
         return procedure.refuse(this.#statusOf(procedure.name, error));

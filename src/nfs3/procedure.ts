@@ -7,6 +7,8 @@ import type { Codec, XdrReader, XdrWriter } from '../xdr/mod.ts';
 export const nfsProgram = { program: 100003, version: 3 } as const;
 
 export interface Nfs3Procedure<Arguments, Reply> extends Procedure<Arguments, Reply> {
+  /** Another program beside NFS that has it; NFS unless given. */
+  readonly program?: { readonly program: number; readonly version: number };
   /** The reply with this failure and nothing that is optional. */
   refuse(status: Failure): Reply;
 }

@@ -8,3 +8,4 @@ export {
   type NfsOriginStats,
   openNfsOrigin,
 } from './nfs.ts';
+export type { LeaseWish, LostLease, OriginChannel } from './nfs-channel.ts';

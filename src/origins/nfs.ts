@@ -1,12 +1,14 @@
 /**
  * Any NFSv3 server as an origin: found, mounted, checked, and held on to while it goes and comes back.
  *
- *     open: ports -> MNT -> FSINFO, GETATTR of the root     refused for its source port? once more from below 1024, if root
+ *     open: ports -> MNT -> FSINFO, GETATTR of the root (and HELLO of the channel beside it)     refused for its source port? once more from below 1024, if root
  *     run:  Nfs3Client -> RootGuard -> RpcClient (several connections; reconnects; calls are held)
  *
  * Invariant: the identity (server address and fsid) is fixed when it is opened.
  */
+import { hostname } from 'node:os';
 import { type Clock, type Log, limits, type Random, silentLog, ViaductError } from '../base/mod.ts';
+import type { HelloReply } from '../channel/mod.ts';
 import { Nfs3Client, nfsProgram, procedures } from '../nfs3/mod.ts';
 import { type ClientState, RpcClient, type RpcClientStats } from '../rpc/mod.ts';
 import {
@@ -18,6 +20,7 @@ import {
   statusName,
 } from '../vfs/mod.ts';
 import { formatOrigin, type NfsAddress } from './address.ts';
+import { NfsChannel, type OriginChannel, sayHello } from './nfs-channel.ts';
 import { type Mounted, mountOrigin } from './nfs-mount.ts';
 import { RootGuard } from './nfs-root-guard.ts';
 
@@ -38,6 +41,8 @@ export interface NfsOriginOptions {
   readonly openTimeoutMs?: number | undefined;
   /** The portmapper's port; 111 outside of tests. */
   readonly portmapPort?: number | undefined;
+  /** What the server is told of us; default: this host's name. */
+  readonly hostName?: string | undefined;
 }
 
 export interface NfsOriginStats extends RpcClientStats {
@@ -62,24 +67,32 @@ const defaultOpenTimeoutMs = 15_000;
 interface Opened extends Mounted {
   readonly info: Extract<FsinfoReply, { status: 0 }>;
   readonly attributes: Attributes;
+  readonly hello: HelloReply | undefined;
+}
+
+interface Self {
+  readonly hostName: string;
+  readonly instance: string;
 }
 
 /** Rejects with ORIGIN_UNREACHABLE, ORIGIN_REFUSED, TIMED_OUT, RPC_UNAVAILABLE or PRIVILEGE_NEEDED. */
 export async function openNfsOrigin(options: NfsOriginOptions): Promise<NfsOrigin> {
   const asked = options.privilegedPort ?? options.address.privilegedPort;
-  if (asked !== undefined) return start(options, asked, await open(options, asked));
+  const instance = Buffer.from(options.random.bytes(new Uint8Array(16))).toString('latin1');
+  const self = { hostName: options.hostName ?? hostname(), instance };
+  if (asked !== undefined) return start(options, asked, self, await open(options, asked, self));
   try {
-    return start(options, false, await open(options, false));
+    return start(options, false, self, await open(options, false, self));
   } catch (error) {
     const refused = error instanceof ViaductError && error.code === 'ORIGIN_REFUSED';
     if (!refused || process.getuid?.() !== 0) throw error;
     options.log.info({ cause: error.message }, 'the origin refused; trying once more from a source port below 1024');
     // If that does not help either, the source port was not the reason: the second answer is as good as the first.
-    return start(options, true, await open(options, true));
+    return start(options, true, self, await open(options, true, self));
   }
 }
 
-async function open(options: NfsOriginOptions, privilegedPort: boolean): Promise<Opened> {
+async function open(options: NfsOriginOptions, privilegedPort: boolean, self: Self): Promise<Opened> {
   const { address, clock, log, random, credential, portmapPort } = options;
   const timeoutMs = options.openTimeoutMs ?? defaultOpenTimeoutMs;
   const mounted = await mountOrigin(address, {
@@ -106,15 +119,19 @@ async function open(options: NfsOriginOptions, privilegedPort: boolean): Promise
     const object = { object: mounted.root };
     const info = await client.call(nfsProgram, procedures.fsinfo, object, callOptions);
     if (info.status !== 0) throw refusedRoot(address, 'FSINFO', info.status);
-    const root = await client.call(nfsProgram, procedures.getattr, object, callOptions);
+    // In the same round trip: a plain NFS server says at once that it has no such program.
+    const [root, hello] = await Promise.all([
+      client.call(nfsProgram, procedures.getattr, object, callOptions),
+      sayHello(client, self, { credential }, log),
+    ]);
     if (root.status !== 0) throw refusedRoot(address, 'GETATTR', root.status);
-    return { ...mounted, info, attributes: root.attributes };
+    return { ...mounted, info, attributes: root.attributes, hello };
   } finally {
     await client.close();
   }
 }
 
-function start(options: NfsOriginOptions, privilegedPort: boolean, opened: Opened): NfsOrigin {
+function start(options: NfsOriginOptions, privilegedPort: boolean, self: Self, opened: Opened): NfsOrigin {
   const { address, clock, log, random, credential, deadlineMs } = options;
   const { root, nfsPort, attributes, info } = opened;
   const connections = options.connections ?? address.connections ?? defaultConnections;
@@ -126,40 +143,70 @@ function start(options: NfsOriginOptions, privilegedPort: boolean, opened: Opene
   };
   const onReconnect = (): void => {
     for (const listener of listeners) listener.onReconnect?.();
+    channel.reconnected();
   };
   const onReply = (): void => {
     for (const listener of listeners) listener.onReply?.();
   };
   const { host } = address;
   const client = new RpcClient({ host, port: nfsPort, connections, privilegedPort, clock, log, random, onState });
+  const channel = new NfsChannel({ client, root, credential, name, clock, log, ...self }, opened.hello);
+  const { conditional } = channel;
   const told = { onReconnect, onReply };
   const caller = new RootGuard({ client, root, attributes, credential, name, clock, log, ...told });
   // The host, not the port: a server keeps its files when it moves to another port.
   const identity = `nfs:${host.toLowerCase()}:${attributes.fsid.toString(16)}`;
   const { readMaximum, writeMaximum } = info;
-  const next = new Nfs3Client({ caller, root, identity, clock, log, deadlineMs, readMaximum, writeMaximum });
+  const next = new Nfs3Client({
+    caller,
+    root,
+    identity,
+    clock,
+    log,
+    deadlineMs,
+    readMaximum,
+    writeMaximum,
+    conditional,
+  });
   log.info(
-    { origin: name, identity, nfsPort, connections, privilegedPort, readMaximum: next.readMaximum },
+    {
+      origin: name,
+      identity,
+      nfsPort,
+      connections,
+      privilegedPort,
+      readMaximum: next.readMaximum,
+      channel: channel.features(),
+    },
     'the origin is open',
   );
-  return new NfsOrigin(next, { client, guard: caller, listeners });
+  return new NfsOrigin(next, { client, guard: caller, channel, listeners });
 }
 
 export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
   /** Most bytes of one READ and of one WRITE: what the server says, at most `limits.transferBytes`. */
   readonly readMaximum: number;
   readonly writeMaximum: number;
+  readonly channel: OriginChannel;
+  readonly #channel: NfsChannel;
   readonly #client: RpcClient;
   readonly #guard: RootGuard;
   readonly #listeners: NfsOriginListener[];
 
   constructor(
     next: Nfs3Client,
-    parts: { readonly client: RpcClient; readonly guard: RootGuard; readonly listeners: NfsOriginListener[] },
+    parts: {
+      readonly client: RpcClient;
+      readonly guard: RootGuard;
+      readonly channel: NfsChannel;
+      readonly listeners: NfsOriginListener[];
+    },
   ) {
     super(next);
     this.readMaximum = Math.min(next.readMaximum, limits.transferBytes);
     this.writeMaximum = Math.min(next.writeMaximum, limits.transferBytes);
+    this.channel = parts.channel;
+    this.#channel = parts.channel;
     this.#client = parts.client;
     this.#guard = parts.guard;
     this.#listeners = parts.listeners;
@@ -167,6 +214,11 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
 
   listen(listener: NfsOriginListener): void {
     this.#listeners.push(listener);
+  }
+
+  override close(): Promise<void> {
+    this.#channel.close();
+    return super.close();
   }
 
   stats(): NfsOriginStats {
