@@ -69,6 +69,26 @@ export const limits = {
   duplicateBytes: 8 * MiB,
   /** How long they are kept: longer than clients retransmit, shorter than an xid counter needs to come round. */
   duplicateAgeMs: 5 * 60 * 1000,
+  /** Clean files whose presented times write-back remembers: some 400 bytes each, copied into each segment of the dirty log. */
+  writeBackRecords: 4096,
+  /** Names lately seen, of which one is wanted when a file becomes dirty; about 200 bytes each. */
+  writeBackPlaces: 16_384,
+  /** Smallest limit of a dirty log: below it there is no room for a few transfers beside the records that trimming needs. */
+  dirtyLogBytes: 16 * MiB,
+  /** Files that `viaduct status` lists of those with changes waiting, the largest; the rest is counted. */
+  listedDirtyFiles: 100,
+  /** Largest body of a request to a control socket: a path and some. */
+  controlBodyBytes: 16 * KiB,
+  /** Tasks (write-back, invalidate, ...) that one session runs at a time: each is a person or a script that waits. */
+  sessionTasks: 64,
+  /** Directories whose names a session remembers, to tell paths of files. */
+  pathEntries: 4096,
+  /** Calls that `--outage fail` has refused and the origin still owes an answer to, and their bytes; above it nothing more is asked. */
+  refusedCalls: 4096,
+  refusedBytes: 64 * MiB,
+  /** `--outage stale`: entries of listings kept for an outage, about 150 bytes each; names known not to be there. */
+  listedEntries: 65_536,
+  absentNames: 16_384,
 } as const;
 
 assert(limits.recordBytes > limits.transferBytes + 4 * KiB, 'a record must hold a transfer and its header');

@@ -19,6 +19,7 @@ import type { ListeningPlace } from '../sessions/mod.ts';
 import { addProxyOptions, type ProxyFlags, proxyPlan } from './proxy-options.ts';
 import { addSessionOptions, type Extra, type Ready, runSession } from './session-command.ts';
 import { notEmpty } from './values.ts';
+import { writeHelp } from './write-options.ts';
 
 interface MountFlags extends ProxyFlags {
   readonly options?: string;
@@ -36,6 +37,8 @@ const examples = `
 Examples:
   viaduct mount nfs://store.example/images /mnt/images --cache /var/cache/viaduct
   viaduct mount /srv/images /mnt/images -o ro,noatime
+  viaduct mount nfs://store.example/ /mnt/vm --cache /var/cache/vm --policy write-back
+${writeHelp}
 
 Needs root and a kernel with an NFS client. Ends with SIGINT or SIGTERM and unmounts; while the mount is busy it goes on, and a
 second signal unmounts by force.`;
@@ -54,7 +57,13 @@ export function mountCommand(): Command {
 async function mount(origin: string, mountPoint: string, flags: MountFlags): Promise<void> {
   const target = resolve(mountPoint);
   checkBefore(target);
-  await runSession('mount', proxyPlan(origin, { host: '127.0.0.1', port: 0 }, flags), flags, async (ready) => {
+  const plan = proxyPlan(
+    origin,
+    { host: '127.0.0.1', port: 0 },
+    flags,
+    `mount${target.replaceAll(/[^0-9a-zA-Z.]/g, '_')}`,
+  );
+  await runSession('mount', plan, flags, async (ready) => {
     await mountKernel(ready.place, target, flags.options);
     boundDirtyPages(target, ready.log);
     ready.signals.onForce = () => void unmountFileSystem(target, UnmountFlag.FORCE | UnmountFlag.DETACH);

@@ -5,13 +5,13 @@ import { limits, ViaductError } from '../base/mod.ts';
 import { defaultAttributes, defaultConnections, type ListenRule, type SessionPlan } from '../sessions/mod.ts';
 import { type SessionFlags, stateDirectoryFor } from './session-command.ts';
 import { collect, parseDuration, parseSize, wholeNumber } from './values.ts';
+import { addWriteOptions, type WriteFlags, writeSettings } from './write-options.ts';
 
-export interface ProxyFlags extends SessionFlags {
+export interface ProxyFlags extends SessionFlags, WriteFlags {
   readonly cache?: string;
   readonly cacheSize: string;
   readonly connections?: number;
   readonly allow: string[];
-  readonly readOnly?: boolean;
   readonly soleWriter?: boolean;
   readonly squash: SessionPlan['squash'];
   readonly attributeTimeout?: string;
@@ -19,7 +19,7 @@ export interface ProxyFlags extends SessionFlags {
 }
 
 export function addProxyOptions(command: Command): Command {
-  return command
+  return addWriteOptions(command)
     .option('--cache-size <size>', 'how large the cache may grow; another size starts the cache anew', '10G')
     .option(
       '--connections <number>',
@@ -32,7 +32,6 @@ export function addProxyOptions(command: Command): Command {
       collect,
       [],
     )
-    .option('--read-only', 'refuse every change')
     .option(
       '--sole-writer',
       'nobody else changes the origin’s files while this runs: our writes keep the cache, with any server',
@@ -45,7 +44,14 @@ export function addProxyOptions(command: Command): Command {
     .option('--read-ahead <size>', 'what read-ahead may have in flight; 0 for none', '64M');
 }
 
-export function proxyPlan(origin: string, listen: ListenRule, flags: ProxyFlags): SessionPlan {
+/** `logName`: what the default dirty log is called; undefined if the session has no place of its own. */
+export function proxyPlan(
+  origin: string,
+  listen: ListenRule,
+  flags: ProxyFlags,
+  logName: string | undefined,
+): SessionPlan {
+  const stateDirectory = stateDirectoryFor(origin, flags.stateDirectory);
   const cache =
     flags.cache === undefined
       ? {}
@@ -53,10 +59,10 @@ export function proxyPlan(origin: string, listen: ListenRule, flags: ProxyFlags)
   return {
     kind: 'proxy',
     origin,
-    stateDirectory: stateDirectoryFor(origin, flags.stateDirectory),
+    stateDirectory,
     listen,
     allow: flags.allow,
-    readOnly: flags.readOnly ?? false,
+    ...writeSettings({ flags, stateDirectory, logName }),
     soleWriter: flags.soleWriter ?? false,
     squash: flags.squash,
     connections: flags.connections ?? defaultConnections,
@@ -84,4 +90,9 @@ function attributesFor(timeout: string | undefined): SessionPlan['attributes'] {
     directoryMinimumMs: Math.min(defaultAttributes.directoryMinimumMs, longest),
     directoryMaximumMs: longest,
   };
+}
+
+/** A session without a port of its own has another address each time. */
+export function listenName({ host, port }: ListenRule): string | undefined {
+  return port === 0 ? undefined : `${host.replaceAll(/[^0-9a-zA-Z.]/g, '_')}-${port ?? 2049}`;
 }

@@ -1,9 +1,10 @@
 /** `viaduct proxy`: an origin as an NFSv3 server of this host, with a disk cache that survives. */
 import { Command } from 'commander';
 import { parseListen } from '../sessions/mod.ts';
-import { addProxyOptions, type ProxyFlags, proxyPlan } from './proxy-options.ts';
+import { addProxyOptions, listenName, type ProxyFlags, proxyPlan } from './proxy-options.ts';
 import { addSessionOptions, runSession } from './session-command.ts';
 import { notEmpty } from './values.ts';
+import { writeHelp } from './write-options.ts';
 
 const examples = `
 Examples:
@@ -11,6 +12,9 @@ Examples:
       then: qemu-system-x86_64 ... -drive file=nfs://127.0.0.2/golden/disk.raw,format=raw
   viaduct proxy nfs://10.0.0.7:2049/?mountport=2049 --listen 127.0.0.1:20049 --cache /tmp/cache
       an origin without a portmapper, and a session without one
+  viaduct proxy nfs://store.example/ --listen 127.0.0.3 --cache /var/cache/vm7 --policy write-back --dirty-limit 20G
+      a VM writes at the speed of this host's disk; \`viaduct writeback --wait\` returns when the origin has all of it
+${writeHelp}
 
 ORIGIN is a directory or nfs://host[:port]/path[?mountport=PORT&connections=N&privileged-port=yes|no].
 It must answer when the proxy starts. Without a portmapper (ADDR:PORT) the ready line's URL is for libnfs programs: QEMU does not
@@ -27,7 +31,8 @@ export function proxyCommand(): Command {
     .requiredOption('--cache <directory>', 'where the cache is kept; one directory for each proxy', notEmpty);
   return addSessionOptions(addProxyOptions(command))
     .addHelpText('after', examples)
-    .action((origin: string, flags: ProxyFlags & { listen: string }) =>
-      runSession('proxy', proxyPlan(origin, parseListen(flags.listen), flags), flags),
-    );
+    .action((origin: string, flags: ProxyFlags & { listen: string }) => {
+      const listen = parseListen(flags.listen);
+      return runSession('proxy', proxyPlan(origin, listen, flags, listenName(listen)), flags);
+    });
 }

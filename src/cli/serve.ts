@@ -50,7 +50,7 @@ function planOf(origin: string, flags: ServeFlags): SessionPlan {
     stateDirectory: stateDirectoryFor(origin, flags.stateDirectory),
     listen: parseListen(flags.listen),
     allow: flags.allow,
-    readOnly: flags.readOnly ?? false,
+    writes: flags.readOnly === true ? 'read-only' : 'write-through',
     squash: flags.squash,
     connections: defaultConnections,
     attributes: defaultAttributes,

@@ -15,6 +15,7 @@ export { Checker, type CheckerContext } from './checker.ts';
 export { Identity, type IdentityOptions, type IdRange, identityDefaults } from './identity.ts';
 export type { LatencySummary } from './latency-histograms.ts';
 export { OriginPresence, type OriginPresenceOptions, type OriginPresenceStats } from './origin-presence.ts';
+export { Outage, type OutageOptions } from './outage.ts';
 export type { StabilityOptions } from './own-commits.ts';
 export {
   defaultReadAhead,
@@ -28,3 +29,14 @@ export {
   stabilityDefaults,
 } from './stability.ts';
 export { type OperationStats, operationNames, Stats, type StatsSnapshot } from './stats.ts';
+export type {
+  Conflict,
+  DirtyFiles,
+  DrainContext,
+  DrainFace,
+  DrainOptions,
+  DrainResult,
+  DrainStatus,
+  FileRecord,
+  OriginFacts,
+} from './write-back/contract.ts';

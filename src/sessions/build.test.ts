@@ -8,6 +8,7 @@ import { RpcServer } from '../rpc/mod.ts';
 import { callBy, MemoryFilesystem, ok, pattern } from '../testing/mod.ts';
 import { credential, Stability } from '../vfs/mod.ts';
 import { buildStack } from './build.ts';
+import type { StackDescription } from './stack.ts';
 
 const tools = { clock: systemClock, log: silentLog, random: systemRandom };
 const call = callBy(credential(0, 0));
@@ -21,11 +22,14 @@ test('a read after the origin restarted gets the unstable data that it lost', as
   };
   const first = await serve(0);
   const text = `nfs://127.0.0.1:${first.port}/?mountport=${first.port}`;
-  const description = {
+  const description: StackDescription = {
     origin: { text, stateDirectory: '/nowhere', connections: 2 },
+    writes: 'write-through',
+    dirty: undefined,
+    takeOverLease: false,
     layers: [{ layer: 'stability' }],
   };
-  const stack = await buildStack(description as Parameters<typeof buildStack>[0], { ...tools, cache: undefined });
+  const stack = await buildStack(description, { ...tools, cache: undefined });
   let second: Awaited<ReturnType<typeof serve>> | undefined;
   try {
     const where = { directory: stack.top.root, name: 'a' };
@@ -39,7 +43,7 @@ test('a read after the origin restarted gets the unstable data that it lost', as
     assert.deepEqual(Buffer.concat(reply.data as Uint8Array[]), pattern(5_000));
     reply.release?.();
   } finally {
-    await stack.top.close();
+    await stack.close();
     await second?.server.close();
   }
 });

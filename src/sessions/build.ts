@@ -9,6 +9,7 @@ import {
   Identity,
   noReadAhead,
   OriginPresence,
+  Outage,
   Stability,
   Stats,
 } from '../layers/mod.ts';
@@ -16,6 +17,8 @@ import { type NfsOrigin, openDirectoryOrigin, openNfsOrigin, parseOrigin } from 
 import { credential, type Filesystem } from '../vfs/mod.ts';
 import { ReadOnly } from './read-only.ts';
 import type { LayerDescription, StackDescription } from './stack.ts';
+import type { SessionWriteBack } from './write-back.ts';
+import type { LeftBehind } from './write-back-status.ts';
 
 export interface Surroundings {
   readonly clock: Clock;
@@ -29,6 +32,11 @@ export interface Stack {
   readonly top: Filesystem;
   /** Counters by layer. */
   stats(): Record<string, object>;
+  readonly writeBack: SessionWriteBack | undefined;
+  /** Everything that is cached is forgotten. */
+  invalidate(): Promise<void>;
+  /** What its log still holds, if it has one. */
+  close(): Promise<LeftBehind | undefined>;
 }
 
 export async function buildStack(description: StackDescription, surroundings: Surroundings): Promise<Stack> {
@@ -36,6 +44,7 @@ export async function buildStack(description: StackDescription, surroundings: Su
   const { filesystem, nfs } = await openOrigin(description.origin, surroundings);
   const presence = watchOrigin(nfs, surroundings);
   if (nfs !== undefined) counters.presence = presence.stats.bind(presence);
+  const caches: (BlockCache | AccessCache | AttributeCache)[] = [];
   let top = filesystem;
   if ('stats' in top && typeof top.stats === 'function') counters.origin = top.stats.bind(top);
   for (const layer of description.layers.toReversed()) {
@@ -43,12 +52,23 @@ export async function buildStack(description: StackDescription, surroundings: Su
     top = built;
     // Before the first reply of a server that came back is passed on: it may have lost what was unstable.
     if (built instanceof Stability) nfs?.listen({ onReconnect: () => built.originMayHaveRestarted() });
+    if (built instanceof BlockCache || built instanceof AccessCache || built instanceof AttributeCache)
+      caches.push(built);
     if ('stats' in built && typeof built.stats === 'function') counters[layer.layer] = built.stats.bind(built);
     else if (built instanceof Stats) counters[layer.layer] = () => built.snapshot();
   }
   return {
     top,
     stats: () => Object.fromEntries(Object.entries(counters).map(([name, count]) => [name, count()])),
+    writeBack: undefined,
+    // From the bottom up: what a layer above asks for is new by then.
+    invalidate: async () => {
+      for (const cache of caches) await cache.invalidate();
+    },
+    close: async () => {
+      await top.close();
+      return undefined;
+    },
   };
 }
 
@@ -95,6 +115,10 @@ function buildLayer(
       return new ReadOnly(next);
     case 'stats':
       return new Stats(next, { clock });
+    case 'outage':
+      return new Outage(next, { clock, presence, options: description });
+    case 'write-back':
+      throw new Error('there is no write-back yet');
     case 'block-cache': {
       if (cache === undefined) throw new Error('the stack has a block cache and the session no cache');
       const { readAheadBytes, soleWriter } = description;

@@ -3,12 +3,15 @@
  *
  *   main ── WorkerStart (workerData) ──► worker ── ready | failed ──► main
  *   main ── stats ──► worker ── stats ──► main          worker ── log ──► main
+ *   main ── task ──► worker ── task (progress ... result or error) ──► main
  *   main ── close ──► worker ── closed ──► main
  */
 import type { ErrorCode, Log } from '../base/mod.ts';
 import { ViaductError } from '../base/mod.ts';
 import type { CacheShare } from '../cache/mod.ts';
 import type { SessionPlan } from './plan.ts';
+import type { SessionTask, TaskEvent } from './tasks.ts';
+import type { LeftBehind, WriteBackStatus } from './write-back-status.ts';
 
 export type LogLevel = keyof Log;
 
@@ -33,19 +36,25 @@ export interface ErrorRecord {
   readonly remedy: string;
 }
 
-export type WorkerOrder = { readonly kind: 'stats'; readonly id: number } | { readonly kind: 'close' };
+export type WorkerOrder =
+  | { readonly kind: 'stats'; readonly id: number }
+  | { readonly kind: 'task'; readonly id: number; readonly task: SessionTask }
+  | { readonly kind: 'close' };
 
 export type WorkerReport =
   | { readonly kind: 'ready'; readonly place: ListeningPlace }
   | { readonly kind: 'failed'; readonly error: ErrorRecord }
   | { readonly kind: 'stats'; readonly id: number; readonly stats: WorkerStats }
   | { readonly kind: 'log'; readonly level: LogLevel; readonly fields: object; readonly message: string }
-  | { readonly kind: 'closed' };
+  | { readonly kind: 'task'; readonly id: number; readonly event: TaskEvent }
+  | { readonly kind: 'closed'; readonly left: LeftBehind | undefined };
 
 /** Counters of the data path, by part. Names are those of the parts' own counters. */
 export interface WorkerStats {
   readonly server: object;
   readonly layers: Readonly<Record<string, object>>;
+  /** Of a session with a dirty log. */
+  readonly writeBack: WriteBackStatus | undefined;
 }
 
 export function recordOf(error: unknown): ErrorRecord {

@@ -11,3 +11,21 @@ export {
 } from './plan.ts';
 export { type RunningSession, type SessionOptions, type SessionStatus, startSession } from './session.ts';
 export { describeStack, type LayerDescription, type StackDescription } from './stack.ts';
+export {
+  parseTask,
+  type SessionTask,
+  type TaskEvent,
+  type TaskOutcome,
+  type TaskProgress,
+  type TaskResult,
+} from './tasks.ts';
+export type { ConflictStatus, LeftBehind, PendingFile, WriteBackStatus } from './write-back-status.ts';
+export {
+  type DirtyRule,
+  defaultDirty,
+  defaultOutage,
+  keepsLog,
+  type OutageRule,
+  type WritePolicy,
+  writePolicies,
+} from './write-policy.ts';

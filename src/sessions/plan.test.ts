@@ -10,7 +10,7 @@ const plan: SessionPlan = {
   stateDirectory: '/var/lib/viaduct',
   listen: { host: '127.0.0.2' },
   allow: [],
-  readOnly: false,
+  writes: 'write-through',
   squash: 'none',
   connections: 8,
   cache: { directory: '/var/cache/viaduct', sizeBytes: 1 << 30 },

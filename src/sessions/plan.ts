@@ -7,12 +7,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { limits, ViaductError } from '../base/mod.ts';
-
-const milliseconds = z
-  .number()
-  .int()
-  .min(0)
-  .max(24 * 3600 * 1000);
+import { checkWrites, dirtySchema, milliseconds, outageSchema, writePolicies } from './write-policy.ts';
 
 /** Where the session listens. Without a port: NFS and MOUNT on 2049 and a portmapper on 111 (QEMU's nfs:// takes no port). */
 export const listenSchema = z.strictObject({
@@ -30,7 +25,14 @@ export const sessionPlanSchema = z.strictObject({
   listen: listenSchema,
   /** Networks (CIDR) whose clients may connect; loopback always may. */
   allow: z.array(z.string()),
-  readOnly: z.boolean(),
+  writes: z.enum(writePolicies),
+  /** Where COMMIT and FILE_SYNC data must be before they are answered: this host's disk (write-back's default), or the origin. */
+  commit: z.enum(['local', 'origin']).optional(),
+  dirty: dirtySchema.optional(),
+  /** Default: what is not known here waits. */
+  outage: outageSchema.optional(),
+  /** Take the tree's write lease from whoever holds it. */
+  takeOverLease: z.boolean().optional(),
   /** `root`: uid 0 becomes nobody; `all`: everybody becomes nobody; `none`: identities pass. */
   squash: z.enum(['none', 'root', 'all']),
   /** TCP connections to an NFS origin. */
@@ -97,6 +99,7 @@ export function checkPlan(input: unknown): SessionPlan {
       });
     }
   }
+  checkWrites(plan);
   return plan;
 }
 

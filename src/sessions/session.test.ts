@@ -31,7 +31,7 @@ function plan(change: Partial<SessionPlan> = {}): SessionPlan {
     stateDirectory: join(scratch, 'state'),
     listen: { host: '127.0.0.1', port: 0 },
     allow: [],
-    readOnly: false,
+    writes: 'write-through',
     squash: 'none',
     connections: 2,
     attributes: defaultAttributes,

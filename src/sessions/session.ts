@@ -14,10 +14,13 @@ import { makeDirectory } from '../native/mod.ts';
 import type { ErrorRecord, ListeningPlace, WorkerStart, WorkerStats } from './messages.ts';
 import { checkPlan, type SessionPlan } from './plan.ts';
 import { Supervisor, type SupervisorState, type WorkerHandle } from './supervisor.ts';
+import type { SessionTask, TaskProgress, TaskResult } from './tasks.ts';
+import type { LeftBehind } from './write-back-status.ts';
 
 export interface SessionStatus {
   readonly kind: SessionPlan['kind'];
   readonly origin: string;
+  readonly writes: SessionPlan['writes'];
   readonly state: SupervisorState;
   readonly place: ListeningPlace | undefined;
   readonly restarts: number;
@@ -31,8 +34,10 @@ export interface RunningSession {
   /** Settles once: the session serves, or could not be started. */
   readonly ready: Promise<ListeningPlace>;
   stats(): Promise<SessionStatus>;
-  /** Waits for calls under way (bounded), then frees everything. */
-  close(): Promise<void>;
+  /** Rejects with what is wrong with the task. */
+  run(task: SessionTask, onProgress?: (progress: TaskProgress) => void): Promise<TaskResult>;
+  /** Waits for calls under way (bounded), then frees everything. What the dirty log holds that the origin does not have. */
+  close(): Promise<LeftBehind | undefined>;
 }
 
 export interface SessionOptions {
@@ -61,15 +66,17 @@ export async function startSession(input: SessionPlan, options: SessionOptions):
       return worker;
     },
   });
-  let closing: Promise<void> | undefined;
-  const close = async (): Promise<void> => {
-    await supervisor.close();
+  let closing: Promise<LeftBehind | undefined> | undefined;
+  const close = async (): Promise<LeftBehind | undefined> => {
+    const left = await supervisor.close();
     if (share !== undefined) cache?.lost(share);
     await cache?.close();
+    return left;
   };
   return {
     ready: supervisor.ready,
     stats: () => statusOf(plan, supervisor, cache),
+    run: (task, onProgress = () => {}) => supervisor.run(task, onProgress),
     close: () => (closing ??= close()),
   };
 }
@@ -95,7 +102,8 @@ async function statusOf(
   const data = await supervisor.stats();
   const kept =
     plan.cache === undefined || cache === undefined ? undefined : { directory: plan.cache.directory, ...cache.stat() };
-  return { kind: plan.kind, origin: plan.origin, ...supervisor.status(), cache: kept, data };
+  const { kind, origin, writes } = plan;
+  return { kind, origin, writes, ...supervisor.status(), cache: kept, data };
 }
 
 function startWorker(start: WorkerStart): Worker & WorkerHandle {

@@ -3,18 +3,23 @@
  * place.
  *
  *   serve:  RPC server > identity > stats [> read-only] > origin
- *   proxy:  RPC server > identity > stats [> read-only] > block cache > access cache > attribute cache > stability > origin
+ *   proxy:  RPC server > identity > stats [> read-only | > write-back] [> outage]
+ *                      > block cache > access cache > attribute cache > stability > origin
  *
  * The order has reasons. Identity is on top, so that everything below, caches of grants included, sees the identities that count.
- * The block cache asks the layers below for ACCESS and attributes on each hit; both answer from memory. Stability is next to the
- * origin: it alone sees the origin's write verifier.
+ * Write-back is above the caches: they hold clean data only, and what it writes back goes through them. The outage policy is
+ * below it: changes go on while the origin is away. The block cache asks the layers below for ACCESS and attributes on each hit;
+ * both answer from memory. Stability is next to the origin: it alone sees the origin's write verifier.
  */
 import type { SessionPlan } from './plan.ts';
+import { type DirtyRule, defaultOutage, keepsLog, type LoggedPolicy, type WritePolicy } from './write-policy.ts';
 
 export type LayerDescription =
   | { readonly layer: 'identity'; readonly squash: SessionPlan['squash'] }
   | { readonly layer: 'read-only' }
   | { readonly layer: 'stats' }
+  | { readonly layer: 'write-back'; readonly policy: LoggedPolicy; readonly commit: 'local' | 'origin' }
+  | { readonly layer: 'outage'; readonly misses: 'fail' | 'stale'; readonly failAfterMs: number }
   | { readonly layer: 'block-cache'; readonly readAheadBytes: number; readonly soleWriter: boolean }
   | { readonly layer: 'access-cache' }
   | { readonly layer: 'attribute-cache'; readonly times: SessionPlan['attributes'] }
@@ -22,14 +27,23 @@ export type LayerDescription =
 
 export interface StackDescription {
   readonly origin: { readonly text: string; readonly stateDirectory: string; readonly connections: number };
+  readonly writes: WritePolicy;
+  /** The log of the write-back layer; without that layer, one that must hold no changes. */
+  readonly dirty: DirtyRule | undefined;
+  readonly takeOverLease: boolean;
   /** From top to bottom. */
   readonly layers: readonly LayerDescription[];
 }
 
 export function describeStack(plan: SessionPlan): StackDescription {
   const layers: LayerDescription[] = [{ layer: 'identity', squash: plan.squash }, { layer: 'stats' }];
-  if (plan.readOnly) layers.push({ layer: 'read-only' });
+  if (plan.writes === 'read-only') layers.push({ layer: 'read-only' });
   if (plan.kind === 'proxy') {
+    const { writes, commit = 'local', outage = defaultOutage } = plan;
+    if (keepsLog(writes)) layers.push({ layer: 'write-back', policy: writes, commit });
+    // Without a policy of its own every layer below holds what it cannot answer.
+    const { misses, failAfterMs } = outage;
+    if (misses !== 'hold') layers.push({ layer: 'outage', misses, failAfterMs });
     if (plan.cache !== undefined) {
       const { readAheadBytes, soleWriter = false } = plan;
       layers.push({ layer: 'block-cache', readAheadBytes, soleWriter });
@@ -40,6 +54,9 @@ export function describeStack(plan: SessionPlan): StackDescription {
   }
   return {
     origin: { text: plan.origin, stateDirectory: plan.stateDirectory, connections: plan.connections },
+    writes: plan.writes,
+    dirty: plan.dirty,
+    takeOverLease: plan.takeOverLease ?? false,
     layers,
   };
 }

@@ -137,8 +137,8 @@ test('counters come from the worker; one that is stuck or dead has none, after a
   assert.equal(await supervisor.stats(), undefined);
   workers[0]!.report({ kind: 'ready', place });
   const answered = supervisor.stats();
-  workers[0]!.report({ kind: 'stats', id: 1, stats: { server: { calls: 3 }, layers: {} } });
-  assert.deepEqual(await answered, { server: { calls: 3 }, layers: {} });
+  workers[0]!.report({ kind: 'stats', id: 1, stats: { server: { calls: 3 }, layers: {}, writeBack: undefined } });
+  assert.deepEqual(await answered, { server: { calls: 3 }, layers: {}, writeBack: undefined });
   const late = supervisor.stats();
   await clock.advance(1_000);
   assert.equal(await late, undefined);

@@ -11,7 +11,7 @@
  *
  * Invariants: at most one worker at a time; after `close` none is started; `ready` settles once.
  */
-import { type Clock, type Log, type Timer, ViaductError } from '../base/mod.ts';
+import { type Clock, type Log, limits, type Timer, ViaductError } from '../base/mod.ts';
 import {
   type ErrorRecord,
   errorOf,
@@ -21,6 +21,8 @@ import {
   type WorkerReport,
   type WorkerStats,
 } from './messages.ts';
+import type { SessionTask, TaskEvent, TaskProgress, TaskResult } from './tasks.ts';
+import type { LeftBehind } from './write-back-status.ts';
 
 /** The part of node:worker_threads' Worker that is needed. */
 export interface WorkerHandle {
@@ -71,8 +73,10 @@ export class Supervisor {
   #resolveReady: (place: ListeningPlace) => void = () => {};
   #rejectReady: (error: unknown) => void = () => {};
   readonly #questions = new Map<number, (stats: WorkerStats | undefined) => void>();
+  readonly #tasks = new Map<number, (event: TaskEvent) => void>();
   #questionId = 0;
-  #closing: Promise<void> | undefined;
+  #closing: Promise<LeftBehind | undefined> | undefined;
+  #left: LeftBehind | undefined;
   #ended: () => void = () => {};
 
   constructor(options: SupervisorOptions) {
@@ -106,7 +110,26 @@ export class Supervisor {
     });
   }
 
-  close(): Promise<void> {
+  /** Has the worker do it. Rejects with what is wrong with the task; a worker that dies meanwhile has not done it. */
+  run(task: SessionTask, onProgress: (progress: TaskProgress) => void): Promise<TaskResult> {
+    const worker = this.#worker;
+    if (this.#state !== 'running' || worker === undefined)
+      return Promise.resolve(notNow(`the session is ${this.#state}`));
+    if (this.#tasks.size >= limits.sessionTasks) return Promise.resolve(notNow('too many tasks wait already'));
+    const id = ++this.#questionId;
+    return new Promise((resolve, reject) => {
+      this.#tasks.set(id, (event) => {
+        if (event.kind === 'progress') return onProgress(event.progress);
+        this.#tasks.delete(id);
+        if (event.kind === 'result') resolve(event.result);
+        else reject(errorOf(event.error));
+      });
+      worker.postMessage({ kind: 'task', id, task });
+    });
+  }
+
+  /** Ends the worker. What it left in its dirty log, if it has one and could say so. */
+  close(): Promise<LeftBehind | undefined> {
     this.#closing ??= this.#close();
     return this.#closing;
   }
@@ -143,8 +166,13 @@ export class Supervisor {
       case 'log':
         this.#options.log[report.level](report.fields, report.message);
         return;
-      case 'failed':
+      case 'task':
+        this.#tasks.get(report.id)?.(report.event);
+        return;
       case 'closed':
+        this.#left = report.left;
+        return;
+      case 'failed':
         // The exit that follows tells the rest.
         return;
     }
@@ -153,6 +181,8 @@ export class Supervisor {
   #died(error: ErrorRecord): void {
     this.#worker = undefined;
     for (const answer of [...this.#questions.values()]) answer(undefined);
+    for (const tell of [...this.#tasks.values()])
+      tell({ kind: 'result', result: notNow('the session’s worker ended') });
     if (this.#state === 'closing') {
       this.#ended();
       return;
@@ -174,7 +204,7 @@ export class Supervisor {
     this.#delayMs = Math.min(longestDelayMs, this.#delayMs * 2);
   }
 
-  async #close(): Promise<void> {
+  async #close(): Promise<LeftBehind | undefined> {
     const worker = this.#worker;
     this.#timer?.cancel();
     if (this.#place === undefined) {
@@ -200,5 +230,10 @@ export class Supervisor {
       timer.cancel();
     }
     this.#state = 'ended';
+    return this.#left;
   }
+}
+
+function notNow(problem: string): TaskResult {
+  return { outcome: 'closed', problems: [problem] };
 }

@@ -24,11 +24,15 @@ import {
 } from './messages.ts';
 import type { SessionPlan } from './plan.ts';
 import { describeStack } from './stack.ts';
+import { runTask } from './task-runner.ts';
+import type { SessionTask, TaskEvent } from './tasks.ts';
+import type { LeftBehind } from './write-back-status.ts';
 
 interface DataPath {
   readonly report: WorkerReport;
-  stats(): WorkerStats;
-  close(): Promise<void>;
+  stats(): Promise<WorkerStats>;
+  run(task: SessionTask, tell: (event: TaskEvent) => void): void;
+  close(): Promise<LeftBehind | undefined>;
 }
 
 interface Tools {
@@ -54,27 +58,35 @@ if (parentPort !== null) {
 }
 
 async function obey(path: DataPath, order: WorkerOrder, post: (report: WorkerReport) => void): Promise<void> {
-  if (order.kind === 'stats') {
-    post({ kind: 'stats', id: order.id, stats: path.stats() });
-    return;
+  switch (order.kind) {
+    case 'stats':
+      post({ kind: 'stats', id: order.id, stats: await path.stats() });
+      return;
+    case 'task':
+      path.run(order.task, (event) => post({ kind: 'task', id: order.id, event }));
+      return;
+    case 'close':
+      post({ kind: 'closed', left: await path.close() });
+      parentPort?.close();
   }
-  await path.close();
-  post({ kind: 'closed' });
-  parentPort?.close();
 }
 
 async function openDataPath(start: WorkerStart, tools: Tools): Promise<DataPath> {
   const { plan } = start;
   // What is open so far, in order; closed in reverse, by an error here or by the end.
   const open: (() => Promise<unknown>)[] = [];
-  const closeAll = async (): Promise<void> => {
+  let left: LeftBehind | undefined;
+  const closeAll = async (): Promise<LeftBehind | undefined> => {
     for (const close of open.reverse()) await close();
+    return left;
   };
   try {
     const cache = start.cache === undefined ? undefined : CleanCache.attach(start.cache, tools);
     if (cache !== undefined) open.push(() => cache.close());
     const stack = await buildStack(describeStack(plan), { ...tools, cache });
-    open.push(() => stack.top.close());
+    open.push(async () => {
+      left = await stack.close();
+    });
     const duplicates = await openDuplicates(plan, tools);
     open.push(() => duplicates.close());
     const admit = new PeerPolicy({ networks: plan.allow });
@@ -85,7 +97,12 @@ async function openDataPath(start: WorkerStart, tools: Tools): Promise<DataPath>
     open.push(() => listening.close());
     return {
       report: { kind: 'ready', place: listening.place },
-      stats: () => ({ server: server.stats(), layers: stack.stats() }),
+      stats: async () => ({
+        server: server.stats(),
+        layers: stack.stats(),
+        writeBack: await stack.writeBack?.status(),
+      }),
+      run: (task, tell) => void runTask(stack, task, tell),
       close: closeAll,
     };
   } catch (error) {

@@ -1,0 +1,56 @@
+/** Runs tasks in a session's worker: what each means for a stack, with a dirty log or without. */
+import { limits, ViaductError } from '../base/mod.ts';
+import { recordOf } from './messages.ts';
+import type { SessionTask, TaskEvent, TaskProgress, TaskResult } from './tasks.ts';
+import type { SessionWriteBack } from './write-back.ts';
+
+export interface TaskTarget {
+  /** Of a session with a dirty log. */
+  readonly writeBack: SessionWriteBack | undefined;
+  /** Everything that is cached is forgotten. */
+  invalidate(): Promise<void>;
+}
+
+export async function runTask(target: TaskTarget, task: SessionTask, tell: (event: TaskEvent) => void): Promise<void> {
+  try {
+    const result = await perform(target, task, (progress) => tell({ kind: 'progress', progress }));
+    // Each problem is one line; a drain may know one of each file.
+    tell({ kind: 'result', result: { ...result, problems: result.problems.slice(0, limits.listedDirtyFiles) } });
+  } catch (error) {
+    tell({ kind: 'error', error: recordOf(error) });
+  }
+}
+
+async function perform(
+  target: TaskTarget,
+  task: SessionTask,
+  onProgress: (progress: TaskProgress) => void,
+): Promise<TaskResult> {
+  const { writeBack } = target;
+  switch (task.task) {
+    case 'write-back':
+      return writeBack === undefined ? nothingWaits : writeBack.writeBack(task.file, onProgress);
+    case 'invalidate': {
+      // What redirect keeps is not for the origin; what is cached may go all the same.
+      const isDrained = writeBack !== undefined && writeBack.policy === 'write-back';
+      const result = isDrained ? await writeBack.writeBack(undefined, onProgress) : nothingWaits;
+      if (result.outcome !== 'closed') await target.invalidate();
+      return result;
+    }
+    case 'clear-conflict':
+      return withLog(writeBack).clearConflict(task.file);
+    case 'redirect':
+      if (task.how === 'commit') return withLog(writeBack).commitRedirect(onProgress);
+      return withLog(writeBack).discardRedirect();
+  }
+}
+
+const nothingWaits: TaskResult = { outcome: 'done', problems: [] };
+
+function withLog(writeBack: SessionWriteBack | undefined): SessionWriteBack {
+  if (writeBack !== undefined) return writeBack;
+  throw new ViaductError('CONFIGURATION_INVALID', {
+    cause: 'This session keeps no changes back: its policy is neither write-back nor redirect.',
+    remedy: '`viaduct status` shows the sessions of this user and their policies; choose one with --pid or --listen.',
+  });
+}
