@@ -22,6 +22,8 @@ interface State {
 export class MemoryContent {
   #current: State = { pages: new Map(), size: 0, used: 0 };
   #stable: State | undefined;
+  /** Since `stable` was taken, oldest first, those that are stable too; a change of size cuts them. */
+  #since: { readonly offset: number; readonly data: Uint8Array; readonly unstable: boolean }[] = [];
 
   get size(): number {
     return this.#current.size;
@@ -34,21 +36,7 @@ export class MemoryContent {
 
   /** Views of at most `count` bytes from `offset`, as many as there are. */
   read(offset: number, count: number): Uint8Array[] {
-    const { pages, size } = this.#current;
-    const slices: Uint8Array[] = [];
-    const end = Math.min(size, offset + count);
-    let position = offset;
-    while (position < end) {
-      const index = Math.floor(position / pageBytes);
-      const from = position - index * pageBytes;
-      const to = Math.min(pageBytes, end - index * pageBytes);
-      const page = pages.get(index);
-      const present = page === undefined ? from : Math.max(from, Math.min(to, page.length));
-      if (page !== undefined && present > from) slices.push(page.subarray(from, present));
-      if (to > present) slices.push(zeros.subarray(0, to - present));
-      position = index * pageBytes + to;
-    }
-    return slices;
+    return readFrom(this.#current, offset, count);
   }
 
   /** By how much `used` would grow. */
@@ -66,26 +54,63 @@ export class MemoryContent {
   write(offset: number, data: Payload, unstable: boolean): void {
     if (unstable) this.#stable ??= copyOf(this.#current);
     else if (this.#stable !== undefined) writeInto(this.#stable, offset, data);
+    if (this.#stable !== undefined) this.#since.push({ offset, data: Buffer.concat(data), unstable });
     writeInto(this.#current, offset, data);
+  }
+
+  /** What `revert` would leave if it lost all it may: bytes from `offset`, fewer at the end. */
+  readStable(offset: number, count: number): Uint8Array[] {
+    return readFrom(this.#stable ?? this.#current, offset, count);
+  }
+
+  get stableSize(): number {
+    return (this.#stable ?? this.#current).size;
   }
 
   /** Changing the size is always stable. */
   resize(size: number): void {
     resizeState(this.#current, size);
-    if (this.#stable !== undefined) resizeState(this.#stable, size);
+    if (this.#stable === undefined) return;
+    resizeState(this.#stable, size);
+    this.#since = this.#since
+      .filter(({ offset }) => offset < size)
+      .map(({ offset, data, unstable }) => ({ offset, data: data.subarray(0, size - offset), unstable }));
   }
 
   commit(): void {
     this.#stable = undefined;
+    this.#since = [];
   }
 
-  /** What a crash does. Answers whether anything was lost. */
-  revert(): boolean {
+  /** What a crash does; of the unstable writes those stay for which `keeps` says so. Answers whether there were any. */
+  revert(keeps: () => boolean): boolean {
     if (this.#stable === undefined) return false;
     this.#current = this.#stable;
     this.#stable = undefined;
+    const since = this.#since;
+    this.#since = [];
+    for (const { offset, data, unstable } of since) {
+      if (!unstable || keeps()) writeInto(this.#current, offset, [data]);
+    }
     return true;
   }
+}
+
+function readFrom({ pages, size }: State, offset: number, count: number): Uint8Array[] {
+  const slices: Uint8Array[] = [];
+  const end = Math.min(size, offset + count);
+  let position = offset;
+  while (position < end) {
+    const index = Math.floor(position / pageBytes);
+    const from = position - index * pageBytes;
+    const to = Math.min(pageBytes, end - index * pageBytes);
+    const page = pages.get(index);
+    const present = page === undefined ? from : Math.max(from, Math.min(to, page.length));
+    if (page !== undefined && present > from) slices.push(page.subarray(from, present));
+    if (to > present) slices.push(zeros.subarray(0, to - present));
+    position = index * pageBytes + to;
+  }
+  return slices;
 }
 
 function copyOf(state: State): State {

@@ -26,6 +26,8 @@ export interface MemoryFilesystemOptions {
   /** READ gives private copies that are overwritten when they are released: use after release shows. */
   readonly poisonReleased?: boolean;
   readonly transferBytes?: number;
+  /** Times are whole multiples of this, as on file systems with coarse times; without it every change shows. */
+  readonly timeStepMs?: number;
 }
 
 export class MemoryFilesystem implements vfs.Filesystem {
@@ -46,6 +48,7 @@ export class MemoryFilesystem implements vfs.Filesystem {
       options.clock ?? systemClock,
       this.identity,
       options.root ?? { mode: 0o755, uid: 0, gid: 0 },
+      options.timeStepMs,
     );
     this.#names = new MemoryNames(this.#store);
     this.#listing = new MemoryListing(this.#store);
@@ -61,18 +64,30 @@ export class MemoryFilesystem implements vfs.Filesystem {
     this.#generation++;
   }
 
-  /** What a crash and a restart of a server do. Answers how many files lost unstable data. */
-  restart(): number {
+  /** What a crash and a restart of a server do. Answers how many files had unstable data; writes of it stay if `keeps` says so. */
+  restart(keeps: () => boolean = () => false): number {
     let lost = 0;
     for (const node of this.#store.nodes()) {
       const used = node.content?.used ?? 0;
-      if (node.content?.revert() !== true) continue;
+      if (node.content?.revert(keeps) !== true) continue;
       this.#store.usedBytes += node.content.used - used;
       node.changed();
       lost++;
     }
     this.changeVerifier();
     return lost;
+  }
+
+  /** For assertions: the content of a regular file as callers see it, or as a crash that loses all it may would leave it. */
+  contentOf(
+    handle: vfs.FileHandle,
+    after: 'now' | 'crash',
+  ): { size: number; read(offset: number, count: number): Buffer } {
+    const node = this.#store.find(handle);
+    const content = typeof node === 'number' ? undefined : node.content;
+    assert(content !== undefined, 'no such regular file');
+    if (after === 'now') return { size: content.size, read: (...range) => Buffer.concat(content.read(...range)) };
+    return { size: content.stableSize, read: (...range) => Buffer.concat(content.readStable(...range)) };
   }
 
   getattr(_call: vfs.Call, args: vfs.GetattrArguments): vfs.GetattrReply {

@@ -2,7 +2,7 @@
  * The files of a `MemoryFilesystem`: handles, times, and the primitives by which names come and go.
  *
  * Invariants: a handle names one file for ever (file numbers are not used again); times strictly increase, so that every change
- * shows; a file lives while it has names; `usedBytes` is the sum over all files.
+ * shows (unless they are made coarse); a file lives while it has names; `usedBytes` is the sum over all files.
  *
  *     handle   [ "memf" ][ 4 bytes of identity ][ fileid, 8 bytes ]
  */
@@ -34,10 +34,17 @@ export class MemoryStore {
   readonly #tag: string;
   readonly #nodes = new Map<FileHandle, MemoryNode>();
   #nextFileid = 2n;
+  readonly #timeStepMs: number | undefined;
   #lastTime: Time = { seconds: 0, nanoseconds: 0 };
 
-  constructor(clock: Clock, identity: string, root: { mode: number; uid: number; gid: number }) {
+  constructor(
+    clock: Clock,
+    identity: string,
+    root: { mode: number; uid: number; gid: number },
+    timeStepMs: number | undefined,
+  ) {
     this.#clock = clock;
+    this.#timeStepMs = timeStepMs;
     const digest = createHash('sha256').update(identity, 'latin1').digest();
     this.#tag = digest.toString('latin1', 0, 4);
     this.fsid = digest.readBigUInt64BE(8);
@@ -73,6 +80,7 @@ export class MemoryStore {
   }
 
   now(): Time {
+    if (this.#timeStepMs !== undefined) return this.#coarseTime(this.#timeStepMs);
     const wallTimeMs = this.#clock.wallTimeMs();
     const seconds = Math.floor(wallTimeMs / 1000);
     const nanoseconds = Math.floor((wallTimeMs - seconds * 1000) * 1e6);
@@ -85,6 +93,12 @@ export class MemoryStore {
       this.#lastTime = { seconds: last.seconds, nanoseconds: last.nanoseconds + 1 };
     }
     return this.#lastTime;
+  }
+
+  #coarseTime(stepMs: number): Time {
+    const wallTimeMs = Math.floor(this.#clock.wallTimeMs() / stepMs) * stepMs;
+    const seconds = Math.floor(wallTimeMs / 1000);
+    return { seconds, nanoseconds: (wallTimeMs - seconds * 1000) * 1e6 };
   }
 
   /** A file without a name yet. */

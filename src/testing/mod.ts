@@ -42,6 +42,14 @@ export {
   type SimulatedDiskOptions,
 } from './simulated-disk.ts';
 export {
+  type NetworkEvent,
+  type NetworkListener,
+  type SimulatedConnection,
+  SimulatedNetwork,
+  type SimulatedNetworkOptions,
+} from './simulated-network.ts';
+export { type MutationListener, SimulatedOrigin, type SimulatedOriginOptions } from './simulated-origin.ts';
+export {
   callBy,
   fullCapabilities,
   ok,
