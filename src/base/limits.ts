@@ -69,6 +69,13 @@ export const limits = {
   duplicateBytes: 8 * MiB,
   /** How long they are kept: longer than clients retransmit, shorter than an xid counter needs to come round. */
   duplicateAgeMs: 5 * 60 * 1000,
+  /** Trees that one server leases at a time, and how many ended leases it remembers. */
+  leases: 1024,
+  endedLeases: 4096,
+  /** Handles that the lease layer remembers the tree of: some 200 bytes each. */
+  leasePlaces: 65_536,
+  /** Files under conditional change whose chain is remembered: above it a writer may be told NOT_SYNC of its own change, and looks again. */
+  changeChains: 16_384,
   /** Clean files whose presented times write-back remembers: some 400 bytes each, copied into each segment of the dirty log. */
   writeBackRecords: 4096,
   /** Names lately seen, of which one is wanted when a file becomes dirty; about 200 bytes each. */

@@ -9,6 +9,7 @@
  *      refresh of what is not held    the origin's answer, whenever it comes
  *      refresh of what is held        here: the origin's answer, or what is held if it goes away meanwhile
  *                                     away: what is held, at once; the origin is asked behind the caller's back
+ *      bridge                         the same over layers that may answer by themselves: their answer is no sign of the origin
  *
  * Invariants: while the origin answers, nothing but its answer is given. While it is away one refresh of a kind is under way, and
  * not more than `refreshesMaximum` in all; there is always one, so that its reply ends the absence. One timer, only while
@@ -46,11 +47,13 @@ export class OriginPresence {
   readonly #refreshing = new Set<string>();
   /** To be called when the origin goes away: callers that wait for it and could do without. */
   readonly #waiting = new Set<() => void>();
+  readonly #observers: ((isAway: boolean) => void)[] = [];
   #timer: Timer | undefined;
   #quietSinceMs = 0;
   #receivedBytes = 0;
   #awaySinceMs: number | undefined;
   #staleAnswers = 0;
+  readonly #answered = (): void => this.replied();
 
   constructor({ clock, log, patienceMs, receivedBytes }: OriginPresenceOptions) {
     this.#clock = clock;
@@ -61,6 +64,11 @@ export class OriginPresence {
 
   get isAway(): boolean {
     return this.#awaySinceMs !== undefined;
+  }
+
+  /** Has `observer` told whenever the origin went away or came back, after that is so. */
+  observe(observer: (isAway: boolean) => void): void {
+    this.#observers.push(observer);
   }
 
   stats(): OriginPresenceStats {
@@ -76,17 +84,20 @@ export class OriginPresence {
     const awayMs = Math.round(this.#clock.wallTimeMs() - this.#awaySinceMs);
     this.#awaySinceMs = undefined;
     this.#log.info({ awayMs, staleAnswers: this.#staleAnswers }, 'the origin is back: what is known is checked again');
+    for (const observer of this.#observers) observer(false);
   }
 
   /** The origin cannot be reached, or is silent. */
   lost(reason: string): void {
-    if (this.#awaySinceMs === undefined) {
+    const isNews = this.#awaySinceMs === undefined;
+    if (isNews) {
       this.#awaySinceMs = this.#clock.wallTimeMs();
       this.#log.warn({ reason }, 'the origin is away: what is known and cached is served, the rest waits');
     }
     this.#timer?.cancel();
     this.#timer = undefined;
     for (const goOn of [...this.#waiting]) goOn();
+    if (isNews) for (const observer of this.#observers) observer(true);
   }
 
   /**
@@ -96,24 +107,40 @@ export class OriginPresence {
   refresh<Reply>(key: string, ask: () => Eventual<Reply>, held: () => Reply | undefined): Eventual<Reply> {
     const known = held();
     if (known === undefined) return ask();
-    if (this.#awaySinceMs === undefined) {
-      const asked = ask();
-      return isPromise(asked) ? this.#await(key, asked, held) : asked;
-    }
+    if (this.#awaySinceMs !== undefined) return this.#askBehind(key, ask, known, this.#answered);
+    const asked = ask();
+    return isPromise(asked) ? this.#await(key, asked, held, this.#answered) : asked;
+  }
+
+  /** As `refresh`, for what lies over caches: an answer that one of them gave says nothing about the origin. */
+  bridge<Reply>(key: string, ask: () => Eventual<Reply>, held: () => Reply | undefined): Eventual<Reply> {
+    const known = held();
+    if (known === undefined) return ask();
+    if (this.#awaySinceMs !== undefined) return this.#askBehind(key, ask, known, nothing);
+    const asked = ask();
+    return isPromise(asked) ? this.#await(key, asked, held, nothing) : asked;
+  }
+
+  #askBehind<Reply>(key: string, ask: () => Eventual<Reply>, known: Reply, answered: () => void): Reply {
     if (!this.#refreshing.has(key) && this.#refreshing.size < refreshesMaximum) {
       const asked = ask();
       if (!isPromise(asked)) {
-        this.replied();
+        answered();
         return asked;
       }
-      this.#follow(key, asked);
+      this.#follow(key, asked, answered);
     }
     this.#staleAnswers++;
     return known;
   }
 
-  #await<Reply>(key: string, asked: Promise<Reply>, held: () => Reply | undefined): Promise<Reply> {
-    this.#follow(key, asked);
+  #await<Reply>(
+    key: string,
+    asked: Promise<Reply>,
+    held: () => Reply | undefined,
+    answered: () => void,
+  ): Promise<Reply> {
+    this.#follow(key, asked, answered);
     return new Promise<Reply>((resolve, reject) => {
       const goOn = (): void => {
         // A change of our own may have dropped it meanwhile: then only the origin knows.
@@ -133,12 +160,12 @@ export class OriginPresence {
   }
 
   /** Takes note of what becomes of a refresh; its caller, or nobody, sees the error. */
-  #follow(key: string, asked: Promise<unknown>): void {
+  #follow(key: string, asked: Promise<unknown>, answered: () => void): void {
     this.#refreshing.add(key);
     asked.then(
       () => {
         this.#refreshing.delete(key);
-        this.replied();
+        answered();
       },
       () => this.#refreshing.delete(key),
     );
@@ -162,3 +189,5 @@ export class OriginPresence {
     else this.lost(`nothing was received for ${Math.round(nowMs - this.#quietSinceMs)} ms`);
   }
 }
+
+const nothing = (): void => {};
