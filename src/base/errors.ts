@@ -60,6 +60,7 @@ export const errorCatalogue = {
   PRIVILEGE_NEEDED: 'The action needs a privilege that this process does not have.',
   PROGRAM_MISSING: 'A program that is needed is not installed.',
   RPC_UNAVAILABLE: 'The server answered that it does not serve the program, version or procedure.',
+  SESSION_NOT_FOUND: 'No running Viaduct process is the one that was meant, or several could be.',
   TIMED_OUT: 'The time allowed for an action ran out.',
   UNEXPECTED: 'A bug in Viaduct.',
   WRITE_BACK_REFUSED: 'The origin refuses changes that were accepted here; they are kept.',

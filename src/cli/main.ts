@@ -1,14 +1,17 @@
 /** The program: registers the commands, one file each, and turns what goes wrong into one message and an exit code. */
 import { Command } from 'commander';
 import { cacheCommand } from './cache.ts';
+import { conflictsCommand } from './conflicts.ts';
 import { demoCommand } from './demo.ts';
 import { doctorCommand } from './doctor.ts';
 import { mountCommand } from './mount.ts';
 import { reportError, usageError } from './output.ts';
 import { proxyCommand } from './proxy.ts';
+import { redirectCommand } from './redirect.ts';
 import { serveCommand } from './serve.ts';
 import { packageVersion } from './session-command.ts';
 import { statusCommand } from './status.ts';
+import { writebackCommand } from './writeback.ts';
 
 const examples = `
 Start here:
@@ -21,8 +24,8 @@ At the compute host:
   viaduct proxy nfs://store.example/ --listen 127.0.0.2 --cache /var/cache/viaduct
   qemu-system-x86_64 -snapshot -drive file=nfs://127.0.0.2/golden/disk.raw,format=raw ...
 
-Exit codes: 0 done, 1 operating error, 2 not understood, 3 doctor or verify found something, 69 no Node.js 24 or no packages,
-70 a bug, 130 and 143 ended by SIGINT and SIGTERM before all was closed. Codes: docs/errors.md.`;
+Exit codes: 0 done, 1 operating error, 2 not understood, 3 doctor or verify found something, 4 not written back (conflict, or refused),
+5 write lease lost, 69 no Node.js 24 or no packages, 70 a bug, 130 and 143 ended by SIGINT and SIGTERM before all was closed. Codes: docs/errors.md.`;
 
 const program = new Command('viaduct')
   .description('Boots, resumes and clones far-away virtual machines as if their images were local.')
@@ -33,6 +36,9 @@ for (const command of [
   proxyCommand(),
   mountCommand(),
   statusCommand(),
+  writebackCommand(),
+  conflictsCommand(),
+  redirectCommand(),
   cacheCommand(),
   doctorCommand(),
   demoCommand(),

@@ -69,6 +69,7 @@ async function mount(origin: string, mountPoint: string, flags: MountFlags): Pro
     ready.signals.onForce = () => void unmountFileSystem(target, UnmountFlag.FORCE | UnmountFlag.DETACH);
     return {
       fields: { mountPoint: target },
+      mountPoint: target,
       text: `viaduct mount: ${origin} is mounted on ${target}`,
       finish: () => unmountWhenTold(target, ready),
     } satisfies Extra;

@@ -6,7 +6,7 @@ import { CommanderError } from 'commander';
 import { type ErrorCode, systemCode, ViaductError } from '../base/mod.ts';
 
 /** Documented in docs/errors.md. */
-export const exitCodes = { done: 0, failed: 1, usage: 2, found: 3, bug: 70 } as const;
+export const exitCodes = { done: 0, failed: 1, usage: 2, found: 3, notWrittenBack: 4, leaseLost: 5, bug: 70 } as const;
 
 const usageCodes: readonly ErrorCode[] = ['CONFIGURATION_INVALID', 'ADDRESS_INVALID', 'ORIGIN_INVALID'];
 
@@ -32,7 +32,9 @@ export function reportError(error: unknown, json: boolean): number {
     if (!json && error instanceof Error && error.stack !== undefined) process.stderr.write(`${error.stack}\n`);
     return exitCodes.bug;
   }
-  return usageCodes.includes(known.code) ? exitCodes.usage : exitCodes.failed;
+  if (usageCodes.includes(known.code)) return exitCodes.usage;
+  if (known.code === 'CONFLICT' || known.code === 'WRITE_BACK_REFUSED') return exitCodes.notWrittenBack;
+  return known.code === 'LEASE_LOST' ? exitCodes.leaseLost : exitCodes.failed;
 }
 
 /** What commander says of a command line that it does not understand, in the form of every other error; help stays as it is. */

@@ -1,7 +1,8 @@
 /**
  * What `serve`, `proxy` and `mount` have in common: options, state, the one line when ready, signals, an orderly end.
  *
- *   plan ──► session ──ready──► status socket ──► (mount) ──► one line on stdout ──signal──► everything closed in reverse
+ *   plan ──► session ──ready──► control socket ──► (mount) ──► one line on stdout ──signal──► everything closed in reverse
+ *                                                                                            ──► what is left, if it keeps a log
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -9,10 +10,11 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type Log, systemClock, systemRandom } from '../base/mod.ts';
-import { type ProcessStatus, runtimeDirectory, StatusServer } from '../control/mod.ts';
+import { ControlServer, type ProcessStatus, runtimeDirectory } from '../control/mod.ts';
 import { formatOrigin, parseOrigin } from '../origins/mod.ts';
 import {
   isLoopback,
+  type LeftBehind,
   type ListeningPlace,
   type RunningSession,
   type SessionPlan,
@@ -22,7 +24,7 @@ import { beginAsIoFlusher } from './io-flusher.ts';
 import { createLog, type LogLevelName, logLevels } from './logger.ts';
 import { printJson, printLine } from './output.ts';
 import { Signals } from './signals.ts';
-import { notEmpty } from './values.ts';
+import { formatSize, notEmpty } from './values.ts';
 
 export interface SessionFlags {
   readonly json?: boolean;
@@ -41,6 +43,8 @@ export interface Ready {
 export interface Extra {
   /** Fields for the ready line. */
   readonly fields: Readonly<Record<string, unknown>>;
+  /** Where the kernel has the export. */
+  readonly mountPoint?: string | undefined;
   readonly text: string;
   /** Waits for the end to be asked for and undoes the rest. The session still serves while it runs. */
   finish(): Promise<void>;
@@ -71,21 +75,28 @@ export async function runSession(
   // Between two lives of a worker nothing else keeps the process alive.
   const keptAlive = setInterval(() => {}, 2 ** 30);
   let session: RunningSession | undefined;
+  let left: LeftBehind | undefined;
+  let wasReady = false;
+  let mountPoint: string | undefined;
   try {
     session = await startSession(plan, { clock: systemClock, log, random: systemRandom });
     const running = session;
     const place = await Promise.race([running.ready, signals.requested]);
     if (place === undefined) return;
-    const status = await startStatus(log, async () => ({
+    signals.onOrder = (order) => void obey(order, running, log);
+    const control = await startControl(log, running, async () => ({
       pid: process.pid,
       version: packageVersion(),
       command,
       startedAt,
       residentBytes: process.memoryUsage.rss(),
+      mountPoint,
       sessions: [await running.stats()],
     }));
     try {
       const extra = await extend?.({ session: running, place, log, signals });
+      mountPoint = extra?.mountPoint;
+      wasReady = true;
       const origin = formatOrigin(parseOrigin(plan.origin));
       if (flags.json === true)
         printJson({ ready: true, command, pid: process.pid, origin, ...place, url: urlOf(place), ...extra?.fields });
@@ -93,11 +104,43 @@ export async function runSession(
       await (extra === undefined ? signals.requested : extra.finish());
       log.info({}, 'ending');
     } finally {
-      await status?.close();
+      await control?.close();
     }
   } finally {
-    await session?.close();
+    left = await session?.close();
     clearInterval(keptAlive);
+  }
+  if (wasReady && left !== undefined) printEnd(command, left, flags.json === true);
+}
+
+/** The last line: what the origin does not have. */
+function printEnd(command: string, left: LeftBehind, json: boolean): void {
+  const { policy, directory, bytes, files } = left;
+  if (json) {
+    printJson({ ended: true, command, policy, dirtyLog: directory, pendingBytes: bytes, pendingFiles: files });
+    return;
+  }
+  const amount = `${formatSize(bytes)} of ${files} ${files === 1 ? 'file' : 'files'}`;
+  if (files === 0) printLine(`viaduct ${command}: ended; everything is at the origin`);
+  else if (policy === 'redirect') printLine(`viaduct ${command}: ended; ${amount} are kept in ${directory}`);
+  else
+    printLine(
+      `viaduct ${command}: ended; ${amount} are not at the origin yet: they are in ${directory}, and the next start goes on`,
+    );
+}
+
+/** SIGUSR1 and SIGUSR2. */
+async function obey(order: 'write-back' | 'invalidate', session: RunningSession, log: Log): Promise<void> {
+  log.info(
+    { order },
+    order === 'write-back' ? 'told to write back' : 'told to write back and to forget what is cached',
+  );
+  try {
+    const { outcome, problems } = await session.run({ task: order });
+    if (outcome === 'done') log.info({ order }, 'done');
+    else log.error({ order, outcome, problems }, 'not everything could be written back');
+  } catch (error) {
+    log.error({ order, error: String(error) }, 'the order could not be followed');
   }
 }
 
@@ -113,14 +156,19 @@ function describePlace(place: ListeningPlace): string {
   return `${urlOf(place)} (NFS and MOUNT on ${host.includes(':') ? `[${host}]` : host}:${port}, ${who})`;
 }
 
-/** A process without a status socket serves as well. */
-async function startStatus(log: Log, status: () => Promise<ProcessStatus>): Promise<StatusServer | undefined> {
+/** A process without a control socket serves as well. */
+async function startControl(
+  log: Log,
+  session: RunningSession,
+  status: () => Promise<ProcessStatus>,
+): Promise<ControlServer | undefined> {
   const uid = process.getuid?.() ?? 0;
   const directory = runtimeDirectory({ environment: process.env, uid });
   try {
-    return await StatusServer.start({ directory, pid: process.pid, uid, log, status });
+    const run: RunningSession['run'] = (task, onProgress) => session.run(task, onProgress);
+    return await ControlServer.start({ directory, pid: process.pid, uid, log, status, run });
   } catch (error) {
-    log.warn({ error: String(error) }, 'no status socket; "viaduct status" will not show this process');
+    log.warn({ error: String(error) }, 'no control socket; "viaduct status" will not show this process');
     return undefined;
   }
 }

@@ -1,8 +1,13 @@
 /**
- * SIGINT and SIGTERM end a long-running command cleanly; a second one ends it at once.
+ * SIGINT and SIGTERM end a long-running command cleanly; a second one ends it at once. SIGUSR1 and SIGUSR2 are orders to a session.
  *
  *   running ──signal──► `requested` settles, the command closes what it opened ──► exit 0
- *              └──second signal──► exit 128 + signal number
+ *      │       └──second signal──► exit 128 + signal number
+ *      ├──SIGUSR1──► onOrder('write-back')      write back now
+ *      └──SIGUSR2──► onOrder('invalidate')      write back now, then forget what is cached
+ *
+ * Orders that come before somebody listens are lost, not deadly. (Node would open its inspector on SIGUSR1: bin/viaduct switches
+ * that off.)
  */
 import { constants } from 'node:os';
 
@@ -13,6 +18,8 @@ export class Signals {
   readonly requested: Promise<void>;
   /** What a second signal does before the process ends: what must not be left behind even then. */
   onForce: () => void = () => {};
+  /** What SIGUSR1 and SIGUSR2 do. */
+  onOrder: (order: 'write-back' | 'invalidate') => void = () => {};
   #request: () => void = () => {};
   #received = false;
 
@@ -23,6 +30,8 @@ export class Signals {
     for (const signal of ending) process.on(signal, () => this.#take(signal));
     // The terminal is gone, and with it whoever would end the command.
     process.on('SIGHUP', () => this.#take('SIGTERM'));
+    process.on('SIGUSR1', () => this.onOrder('write-back'));
+    process.on('SIGUSR2', () => this.onOrder('invalidate'));
     process.stdout.on('error', ignoreBrokenPipe);
     process.stderr.on('error', ignoreBrokenPipe);
   }

@@ -1,15 +1,21 @@
 /** `viaduct status`: what the Viaduct processes of this user say about themselves. */
 import { Command } from 'commander';
 import { systemClock } from '../base/mod.ts';
-import { askProcesses, type ProcessStatus, runtimeDirectory, type StatusAnswer } from '../control/mod.ts';
+import { askProcesses, type ProcessStatus, type StatusAnswer } from '../control/mod.ts';
 import type { SessionStatus } from '../sessions/mod.ts';
 import { printJson, printLine } from './output.ts';
+import { controlDirectory } from './process-choice.ts';
 import { formatDuration, formatSize } from './values.ts';
+import { describeWriteBack, isEverythingAtOrigin, theOneAnswer } from './write-back-text.ts';
 
 const examples = `
 Examples:
   viaduct status
-  viaduct status --json | jq '.processes[].sessions[].cache.hits'`;
+  viaduct status --json | jq .everythingAtOrigin
+  viaduct status --json | jq '.processes[].sessions[].data.writeBack.files'
+
+The first line is the one answer: whether everything that clients wrote is at the origin, and if not, how much is not, how old the
+oldest of it is, and when it will be there at the present rate. docs/status.md explains every field of --json.`;
 
 export function statusCommand(): Command {
   return new Command('status')
@@ -21,10 +27,12 @@ export function statusCommand(): Command {
 }
 
 async function status(json: boolean): Promise<void> {
-  const directory = runtimeDirectory({ environment: process.env, uid: process.getuid?.() ?? 0 });
-  const answers = await askProcesses({ directory, clock: systemClock });
+  const answers = await askProcesses({ directory: controlDirectory(), clock: systemClock });
+  const sessions = answers.flatMap((answer) => (answer.kind === 'answered' ? answer.status.sessions : []));
+  const silent = answers.filter((answer) => answer.kind === 'silent').length;
   if (json) {
     printJson({
+      everythingAtOrigin: isEverythingAtOrigin(sessions, silent),
       processes: answers.map((answer) =>
         answer.kind === 'answered' ? answer.status : { pid: answer.pid, error: answer.reason },
       ),
@@ -32,7 +40,8 @@ async function status(json: boolean): Promise<void> {
   } else if (answers.length === 0) {
     printLine('No Viaduct process of this user runs.');
   } else {
-    for (const answer of answers) printLine(describe(answer));
+    printLine(theOneAnswer(sessions, silent));
+    for (const answer of answers) printLine(`\n${describe(answer)}`);
   }
 }
 
@@ -58,6 +67,7 @@ function describeSession(session: SessionStatus): string[] {
     lines.push(`  away      the origin, for ${age}: what is known and cached is served, the rest waits`);
   }
   if (place !== undefined) lines.push(`  listens   ${place.host}:${place.port}, portmapper: ${place.portmapper}`);
+  if (session.data?.writeBack !== undefined) lines.push(...describeWriteBack(session.data.writeBack));
   if (session.lastError !== undefined)
     lines.push(`  error     ${session.lastError.code}: ${session.lastError.cause.split('\n')[0]}`);
   if (cache !== undefined) {

@@ -1,4 +1,4 @@
-/** Status sockets: who can open them, what they answer, and what becomes of those of dead processes. */
+/** Control sockets: who can open them, what they answer, and what becomes of those of dead processes. */
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { request } from 'node:http';
@@ -6,8 +6,16 @@ import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { silentLog, systemClock } from '../base/mod.ts';
-import { askProcesses, type ProcessStatus, runtimeDirectory, StatusServer } from './mod.ts';
+import { limits, silentLog, systemClock, ViaductError } from '../base/mod.ts';
+import type { TaskProgress } from '../sessions/mod.ts';
+import {
+  askProcesses,
+  askTask,
+  ControlServer,
+  type ControlServerOptions,
+  type ProcessStatus,
+  runtimeDirectory,
+} from './mod.ts';
 
 let directory: string;
 before(() => {
@@ -16,10 +24,21 @@ before(() => {
 after(() => rmSync(directory, { recursive: true }));
 
 const uid = process.getuid!();
-const status: ProcessStatus = { pid: 7, version: '0', command: 'serve', startedAt: '', residentBytes: 1, sessions: [] };
+const status: ProcessStatus = {
+  pid: 7,
+  version: '0',
+  command: 'serve',
+  startedAt: '',
+  residentBytes: 1,
+  mountPoint: undefined,
+  sessions: [],
+};
 
-function start(pid: number): Promise<StatusServer> {
-  return StatusServer.start({ directory, pid, uid, log: silentLog, status: () => Promise.resolve({ ...status, pid }) });
+const nothing: ControlServerOptions['run'] = () => Promise.resolve({ outcome: 'done', problems: [] });
+
+function start(pid: number, run = nothing): Promise<ControlServer> {
+  const answer = () => Promise.resolve({ ...status, pid });
+  return ControlServer.start({ directory, pid, uid, log: silentLog, status: answer, run });
 }
 
 function listen(path: string, serve: (socket: import('node:net').Socket) => void): Promise<Server> {
@@ -104,4 +123,96 @@ test('where the runtime directory is', () => {
   assert.equal(runtimeDirectory({ environment: { XDG_RUNTIME_DIR: '/run/user/0' }, uid: 0 }), '/run/viaduct');
   assert.equal(runtimeDirectory({ environment: { XDG_RUNTIME_DIR: '/run/user/5' }, uid: 5 }), '/run/user/5/viaduct');
   assert.equal(runtimeDirectory({ environment: {}, uid: 5 }), '/tmp/viaduct-5');
+});
+
+const progress: TaskProgress = {
+  ...{ state: 'writing', totalBytes: 10, pendingBytes: 4, bytesPerSecond: 2, secondsLeft: 2 },
+  problem: undefined,
+};
+
+test('a task is followed to its result, and what it was asked to do arrives as it was sent', async () => {
+  const seen: unknown[] = [];
+  const server = await start(88, async (task, onProgress) => {
+    seen.push(task);
+    onProgress(progress);
+    onProgress({ ...progress, pendingBytes: 0 });
+    return { outcome: 'conflict', problems: ['/a is in conflict'] };
+  });
+  const told: number[] = [];
+  const task = { task: 'write-back', file: '/golden/dätei "1"' } as const;
+  const options = { directory, pid: 88, clock: systemClock };
+  const onProgress = ({ pendingBytes }: TaskProgress) => told.push(pendingBytes);
+  const answer = await askTask({ task, wait: true }, { ...options, onProgress });
+  assert.deepEqual(answer, { kind: 'result', result: { outcome: 'conflict', problems: ['/a is in conflict'] } });
+  assert.deepEqual(told, [4, 0]);
+  for (const other of [
+    { task: 'invalidate' },
+    { task: 'clear-conflict', file: '/a' },
+    { task: 'redirect', how: 'discard' },
+    { task: 'redirect', how: 'commit' },
+  ] as const) {
+    assert.equal((await askTask({ task: other, wait: true }, options)).kind, 'result');
+    assert.deepEqual(seen.at(-1), other);
+  }
+  assert.deepEqual(seen[0], task);
+  await server.close();
+});
+
+test('without waiting the answer is there when the task has begun', async () => {
+  let finish = (): void => {};
+  const server = await start(89, async (_task, onProgress) => {
+    onProgress(progress);
+    await new Promise<void>((resolve) => (finish = resolve));
+    return { outcome: 'done', problems: [] };
+  });
+  const answer = await askTask(
+    { task: { task: 'write-back' }, wait: false },
+    { directory, pid: 89, clock: systemClock },
+  );
+  assert.equal(answer.kind, 'started');
+  finish();
+  await server.close();
+});
+
+test('a task that makes no sense is answered with its code; one whose process ends or is stuck, as silent', async () => {
+  const server = await start(90, (task) => {
+    if (task.task === 'invalidate') return new Promise(() => {});
+    return Promise.reject(new ViaductError('CONFIGURATION_INVALID', { cause: 'no such file', remedy: 'another' }));
+  });
+  const options = { directory, pid: 90, clock: systemClock, silenceMs: 100 };
+  assert.deepEqual(await askTask({ task: { task: 'write-back', file: '/x' }, wait: true }, options), {
+    kind: 'error',
+    error: { code: 'CONFIGURATION_INVALID', cause: 'no such file', remedy: 'another' },
+  });
+  assert.equal((await askTask({ task: { task: 'invalidate' }, wait: true }, options)).kind, 'silent');
+  await server.close();
+  assert.equal((await askTask({ task: { task: 'invalidate' }, wait: true }, options)).kind, 'silent');
+});
+
+test('bodies that are too long or not understood are refused, and nothing is done', async () => {
+  let runs = 0;
+  const server = await start(91, async () => {
+    runs++;
+    return { outcome: 'done', problems: [] };
+  });
+  const post = (path: string, body: string): Promise<number | undefined> =>
+    new Promise((resolve, reject) => {
+      const asking = request({ socketPath: server.path, path, method: 'POST', agent: false }, (response) => {
+        response.resume();
+        resolve(response.statusCode);
+      });
+      asking.on('error', reject);
+      asking.end(body);
+    });
+  assert.equal(await post('/writeback', 'x'), 400);
+  assert.equal(await post('/writeback', '[]'), 400);
+  assert.equal(await post('/writeback', '{"file":7}'), 400);
+  assert.equal(await post('/writeback', '{"wait":"yes"}'), 400);
+  assert.equal(await post('/conflicts/clear', '{}'), 400);
+  assert.equal(await post('/writeback', `{"file":"${'a'.repeat(limits.controlBodyBytes)}"}`), 413);
+  assert.equal(await post('/nothing', '{}'), 404);
+  assert.equal(runs, 0);
+  assert.equal(await post('/writeback', ''), 200);
+  assert.equal(runs, 1);
+  await server.close();
 });

@@ -1,5 +1,6 @@
-/** Floor 7: what a running process says about itself. */
+/** Floor 7: what a running process says about itself, and what it can be asked to do. */
 export { type AskOptions, askProcesses, type StatusAnswer } from './client.ts';
 export { prepareRuntimeDirectory, type RuntimePlace, runtimeDirectory } from './runtime-directory.ts';
-export { StatusServer, type StatusServerOptions } from './server.ts';
+export { ControlServer, type ControlServerOptions } from './server.ts';
 export type { ProcessStatus } from './status.ts';
+export { askTask, type TaskAnswer, type TaskOptions } from './task-client.ts';

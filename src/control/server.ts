@@ -1,26 +1,32 @@
 /**
- * The status socket of a process: HTTP and JSON on a Unix socket named by pid, that only its owner can open.
+ * The control socket of a process: HTTP and JSON on a Unix socket named by pid, that only its owner can open. What can be asked is
+ * in requests.ts.
  *
  *   GET /status ──► ProcessStatus
+ *   POST ... ──► task ──► lines of JSON until it is over; who hangs up ends the telling, not the task
  *
  * Without it a process serves as well: what goes wrong here is logged and never ends a session.
  */
 import { unlinkSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import { type Log, systemCode, ViaductError } from '../base/mod.ts';
+import { type Log, limits, systemCode, ViaductError } from '../base/mod.ts';
+import type { SessionTask, TaskProgress, TaskResult } from '../sessions/mod.ts';
+import { isTaskPath, parseRequest, type TaskLine, type TaskRequest } from './requests.ts';
 import { prepareRuntimeDirectory } from './runtime-directory.ts';
 import type { ProcessStatus } from './status.ts';
 
-export interface StatusServerOptions {
+export interface ControlServerOptions {
   readonly directory: string;
   readonly pid: number;
   readonly uid: number;
   readonly log: Log;
   status(): Promise<ProcessStatus>;
+  /** Rejects with a ViaductError if the task makes no sense. */
+  run(task: SessionTask, onProgress: (progress: TaskProgress) => void): Promise<TaskResult>;
 }
 
-/** A request is one short line; whoever sends more or dawdles is cut off. */
+/** A request is short; whoever sends more or dawdles is cut off. */
 const requestLimits = {
   requestTimeout: 2_000,
   headersTimeout: 2_000,
@@ -28,7 +34,7 @@ const requestLimits = {
   maxHeaderSize: 8 * 1024,
 };
 
-export class StatusServer {
+export class ControlServer {
   readonly path: string;
   readonly #server: Server;
 
@@ -37,30 +43,23 @@ export class StatusServer {
     this.#server = server;
   }
 
-  static async start(options: StatusServerOptions): Promise<StatusServer> {
+  static async start(options: ControlServerOptions): Promise<ControlServer> {
     prepareRuntimeDirectory(options.directory, options.uid);
     const path = join(options.directory, `${options.pid}.sock`);
     // A socket with our own pid can only be of a process that died.
     removeFile(path);
     const server = createServer(requestLimits, (request, response) => {
-      const answer = (code: number, body: unknown): void => {
-        response.writeHead(code, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`);
-      };
-      if (request.url !== '/status') return answer(404, { error: 'only /status is here' });
-      if (request.method !== 'GET') return answer(405, { error: 'only GET' });
-      options.status().then(
-        (status) => answer(200, status),
-        (error: unknown) => {
-          options.log.error({ error: String(error) }, 'the status could not be told');
-          answer(500, { error: String(error) });
-        },
-      );
+      answer(options, request, response).catch((error: unknown) => {
+        options.log.error({ error: String(error) }, 'a request to the control socket could not be answered');
+        if (!response.headersSent) send(response, 500, { error: String(error) });
+        else response.destroy();
+      });
     });
     server.on('clientError', (_error, socket) => socket.destroy());
     await listen(server, path);
     // A listening socket must not keep a process alive that has nothing else to do.
     server.unref();
-    return new StatusServer(path, server);
+    return new ControlServer(path, server);
   }
 
   async close(): Promise<void> {
@@ -71,12 +70,75 @@ export class StatusServer {
   }
 }
 
+async function answer(
+  options: ControlServerOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const path = request.url ?? '';
+  if (path === '/status') {
+    if (request.method !== 'GET') return send(response, 405, { error: 'only GET' });
+    return send(response, 200, await options.status());
+  }
+  if (!isTaskPath(path)) return send(response, 404, { error: 'there is nothing here' });
+  if (request.method !== 'POST') return send(response, 405, { error: 'only POST' });
+  const body = await bodyOf(request);
+  if (body === undefined) return send(response, 413, { error: `at most ${limits.controlBodyBytes} bytes` });
+  const asked = parseRequest(path, body);
+  if (asked === undefined) return send(response, 400, { error: 'the body is not what this path takes' });
+  await tell(options, asked, response);
+}
+
+async function tell(
+  { run }: ControlServerOptions,
+  { task, wait }: TaskRequest,
+  response: ServerResponse,
+): Promise<void> {
+  // Somebody who hung up is no error.
+  response.on('error', () => {});
+  response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
+  const write = (line: TaskLine): void => {
+    if (response.writableEnded || response.destroyed) return;
+    // A reader that dawdles misses progress, not the end.
+    if (line.kind === 'progress' && response.writableNeedDrain) return;
+    response.write(`${JSON.stringify(line)}\n`);
+    if (line.kind !== 'progress') response.end();
+  };
+  try {
+    const result = await run(task, (progress) =>
+      write(wait ? { kind: 'progress', progress } : { kind: 'started', progress }),
+    );
+    write({ kind: 'result', result });
+  } catch (error) {
+    if (!(error instanceof ViaductError)) throw error;
+    write({ kind: 'error', error: { code: error.code, cause: error.message, remedy: error.remedy } });
+  }
+}
+
+/** Undefined: it is too long. */
+async function bodyOf(request: IncomingMessage): Promise<string | undefined> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    // The rest is read and thrown away: an answer that comes before it is reset.
+    if (size <= limits.controlBodyBytes) chunks.push(chunk);
+    else chunks.length = 0;
+    if (size > 64 * limits.controlBodyBytes) request.destroy();
+  }
+  return size > limits.controlBodyBytes ? undefined : Buffer.concat(chunks).toString('utf8');
+}
+
+function send(response: ServerResponse, code: number, body: unknown): void {
+  response.writeHead(code, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`);
+}
+
 function listen(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error) =>
       reject(
         new ViaductError(systemCode(error) === 'EADDRINUSE' ? 'ADDRESS_IN_USE' : 'CONFIGURATION_INVALID', {
-          cause: `the status socket ${path} cannot be made: ${error.message}`,
+          cause: `the control socket ${path} cannot be made: ${error.message}`,
           remedy:
             'Set VIADUCT_RUNTIME_DIR to a directory of your own with a short path (a socket path has at most 107 bytes).',
           from: error,

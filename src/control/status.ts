@@ -8,5 +8,7 @@ export interface ProcessStatus {
   readonly command: string;
   readonly startedAt: string;
   readonly residentBytes: number;
+  /** Of `mount`: where the kernel has it. */
+  readonly mountPoint: string | undefined;
   readonly sessions: readonly SessionStatus[];
 }

@@ -1,0 +1,41 @@
+/** `viaduct redirect commit|discard`: what becomes of the changes of a redirect session. */
+import { Command } from 'commander';
+import { addChoiceOptions, type ChoiceFlags, chooseProcess } from './process-choice.ts';
+import { showTask } from './task-output.ts';
+
+interface RedirectFlags extends ChoiceFlags {
+  readonly wait?: boolean;
+  readonly json?: boolean;
+}
+
+const help = `
+Examples:
+  viaduct redirect commit --wait      # the origin gets what the session wrote; exit codes as \`viaduct writeback\`
+  viaduct redirect discard            # the session shows the origin's files again; let no guest use them then`;
+
+export function redirectCommand(): Command {
+  const command = new Command('redirect')
+    .summary('commit or discard the changes of a redirect session')
+    .description('Says what becomes of the changes of a session with --policy redirect.')
+    .addHelpText('after', help);
+  const commit = new Command('commit')
+    .description('bring them to the origin, in order')
+    .option('--wait', 'return when they are there, with progress on a terminal');
+  const discard = new Command('discard').description('forget them');
+  for (const [child, doneText] of [
+    [commit, 'the changes are at the origin'],
+    [discard, 'the changes are forgotten'],
+  ] as const) {
+    const how = child === commit ? 'commit' : 'discard';
+    addChoiceOptions(child)
+      .option('--json', 'print progress and the result as lines of JSON')
+      .addHelpText('after', help)
+      .action(async (flags: RedirectFlags) => {
+        const chosen = await chooseProcess(flags, undefined, (session) => session.writes === 'redirect');
+        const wait = how === 'discard' || flags.wait === true;
+        await showTask(chosen, { task: 'redirect', how }, { wait, json: flags.json === true, doneText });
+      });
+    command.addCommand(child);
+  }
+  return command;
+}

@@ -1,0 +1,137 @@
+/** Runs a task in a running process and shows it: a bar on a terminal, lines of JSON for scripts, one line or one error at the end. */
+import { SingleBar } from 'cli-progress';
+import { systemClock, ViaductError } from '../base/mod.ts';
+import { askTask } from '../control/mod.ts';
+import type { SessionTask, TaskProgress, TaskResult } from '../sessions/mod.ts';
+import { exitCodes, printJson, printLine } from './output.ts';
+import { type Chosen, controlDirectory } from './process-choice.ts';
+import { formatDuration, formatSize } from './values.ts';
+
+export interface TaskView {
+  readonly wait: boolean;
+  readonly json: boolean;
+  /** What is printed when it is done. */
+  readonly doneText: string;
+}
+
+export async function showTask(chosen: Chosen, task: SessionTask, view: TaskView): Promise<void> {
+  const bar = new ProgressBar(view);
+  const answer = await askTask(
+    { task, wait: view.wait },
+    {
+      directory: controlDirectory(),
+      pid: chosen.pid,
+      clock: systemClock,
+      onProgress: (progress) => bar.show(progress),
+    },
+  );
+  bar.end();
+  switch (answer.kind) {
+    case 'started':
+      if (view.json) printJson(answer);
+      else printLine(startedText(answer.progress));
+      return;
+    case 'result':
+      return showResult(answer.result, view);
+    case 'error':
+      throw new ViaductError(answer.error.code, answer.error);
+    case 'silent':
+      throw new ViaductError('TIMED_OUT', {
+        cause: `process ${chosen.pid}: ${answer.reason}.`,
+        remedy: '`viaduct status` says how it is; what was begun there goes on.',
+      });
+  }
+}
+
+function startedText(progress: TaskProgress | undefined): string {
+  if (progress === undefined || progress.pendingBytes === 0) return 'begun';
+  return `begun: ${formatSize(progress.pendingBytes)} are on their way to the origin (--wait waits for them)`;
+}
+
+function showResult(result: TaskResult, view: TaskView): void {
+  const { outcome, problems } = result;
+  if (view.json) {
+    printJson({ kind: 'result', result });
+    process.exitCode = exitCodeOf(outcome);
+    return;
+  }
+  if (outcome === 'done') {
+    for (const problem of problems) process.stderr.write(`viaduct: ${problem}\n`);
+    printLine(view.doneText);
+    return;
+  }
+  throw errorFor(outcome, problems.length === 0 ? ['no reason is known'] : problems);
+}
+
+function exitCodeOf(outcome: TaskResult['outcome']): number {
+  switch (outcome) {
+    case 'done':
+      return exitCodes.done;
+    case 'conflict':
+    case 'refused':
+      return exitCodes.notWrittenBack;
+    case 'lease-lost':
+      return exitCodes.leaseLost;
+    case 'closed':
+      return exitCodes.failed;
+  }
+}
+
+function errorFor(outcome: Exclude<TaskResult['outcome'], 'done'>, problems: readonly string[]): ViaductError {
+  const cause = problems.join('\n          ');
+  switch (outcome) {
+    case 'conflict':
+      return new ViaductError('CONFLICT', {
+        cause,
+        remedy: 'Look at both versions, keep what you need, then: viaduct conflicts clear FILE.',
+      });
+    case 'refused':
+      return new ViaductError('WRITE_BACK_REFUSED', {
+        cause,
+        remedy: 'Make room or grant the permission at the origin: it is tried again by itself; nothing is lost.',
+      });
+    case 'lease-lost':
+      return new ViaductError('LEASE_LOST', {
+        cause,
+        remedy: 'What is here is kept: `viaduct log salvage` copies it into ordinary files.',
+      });
+    case 'closed':
+      return new ViaductError('SESSION_NOT_FOUND', {
+        cause: `it was not finished: ${cause}`,
+        remedy: 'What the origin does not have is kept in the dirty log; ask again when the session runs.',
+      });
+  }
+}
+
+/** On a terminal only. JSON lines go to stdout as they come. */
+class ProgressBar {
+  readonly #view: TaskView;
+  #bar: SingleBar | undefined;
+
+  constructor(view: TaskView) {
+    this.#view = view;
+  }
+
+  show(progress: TaskProgress): void {
+    if (this.#view.json) printJson({ kind: 'progress', progress });
+    else if (process.stderr.isTTY && progress.totalBytes > 0) this.#draw(progress);
+  }
+
+  #draw(progress: TaskProgress): void {
+    const { totalBytes, pendingBytes, bytesPerSecond, secondsLeft, state, problem } = progress;
+    const moved = totalBytes - pendingBytes;
+    const left = secondsLeft === undefined ? state : `${formatDuration(1000 * secondsLeft)} left`;
+    const fields = { left: problem ?? left, rate: `${formatSize(bytesPerSecond)}/s`, amount: formatSize(pendingBytes) };
+    if (this.#bar !== undefined) {
+      this.#bar.update(moved, fields);
+      return;
+    }
+    const format = '{bar} {percentage} %  {amount} to go  {rate}  {left}';
+    this.#bar = new SingleBar({ format, stream: process.stderr, hideCursor: true, clearOnComplete: true });
+    this.#bar.start(totalBytes, moved, fields);
+  }
+
+  end(): void {
+    this.#bar?.stop();
+  }
+}

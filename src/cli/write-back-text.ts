@@ -1,0 +1,122 @@
+/** What a session's write-back status says to people: the one answer, and the details under it. */
+import type { ConflictStatus, PendingFile, SessionStatus, WriteBackStatus } from '../sessions/mod.ts';
+import { formatDuration, formatSize } from './values.ts';
+
+/** Files that are listed without --json. */
+const listed = 10;
+
+/** Of all sessions together. `unknown`: some that may keep changes did not say. */
+export function theOneAnswer(sessions: readonly SessionStatus[], unknown: number): string {
+  const statuses = sessions.flatMap(({ data }) => data?.writeBack ?? []);
+  const silent = unknown + sessions.filter(keepsChanges).length - statuses.length;
+  const waiting = statuses.filter((status) => !status.isAtOrigin);
+  const parts = [
+    ...describeWaiting(waiting.filter(({ policy }) => policy === 'write-back')),
+    ...describeKept(waiting.filter(({ policy }) => policy === 'redirect')),
+  ];
+  if (silent > 0)
+    parts.push(`${silent} ${silent === 1 ? 'session does' : 'sessions do'} not answer: what they keep is not known`);
+  if (parts.length === 0) parts.push('everything is at the origin');
+  const conflicts = statuses.reduce((sum, status) => sum + status.conflicts.length, 0);
+  if (conflicts > 0) parts.push(`${conflicts} ${conflicts === 1 ? 'file is' : 'files are'} in conflict`);
+  return parts.join('; ');
+}
+
+export function isEverythingAtOrigin(sessions: readonly SessionStatus[], unknown: number): boolean {
+  return (
+    unknown === 0 && sessions.every((session) => !keepsChanges(session) || session.data?.writeBack?.isAtOrigin === true)
+  );
+}
+
+function keepsChanges({ writes }: SessionStatus): boolean {
+  return writes === 'write-back' || writes === 'redirect';
+}
+
+function describeWaiting(statuses: readonly WriteBackStatus[]): string[] {
+  if (statuses.length === 0) return [];
+  const oldest = Math.max(...statuses.map((status) => status.oldestAgeMs ?? 0));
+  const seconds = statuses.map((status) => status.drain.secondsLeft);
+  const rate = statuses.reduce((sum, status) => sum + status.drain.bytesPerSecond, 0);
+  const isKnown = rate > 0 && seconds.every((left) => left !== undefined);
+  const when = isKnown
+    ? `done in about ${formatDuration(1000 * Math.max(...seconds.map((left) => left ?? 0)))} at ${formatSize(rate)}/s`
+    : describeState(statuses);
+  return [`${amountOf(statuses)} are not at the origin yet, oldest ${formatDuration(oldest)}, ${when}`];
+}
+
+function describeState(statuses: readonly WriteBackStatus[]): string {
+  const troubled = statuses.find(({ drain }) => !['idle', 'waiting', 'writing'].includes(drain.state)) ?? statuses[0]!;
+  return stateText(troubled);
+}
+
+function describeKept(statuses: readonly WriteBackStatus[]): string[] {
+  return statuses.length === 0 ? [] : [`${amountOf(statuses)} are kept here and not for the origin (redirect)`];
+}
+
+function amountOf(statuses: readonly WriteBackStatus[]): string {
+  const bytes = statuses.reduce((sum, status) => sum + status.pendingBytes, 0);
+  const files = statuses.reduce((sum, status) => sum + status.pendingFiles, 0);
+  return `${formatSize(bytes)} of ${files} ${files === 1 ? 'file' : 'files'}`;
+}
+
+function stateText({ drain: { state, problem } }: WriteBackStatus): string {
+  const because = problem === undefined ? '' : `: ${problem}`;
+  switch (state) {
+    case 'idle':
+    case 'waiting':
+      return 'waiting for more of them or for an order';
+    case 'writing':
+      return 'being written back';
+    case 'origin-away':
+      return 'waiting for the origin, which is away';
+    case 'refused':
+      return `refused by the origin${because}`;
+    case 'lease-lost':
+      return `kept here, because another host took the write lease${because}`;
+    case 'damaged':
+      return `held back, because the log is damaged${because}`;
+  }
+}
+
+/** Lines under a session. */
+export function describeWriteBack(status: WriteBackStatus): string[] {
+  const { log, lease, policy, commit, drain, files, filesLeftOff, conflicts } = status;
+  const full = Math.round((100 * log.usedBytes) / Math.max(1, log.limitBytes));
+  const slowed = log.waitingWriters > 0 ? `; ${log.waitingWriters} writers wait for room` : '';
+  const lines = [
+    `  policy    ${policy}${policy === 'write-back' ? `, stable data on ${commit === 'local' ? 'this host’s disk' : 'the origin'}` : ''}`,
+    `  log       ${log.directory}: ${formatSize(log.usedBytes)} of ${formatSize(log.limitBytes)} (${full} %)${slowed}`,
+  ];
+  if (log.failedSyncs > 0) lines.push(`  log       its disk failed ${log.failedSyncs} times to keep what was written`);
+  if (!status.isAtOrigin)
+    lines.push(`  changes   ${amountOf([status])} ${policy === 'redirect' ? 'kept' : stateText(status)}`);
+  if (drain.movedBytes > 0) lines.push(`  moved     ${formatSize(drain.movedBytes)} to the origin since the start`);
+  if (lease.state === 'lost') {
+    const age = formatDuration(Date.now() - lease.sinceMs);
+    lines.push(`  lease     LOST to ${lease.holder} ${age} ago: what is here stays here (viaduct log salvage)`);
+  } else if (lease.state !== 'none') lines.push(`  lease     ${lease.state}`);
+  for (const file of files.slice(0, listed)) lines.push(`  file      ${describeFile(file)}`);
+  const more = Math.max(0, files.length - listed) + filesLeftOff;
+  if (more > 0) lines.push(`  file      ... and ${more} more${filesLeftOff === 0 ? ' (--json shows them)' : ''}`);
+  for (const conflict of conflicts) lines.push(`  CONFLICT  ${describeConflict(conflict)}`);
+  return lines;
+}
+
+function describeFile({ path, handle, bytes, oldestAgeMs }: PendingFile): string {
+  return `${path ?? `(name unknown, handle ${handle})`}: ${formatSize(bytes)}, oldest ${formatDuration(oldestAgeMs)}`;
+}
+
+export function describeConflict({ path, handle, kind, atMs, savedAs }: ConflictStatus): string {
+  const what = {
+    changed: 'somebody else changed it at the origin',
+    gone: 'it was removed at the origin',
+    interleaved: 'somebody else wrote at the same time; the origin shows a mixture in an unknown order',
+  }[kind];
+  const where = {
+    origin: 'this host’s version is beside it at the origin:',
+    local: 'this host’s version is on this host:',
+    log: 'this host’s version is still in the dirty log:',
+  };
+  const saved = savedAs === undefined ? '' : `; ${where[savedAs.where]} ${savedAs.name}`;
+  return `${path ?? `(name unknown, handle ${handle})`}, ${new Date(atMs).toISOString()}: ${what}${saved}`;
+}

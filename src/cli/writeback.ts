@@ -1,0 +1,50 @@
+/** `viaduct writeback [FILE]`: what waits on this host to the origin, now. */
+import { Command } from 'commander';
+import { ViaductError } from '../base/mod.ts';
+import { addChoiceOptions, type ChoiceFlags, chooseProcess, fileHelp } from './process-choice.ts';
+import { showTask } from './task-output.ts';
+
+interface WritebackFlags extends ChoiceFlags {
+  readonly wait?: boolean;
+  readonly json?: boolean;
+  readonly invalidate?: boolean;
+}
+
+const help = `
+${fileHelp}
+All that was written before FILE's last change goes with it: the origin is never ahead of itself.
+
+With --wait: exit code 0 when all of it is at the origin; 4: a conflict, or the origin refuses (nothing is lost); 5: another host took
+the write lease. While the origin is away it waits. With --json: a line {"kind":"progress","progress":{...}} twice a second, at the
+end {"kind":"result","result":{"outcome","problems"}}; without --wait one line {"kind":"started",...}.
+
+Examples:
+  viaduct writeback --wait                         # before this host is switched off
+  viaduct writeback /golden/disk.raw --wait
+  viaduct writeback --wait --json --listen 127.0.0.3 | tail -1 | jq -r .result.outcome`;
+
+export function writebackCommand(): Command {
+  const command = new Command('writeback')
+    .summary('bring what waits on this host to the origin, now')
+    .description(
+      'Has a session with --policy write-back bring everything that was written until now (or FILE) to the origin.',
+    )
+    .argument('[file]', 'only this file, and what must go before it')
+    .option('--wait', 'return when it is there, with progress on a terminal')
+    .option('--invalidate', 'afterwards forget what is cached, so that the origin’s state is seen (as SIGUSR2 does)')
+    .option('--json', 'print progress and the result as lines of JSON');
+  return addChoiceOptions(command).addHelpText('after', help).action(writeback);
+}
+
+async function writeback(file: string | undefined, flags: WritebackFlags): Promise<void> {
+  const chosen = await chooseProcess(flags, file, (session) => session.writes === 'write-back');
+  const doneText = file === undefined ? 'everything is at the origin' : `${chosen.file} is at the origin`;
+  const view = { wait: flags.wait === true, json: flags.json === true, doneText };
+  if (flags.invalidate === true && file === undefined) return showTask(chosen, { task: 'invalidate' }, view);
+  if (flags.invalidate === true)
+    throw new ViaductError('CONFIGURATION_INVALID', {
+      cause: '--invalidate is about the whole session, not about one FILE.',
+      remedy: 'Leave out FILE, or --invalidate.',
+    });
+  await showTask(chosen, { task: 'write-back', file: chosen.file }, view);
+}

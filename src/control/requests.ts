@@ -1,0 +1,77 @@
+/**
+ * What can be asked of a process over its control socket, and how it is written.
+ *
+ *   GET  /status                                   one JSON object (ProcessStatus)
+ *   POST /writeback          {"file"?, "wait"?}    everything, or one file, to the origin
+ *   POST /invalidate         {"wait"?}             the same, and forget what is cached
+ *   POST /conflicts/clear    {"file"}              the file takes writes again
+ *   POST /redirect/commit    {"wait"?}             a redirect session's changes to the origin
+ *   POST /redirect/discard   {"wait"?}             or forget them
+ *
+ * A POST is answered by lines of JSON, the last of which is a result, an error, or (without `wait`) `started`.
+ */
+import { parseTask, type SessionTask, type TaskEvent, type TaskProgress } from '../sessions/mod.ts';
+
+/** Never the last line but one: an answer ends with `started`, `result` or `error`. */
+export type TaskLine = TaskEvent | { readonly kind: 'started'; readonly progress: TaskProgress | undefined };
+
+export interface TaskRequest {
+  readonly task: SessionTask;
+  /** Answer when it is done; otherwise when it has begun. */
+  readonly wait: boolean;
+}
+
+const paths: Readonly<Record<string, (body: object) => unknown>> = {
+  '/writeback': (body) => ({ ...body, task: 'write-back' }),
+  '/invalidate': () => ({ task: 'invalidate' }),
+  '/conflicts/clear': (body) => ({ ...body, task: 'clear-conflict' }),
+  '/redirect/commit': () => ({ task: 'redirect', how: 'commit' }),
+  '/redirect/discard': () => ({ task: 'redirect', how: 'discard' }),
+};
+
+export function isTaskPath(path: string): boolean {
+  return Object.hasOwn(paths, path);
+}
+
+/** Undefined: the body is not what the path takes. */
+export function parseRequest(path: string, text: string): TaskRequest | undefined {
+  let body: unknown;
+  try {
+    body = text === '' ? {} : JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return undefined;
+  const wait = 'wait' in body ? body.wait : false;
+  const task = parseTask(paths[path]?.(body));
+  return task === undefined || typeof wait !== 'boolean' ? undefined : { task, wait };
+}
+
+export function writeRequest({ task, wait }: TaskRequest): { readonly path: string; readonly body: string } {
+  switch (task.task) {
+    case 'write-back':
+      return { path: '/writeback', body: JSON.stringify({ file: task.file, wait }) };
+    case 'invalidate':
+      return { path: '/invalidate', body: JSON.stringify({ wait }) };
+    case 'clear-conflict':
+      return { path: '/conflicts/clear', body: JSON.stringify({ file: task.file, wait }) };
+    case 'redirect':
+      return { path: `/redirect/${task.how}`, body: JSON.stringify({ wait }) };
+  }
+}
+
+/** Undefined: the line is none of ours. */
+export function parseLine(text: string): TaskLine | undefined {
+  try {
+    const line: unknown = JSON.parse(text);
+    if (typeof line !== 'object' || line === null || !('kind' in line)) return undefined;
+    const isOurs =
+      (line.kind === 'progress' && 'progress' in line) ||
+      line.kind === 'started' ||
+      (line.kind === 'result' && 'result' in line) ||
+      (line.kind === 'error' && 'error' in line);
+    return isOurs ? (line as TaskLine) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * Has another process of this user do something (requests.ts), and follows it.
+ *
+ *   askTask ──POST──► progress ... ──► `result`, `started`, `error`, or `silent`: it does not answer, or hung up
+ */
+import { request } from 'node:http';
+import { join } from 'node:path';
+import { type Clock, limits, type Timer } from '../base/mod.ts';
+import type { ErrorRecord, TaskProgress, TaskResult } from '../sessions/mod.ts';
+import { parseLine, type TaskLine, type TaskRequest, writeRequest } from './requests.ts';
+
+export interface TaskOptions {
+  readonly directory: string;
+  readonly pid: number;
+  readonly clock: Clock;
+  /** Between two lines; they come twice a second while something is written back. */
+  readonly silenceMs?: number | undefined;
+  onProgress?(progress: TaskProgress): void;
+}
+
+export type TaskAnswer =
+  | { readonly kind: 'result'; readonly result: TaskResult }
+  | { readonly kind: 'started'; readonly progress: TaskProgress | undefined }
+  | { readonly kind: 'error'; readonly error: ErrorRecord }
+  | { readonly kind: 'silent'; readonly reason: string };
+
+/** A worker that looks a FILE up, or drops a large cache, has nothing to say for some seconds. */
+const defaultSilenceMs = 30_000;
+/** One line: a progress, or a result with its problems. */
+const lineBytes = 64 * limits.controlBodyBytes;
+
+export function askTask(asked: TaskRequest, options: TaskOptions): Promise<TaskAnswer> {
+  const { path, body } = writeRequest(asked);
+  const socketPath = join(options.directory, `${options.pid}.sock`);
+  return new Promise((resolve) => {
+    let timer: Timer | undefined;
+    const end = (answer: TaskAnswer): void => {
+      timer?.cancel();
+      asking.destroy();
+      resolve(answer);
+    };
+    const silent = (reason: string): void => end({ kind: 'silent', reason });
+    const listen = (): void => {
+      timer?.cancel();
+      timer = options.clock.after(options.silenceMs ?? defaultSilenceMs, () => silent('no answer in time'));
+    };
+    const take = (line: TaskLine | undefined): void => {
+      if (line === undefined) silent('the answer is not understood');
+      else if (line.kind === 'progress') options.onProgress?.(line.progress);
+      else end(line);
+    };
+    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+    const asking = request({ socketPath, path, method: 'POST', agent: false, headers }, (response) => {
+      if (response.statusCode !== 200) return silent(`it answered ${response.statusCode}`);
+      let rest = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        listen();
+        const lines = (rest + chunk).split('\n');
+        rest = lines.pop() ?? '';
+        if (rest.length > lineBytes) silent('the answer is too long');
+        for (const line of lines) take(parseLine(line));
+      });
+      response.on('error', (error) => silent(error.message));
+      response.on('end', () => silent('it ended before the task did'));
+    });
+    asking.on('error', (error) => silent(error.message));
+    listen();
+    asking.end(body);
+  });
+}
