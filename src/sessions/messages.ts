@@ -6,9 +6,9 @@
  *   main ── task ──► worker ── task (progress ... result or error) ──► main
  *   main ── close ──► worker ── closed ──► main
  */
-import type { ErrorCode, Log } from '../base/mod.ts';
-import { ViaductError } from '../base/mod.ts';
+import type { Log } from '../base/mod.ts';
 import type { CacheShare } from '../cache/mod.ts';
+import type { ErrorRecord } from './error-record.ts';
 import type { SessionPlan } from './plan.ts';
 import type { SessionTask, TaskEvent } from './tasks.ts';
 import type { LeftBehind, WriteBackStatus } from './write-back-status.ts';
@@ -30,12 +30,6 @@ export interface ListeningPlace {
   readonly portmapper: 'own' | 'rpcbind' | 'none';
 }
 
-export interface ErrorRecord {
-  readonly code: ErrorCode;
-  readonly cause: string;
-  readonly remedy: string;
-}
-
 export type WorkerOrder =
   | { readonly kind: 'stats'; readonly id: number }
   | { readonly kind: 'task'; readonly id: number; readonly task: SessionTask }
@@ -55,19 +49,6 @@ export interface WorkerStats {
   readonly layers: Readonly<Record<string, object>>;
   /** Of a session with a dirty log. */
   readonly writeBack: WriteBackStatus | undefined;
-}
-
-export function recordOf(error: unknown): ErrorRecord {
-  if (error instanceof ViaductError) return { code: error.code, cause: error.message, remedy: error.remedy };
-  return {
-    code: 'UNEXPECTED',
-    cause: error instanceof Error ? (error.stack ?? error.message) : String(error),
-    remedy: 'This is a bug in Viaduct; please report it with this message.',
-  };
-}
-
-export function errorOf(record: ErrorRecord): ViaductError {
-  return new ViaductError(record.code, { cause: record.cause, remedy: record.remedy });
 }
 
 /** Fields of a log line as data that can be posted and printed: errors, bigints and buffers become readable, functions go. */

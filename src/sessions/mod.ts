@@ -1,5 +1,6 @@
 /** Floor 5: from a plan to a running session. */
-export type { ErrorRecord, ListeningPlace, WorkerStats } from './messages.ts';
+export type { ErrorRecord } from './error-record.ts';
+export type { ListeningPlace, WorkerStats } from './messages.ts';
 export {
   checkPlan,
   defaultAttributes,

@@ -12,15 +12,8 @@
  * Invariants: at most one worker at a time; after `close` none is started; `ready` settles once.
  */
 import { type Clock, type Log, limits, type Timer, ViaductError } from '../base/mod.ts';
-import {
-  type ErrorRecord,
-  errorOf,
-  type ListeningPlace,
-  recordOf,
-  type WorkerOrder,
-  type WorkerReport,
-  type WorkerStats,
-} from './messages.ts';
+import { type ErrorRecord, errorOf, recordOf } from './error-record.ts';
+import type { ListeningPlace, WorkerOrder, WorkerReport, WorkerStats } from './messages.ts';
 import type { SessionTask, TaskEvent, TaskProgress, TaskResult } from './tasks.ts';
 import type { LeftBehind } from './write-back-status.ts';
 

@@ -1,6 +1,6 @@
 /** Runs tasks in a session's worker: what each means for a stack, with a dirty log or without. */
 import { limits, ViaductError } from '../base/mod.ts';
-import { recordOf } from './messages.ts';
+import { recordOf } from './error-record.ts';
 import type { SessionTask, TaskEvent, TaskProgress, TaskResult } from './tasks.ts';
 import type { SessionWriteBack } from './write-back.ts';
 

@@ -4,7 +4,7 @@
  *
  *     task ──► progress (at once, then twice a second) ... ──► result, or an error with its code
  */
-import type { ErrorRecord } from './messages.ts';
+import type { ErrorRecord } from './error-record.ts';
 
 export type SessionTask =
   /** Everything that was written until now to the origin; or all of one file, with what must go before it. */

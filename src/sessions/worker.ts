@@ -12,11 +12,11 @@ import { mount3Program } from '../mount3/mod.ts';
 import { nfs3Program } from '../nfs3/mod.ts';
 import { DuplicateRequestCache, PeerPolicy, RpcServer } from '../rpc/mod.ts';
 import { buildStack } from './build.ts';
+import { recordOf } from './error-record.ts';
 import { openListeners } from './listen.ts';
 import {
   type LogLevel,
   plainFields,
-  recordOf,
   type WorkerOrder,
   type WorkerReport,
   type WorkerStart,
