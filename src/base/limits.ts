@@ -80,6 +80,8 @@ export const limits = {
   writeBackRecords: 4096,
   /** Names lately seen, of which one is wanted when a file becomes dirty; about 200 bytes each. */
   writeBackPlaces: 16_384,
+  /** Bytes of one session on their way back to the origin: 100 ms at 1 Gbit/s and a queue are 15 MB; they lie in memory meanwhile. */
+  writeBackFlightBytes: 16 * MiB,
   /** Smallest limit of a dirty log: below it there is no room for a few transfers beside the records that trimming needs. */
   dirtyLogBytes: 16 * MiB,
   /** Files that `viaduct status` lists of those with changes waiting, the largest; the rest is counted. */

@@ -1,6 +1,6 @@
 /** Floor 4: where images are. */
 export { type DirectoryAddress, formatOrigin, type NfsAddress, type OriginAddress, parseOrigin } from './address.ts';
-export { type DirectoryOriginOptions, openDirectoryOrigin } from './directory/mod.ts';
+export { type DirectoryOrigin, type DirectoryOriginOptions, openDirectoryOrigin } from './directory/mod.ts';
 export {
   type NfsOrigin,
   type NfsOriginListener,

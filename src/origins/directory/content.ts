@@ -102,11 +102,18 @@ export class Content {
     const who = call.credential;
     if (!mayWrite(this.#export.subject(file, before, who), who)) return failed(Status.ACCES);
     if (args.offset + args.count > limits.fileBytes) return failed(Status.FBIG);
+    const { chains } = this.#export;
+    if (!chains.allows(args.object, call.fencing, args.expected, before)) return failed(Status.NOT_SYNC);
     const fd = file.writer();
     if (fd < 0) return failed(this.#export.failure(fd));
     const cleared = dropSetIds(file, before, who);
     if (cleared < 0) return failed(this.#export.failure(cleared));
-    return this.#write(file, fd, before, args);
+    const written = this.#write(file, fd, before, args);
+    if (call.fencing === undefined) return written;
+    return chain(written, (reply) => {
+      chains.changed(args.object, call.fencing, args.expected, before, reply.wcc.after);
+      return reply;
+    });
   }
 
   #write(file: OpenFile, fd: number, before: vfs.Attributes, args: vfs.WriteArguments): Eventual<vfs.WriteReply> {

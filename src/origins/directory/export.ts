@@ -21,6 +21,7 @@ import {
 } from '../../native/mod.ts';
 import * as vfs from '../../vfs/mod.ts';
 import { attributesFrom, fileType, wccAttributes } from './attributes.ts';
+import { ChangeChains } from './change-chains.ts';
 import { type HandleCodec, identityOf } from './handle.ts';
 import { OpenFile } from './open-file.ts';
 import type { OpenFiles } from './open-files.ts';
@@ -62,6 +63,7 @@ export interface Found {
 export class Export {
   readonly parts: ExportParts;
   readonly files: OpenFiles;
+  readonly chains = new ChangeChains();
   readonly log: Log;
   #verifier: vfs.Verifier;
 

@@ -12,6 +12,7 @@ import { Names } from './names.ts';
 import type { OpenFile } from './open-file.ts';
 import { accessBits } from './permission.ts';
 import { setattr } from './set-attributes.ts';
+import { Trees } from './trees.ts';
 
 const { Status, FileType, Access, FsProperty } = vfs;
 const writeBits = Access.MODIFY | Access.EXTEND | Access.DELETE;
@@ -25,6 +26,7 @@ interface Looked {
 export class DirectoryFilesystem implements vfs.Filesystem {
   readonly root: vfs.FileHandle;
   readonly identity: string;
+  readonly locator: vfs.TreeLocator;
   readonly #export: Export;
   readonly #names: Names;
   readonly #content: Content;
@@ -35,6 +37,7 @@ export class DirectoryFilesystem implements vfs.Filesystem {
     this.#export = exported;
     this.root = exported.parts.root;
     this.identity = identity;
+    this.locator = new Trees(exported);
     this.#names = new Names(exported);
     this.#content = new Content(exported);
     this.#listing = new Listing(exported);
@@ -94,16 +97,16 @@ export class DirectoryFilesystem implements vfs.Filesystem {
     return this.#track(this.#names.mknod(call, args));
   }
   remove(call: vfs.Call, args: vfs.Place): Eventual<vfs.RemoveReply> {
-    return this.#track(this.#names.remove(call, args, false));
+    return this.#track(this.#changingNames(call, () => this.#names.remove(call, args, false)));
   }
   rmdir(call: vfs.Call, args: vfs.Place): Eventual<vfs.RemoveReply> {
     return this.#track(this.#names.remove(call, args, true));
   }
   rename(call: vfs.Call, args: vfs.RenameArguments): Eventual<vfs.RenameReply> {
-    return this.#track(this.#names.rename(call, args));
+    return this.#track(this.#changingNames(call, () => this.#names.rename(call, args)));
   }
   link(call: vfs.Call, args: vfs.LinkArguments): Eventual<vfs.LinkReply> {
-    return this.#track(this.#names.link(call, args));
+    return this.#track(this.#changingNames(call, () => this.#names.link(call, args)));
   }
   readdir(call: vfs.Call, args: vfs.ReaddirArguments): vfs.ReaddirReply {
     return this.#listing.readdir(call, args);
@@ -180,6 +183,10 @@ export class DirectoryFilesystem implements vfs.Filesystem {
     if (typeof file === 'number') return file;
     const attributes = this.#export.attributes(file);
     return typeof attributes === 'number' ? attributes : { file, attributes };
+  }
+
+  #changingNames<Reply>(call: vfs.Call, change: () => Eventual<Reply>): Eventual<Reply> {
+    return call.fencing === undefined ? change() : this.#export.chains.duringNameChange(change);
   }
 
   /** `close` waits for what is under way. */

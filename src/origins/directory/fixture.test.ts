@@ -7,7 +7,7 @@ import { afterEach, beforeEach } from 'node:test';
 import { silentLog, systemClock, systemRandom } from '../../base/mod.ts';
 import { ok } from '../../testing/mod.ts';
 import * as vfs from '../../vfs/mod.ts';
-import { type DirectoryOriginOptions, openDirectoryOrigin } from './mod.ts';
+import { type DirectoryOrigin, type DirectoryOriginOptions, openDirectoryOrigin } from './mod.ts';
 
 export const isRoot = process.geteuid?.() === 0;
 export const own: vfs.Credential = vfs.credential(process.geteuid?.() ?? 0, process.getegid?.() ?? 0);
@@ -16,7 +16,7 @@ export const call: vfs.Call = { credential: own, peer: 'test', priority: 'demand
 export interface Workplace {
   readonly top: string;
   readonly exported: string;
-  start(options?: Partial<DirectoryOriginOptions>): Promise<vfs.Filesystem>;
+  start(options?: Partial<DirectoryOriginOptions>): Promise<DirectoryOrigin>;
   stop(filesystem: vfs.Filesystem): Promise<void>;
   /** Writes a file below the export, with the directories above it. */
   put(path: string, content?: string): void;

@@ -1,2 +1,2 @@
 /** A local directory as an origin. */
-export { type DirectoryOriginOptions, openDirectoryOrigin } from './open.ts';
+export { type DirectoryOrigin, type DirectoryOriginOptions, openDirectoryOrigin } from './open.ts';

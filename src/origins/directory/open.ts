@@ -18,7 +18,7 @@ import { open } from 'node:fs/promises';
 import { resolve, sep } from 'node:path';
 import { type Clock, type Log, type Random, systemCode, ViaductError } from '../../base/mod.ts';
 import { closeDescriptor, fileSystemStatus, KernelHandles, O_PATH, reopen, StatusReader } from '../../native/mod.ts';
-import { credential, type FileHandle, type Filesystem } from '../../vfs/mod.ts';
+import { credential, type FileHandle, type Filesystem, type TreeLocator } from '../../vfs/mod.ts';
 import { Export, fsidOf } from './export.ts';
 import { DirectoryFilesystem } from './filesystem.ts';
 import { type FileIdentity, HandleCodec, HandleKind, identityOf } from './handle.ts';
@@ -46,6 +46,11 @@ export interface DirectoryOriginOptions {
   readonly maximumDescriptors?: number | undefined;
 }
 
+/** It honours `expected` of WRITE and SETATTR. */
+export interface DirectoryOrigin extends Filesystem {
+  readonly locator: TreeLocator;
+}
+
 /** File systems whose f_fsid comes from their UUID, so that it outlives a change of device numbers (ext4, btrfs). */
 const stableIds = new Set([0xef53, 0x9123683e]);
 
@@ -53,7 +58,7 @@ const stableIds = new Set([0xef53, 0x9123683e]);
  * Serves `path`. As user 0 (CAP_DAC_READ_SEARCH) handles are opened by the kernel; otherwise a table in the state directory
  * finds files again. The handles themselves are the same in both cases.
  */
-export async function openDirectoryOrigin(options: DirectoryOriginOptions): Promise<Filesystem> {
+export async function openDirectoryOrigin(options: DirectoryOriginOptions): Promise<DirectoryOrigin> {
   const rootFd = await openRoot(options.path);
   try {
     return start(options, rootFd);
@@ -63,7 +68,7 @@ export async function openDirectoryOrigin(options: DirectoryOriginOptions): Prom
   }
 }
 
-function start(options: DirectoryOriginOptions, rootFd: number): Filesystem {
+function start(options: DirectoryOriginOptions, rootFd: number): DirectoryOrigin {
   const { clock, log, random, stateDirectory } = options;
   const kernel = new KernelHandles();
   const status = new StatusReader();

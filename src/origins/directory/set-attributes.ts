@@ -37,13 +37,17 @@ export function setattr(exported: Export, call: vfs.Call, args: vfs.SetattrArgum
 function setInTurn(exported: Export, file: OpenFile, call: vfs.Call, args: vfs.SetattrArguments): vfs.WccReply {
   const before = exported.attributes(file);
   if (typeof before === 'number') return { status: before, wcc: {} };
-  const { set, guard } = args;
+  const { set, guard, expected } = args;
   let status: vfs.Failure | 0 = 0;
   if (exported.parts.readOnly) status = Status.ROFS;
   else if (guard !== undefined && !vfs.timeEquals(guard, before.ctime)) status = Status.NOT_SYNC;
+  else if (!exported.chains.allows(args.object, call.fencing, expected, before)) status = Status.NOT_SYNC;
   else status = mayApply(exported.subject(file, before, call.credential), set, call.credential);
-  if (status === 0) status = apply(exported, file, before, set, call.credential);
-  return { status, wcc: exported.wcc(before, file) };
+  if (status !== 0) return { status, wcc: exported.wcc(before, file) };
+  status = apply(exported, file, before, set, call.credential);
+  const wcc = exported.wcc(before, file);
+  exported.chains.changed(args.object, call.fencing, expected, before, wcc.after);
+  return { status, wcc };
 }
 
 /** All checks come before the first change. */
