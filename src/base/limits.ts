@@ -82,6 +82,8 @@ export const limits = {
   writeBackPlaces: 16_384,
   /** Bytes of one session on their way back to the origin: 100 ms at 1 Gbit/s and a queue are 15 MB; they lie in memory meanwhile. */
   writeBackFlightBytes: 16 * MiB,
+  /** Files of one epoch that are looked at or written at a time: 64 over 40 ms are 1,600 small files a second. */
+  writeBackFiles: 64,
   /** Smallest limit of a dirty log: below it there is no room for a few transfers beside the records that trimming needs. */
   dirtyLogBytes: 16 * MiB,
   /** Files that `viaduct status` lists of those with changes waiting, the largest; the rest is counted. */

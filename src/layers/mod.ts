@@ -40,3 +40,6 @@ export type {
   FileRecord,
   OriginFacts,
 } from './write-back/contract.ts';
+export type { ConflictStatus, DirtyFileStatus, WriteBackStatus } from './write-back/status.ts';
+export type { WriteBackOptions } from './write-back/workings.ts';
+export { WriteBack, type WriteBackContext, writeBackDefaults } from './write-back.ts';

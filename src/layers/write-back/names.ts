@@ -1,0 +1,197 @@
+/**
+ * Operations on names: one call to the origin each, which closes the epoch. What must not run ahead of data waits for the
+ * drain first (docs/decisions/0011-epochs-and-names.md); data of files that lose their last name never leave.
+ *
+ *     RENAME onto another file (not .nfs*)                        everything written so far first
+ *     REMOVE, RENAME away of a file that may be a rollback journal   likewise
+ *     CREATE unchecked with a size, file exists                   CREATE without the size, then the truncation as a change here
+ *     last name gone (REMOVE, RENAME over it)                     the file's changes are void
+ */
+import { chain, type Eventual, isPromise } from '../../base/mod.ts';
+import * as vfs from '../../vfs/mod.ts';
+import type { Barriers } from './barriers.ts';
+import type { DirtyFile } from './files.ts';
+import type { AttributeSetter } from './setattr.ts';
+import type { Workings } from './workings.ts';
+
+const { Status } = vfs;
+/** What kernels rename open files to that are removed. */
+const sillyPrefix = '.nfs';
+
+export class Names {
+  readonly #workings: Workings;
+  readonly #barriers: Barriers;
+  readonly #setter: AttributeSetter;
+
+  constructor(workings: Workings, barriers: Barriers, setter: AttributeSetter) {
+    this.#workings = workings;
+    this.#barriers = barriers;
+    this.#setter = setter;
+  }
+
+  /** The file was seen under this name. */
+  saw(place: vfs.Place, object: vfs.FileHandle): void {
+    const { files, places } = this.#workings;
+    if (place.name === '.' || place.name === '..') return;
+    places.saw(place, object);
+    const file = files.find(object);
+    if (file !== undefined && files.isBusy(file) && !isSame(file.record.place, place)) files.update(object, { place });
+  }
+
+  create(call: vfs.Call, args: vfs.CreateArguments): Eventual<vfs.CreateReply> {
+    const { next, files } = this.#workings;
+    this.#barriers.seal();
+    const issue = files.tick;
+    const size = args.how.mode === 'unchecked' ? args.how.set.size : undefined;
+    if (args.how.mode !== 'unchecked' || size === undefined) {
+      return chain(next.create(call, args), (reply) => this.#created(args.where, issue, reply));
+    }
+    const { size: _, ...set } = args.how.set;
+    return chain(next.create(call, { where: args.where, how: { mode: 'unchecked', set } }), (reply) =>
+      reply.status === 0 ? this.#sized(call, args.where, size, issue, reply) : reply,
+    );
+  }
+
+  #created(where: vfs.Place, issue: number, reply: vfs.CreateReply): vfs.CreateReply {
+    if (reply.status !== 0 || reply.object === undefined) return reply;
+    this.saw(where, reply.object);
+    return this.#workings.presented.reply(reply.object, issue, reply);
+  }
+
+  /** The file is there, new or old: it still has to get the size that was asked for. */
+  #sized(
+    call: vfs.Call,
+    where: vfs.Place,
+    size: number,
+    issue: number,
+    reply: Extract<vfs.CreateReply, { status: 0 }>,
+  ): Eventual<vfs.CreateReply> {
+    const { next } = this.#workings;
+    const { directoryWcc } = reply;
+    if (reply.object !== undefined && reply.attributes !== undefined) {
+      const shown = this.#created(where, issue, reply) as typeof reply;
+      if (shown.attributes?.size === size) return shown;
+    }
+    // The reply need not say which file it is (post_op_fh3 is optional).
+    const found = reply.object === undefined ? next.lookup(call, where) : undefined;
+    return chain(found, (late) => {
+      if (late !== undefined && late.status !== 0) return { status: late.status, directoryWcc };
+      const object = reply.object ?? late!.object;
+      return chain(this.#setter.setattr(call, { object, set: { size } }), ({ status, wcc }) =>
+        status === 0
+          ? this.#created(where, issue, { status: 0, object, attributes: wcc.after, directoryWcc })
+          : { status, directoryWcc },
+      );
+    });
+  }
+
+  link(call: vfs.Call, args: vfs.LinkArguments): Eventual<vfs.LinkReply> {
+    const { next, presented, files } = this.#workings;
+    this.#barriers.seal();
+    const issue = files.tick;
+    return chain(next.link(call, args), (reply) => {
+      if (reply.status !== 0) return presented.reply(args.object, issue, reply);
+      return { ...reply, attributes: presented.changed(args.object, { after: reply.attributes }).after };
+    });
+  }
+
+  remove(call: vfs.Call, place: vfs.Place): Eventual<vfs.RemoveReply> {
+    this.#barriers.seal();
+    return this.#hasDirtyFiles() ? this.#remove(call, place) : this.#workings.next.remove(call, place);
+  }
+
+  async #remove(call: vfs.Call, place: vfs.Place): Promise<vfs.RemoveReply> {
+    const { next } = this.#workings;
+    const target = this.#busy(await next.lookup(call, place));
+    if (target !== undefined && this.#mayBeJournal(target)) {
+      await this.#barriers.everythingArrived();
+      if (this.#mayBeJournal(target)) return { status: Status.IO, directoryWcc: {} };
+    }
+    return this.#leaving(call, [target], async () => {
+      const reply = await next.remove(call, place);
+      return { reply, lost: reply.status === 0 ? target : undefined };
+    });
+  }
+
+  rename(call: vfs.Call, args: vfs.RenameArguments): Eventual<vfs.RenameReply> {
+    this.#barriers.seal();
+    return this.#hasDirtyFiles() ? this.#rename(call, args) : this.#workings.next.rename(call, args);
+  }
+
+  async #rename(call: vfs.Call, args: vfs.RenameArguments): Promise<vfs.RenameReply> {
+    const { next } = this.#workings;
+    const [from, to] = await Promise.all([next.lookup(call, args.from), next.lookup(call, args.to)]);
+    const moved = this.#busy(from);
+    const isSame = from.status === 0 && to.status === 0 && from.object === to.object;
+    const replaces = to.status === 0 && !isSame && !args.to.name.startsWith(sillyPrefix);
+    if (replaces || (moved !== undefined && this.#mayBeJournal(moved))) {
+      const isThere = await this.#barriers.everythingArrived();
+      if (!isThere && (replaces || (moved !== undefined && this.#mayBeJournal(moved)))) {
+        return { status: Status.IO, fromWcc: {}, toWcc: {} };
+      }
+    }
+    const replaced = isSame ? undefined : this.#busy(to);
+    return this.#leaving(call, [replaced], async () => {
+      const reply = await next.rename(call, args);
+      if (reply.status !== 0) return { reply, lost: undefined };
+      if (from.status === 0) this.saw(args.to, from.object);
+      return { reply, lost: replaced };
+    });
+  }
+
+  /** While one of these is under way, a file that is gone at the origin is no conflict. */
+  async #leaving<Reply>(
+    call: vfs.Call,
+    targets: readonly (DirtyFile | undefined)[],
+    action: () => Promise<{ readonly reply: Reply; readonly lost: DirtyFile | undefined }>,
+  ): Promise<Reply> {
+    for (const file of targets) if (file !== undefined) file.leaving++;
+    const done = (): void => {
+      for (const file of targets) if (file !== undefined) file.leaving--;
+    };
+    try {
+      const { reply, lost } = await action();
+      // The caller need not wait for the proof that it was the last name.
+      const dropped = lost === undefined ? undefined : this.#dropIfGone(call, lost);
+      if (isPromise(dropped)) dropped.then(done, done);
+      else done();
+      return reply;
+    } catch (error) {
+      done();
+      throw error;
+    }
+  }
+
+  #dropIfGone(call: vfs.Call, file: DirtyFile): Eventual<void> {
+    const { origin, files, log, places } = this.#workings;
+    const { handle, number } = file.record;
+    const check = (reply: vfs.GetattrReply): void => {
+      const isGone = reply.status === Status.STALE || reply.status === Status.BADHANDLE;
+      if (reply.status === 0 ? reply.attributes.nlink > 0 : !isGone) return;
+      log.drop(number);
+      files.forget(handle);
+      places.forget(handle);
+    };
+    const reply = origin.fresh.getattr(call, { object: handle });
+    return isPromise(reply) ? reply.then(check) : check(reply);
+  }
+
+  #busy(found: vfs.LookupReply): DirtyFile | undefined {
+    const file = found.status === 0 ? this.#workings.files.find(found.object) : undefined;
+    return file !== undefined && this.#workings.files.isBusy(file) ? file : undefined;
+  }
+
+  /** Something that the origin has was overwritten after the file was stable: the file may be what undoes that. */
+  #mayBeJournal(file: DirtyFile): boolean {
+    const { log, files } = this.#workings;
+    return log.overwritesAfter(file.record.number, (other) => files.byNumber(other)?.base?.size ?? 0);
+  }
+
+  #hasDirtyFiles(): boolean {
+    return this.#workings.log.stats().dirtyFiles > 0;
+  }
+}
+
+function isSame(a: vfs.Place | undefined, b: vfs.Place): boolean {
+  return a !== undefined && a.name === b.name && a.directory === b.directory;
+}

@@ -1,0 +1,47 @@
+/**
+ * Names under which files and directories were seen lately: a file that becomes dirty needs one (a conflict is saved beside it,
+ * people want to read paths). Bounded and a hint only: a name may have moved at the origin.
+ */
+import { limits } from '../../base/mod.ts';
+import type { FileHandle, Place } from '../../vfs/mod.ts';
+import { BoundedMap } from '../bounded-map.ts';
+
+/** Deeper paths are cut at their front. */
+const deepest = 64;
+
+export class Places {
+  readonly #root: FileHandle;
+  readonly #seen = new BoundedMap<FileHandle, { readonly place: Place; touched: boolean }>(limits.writeBackPlaces);
+
+  constructor(root: FileHandle) {
+    this.#root = root;
+  }
+
+  saw(place: Place, object: FileHandle): void {
+    if (place.name === '.' || place.name === '..') return;
+    const known = this.#seen.get(object);
+    if (known?.place.name === place.name && known.place.directory === place.directory) known.touched = true;
+    else this.#seen.set(object, { place: { directory: place.directory, name: place.name }, touched: true });
+  }
+
+  of(object: FileHandle): Place | undefined {
+    return this.#seen.get(object)?.place;
+  }
+
+  forget(object: FileHandle): void {
+    this.#seen.delete(object);
+  }
+
+  /** A path from the root as far as names are known: `golden/disk.raw`, or `.../disk.raw`. */
+  path(place: Place): string {
+    const names = [place.name];
+    let { directory } = place;
+    while (directory !== this.#root) {
+      const above = names.length < deepest ? this.of(directory) : undefined;
+      names.unshift(above?.name ?? '...');
+      if (above === undefined) break;
+      directory = above.directory;
+    }
+    return Buffer.from(names.join('/'), 'latin1').toString();
+  }
+}

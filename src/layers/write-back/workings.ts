@@ -1,0 +1,31 @@
+/** What the parts of the front share. One of each for a layer; nothing of it is module-level. */
+import type { Clock, Log } from '../../base/mod.ts';
+import type { DirtyLogFace } from '../../dirty/mod.ts';
+import type { Filesystem } from '../../vfs/mod.ts';
+import type { OriginFacts } from './contract.ts';
+import type { DirtyFileTable } from './files.ts';
+import type { Places } from './places.ts';
+import type { Presented } from './presented.ts';
+
+export interface WriteBackOptions {
+  /** Where data must be before COMMIT and FILE_SYNC are answered. */
+  readonly commit: 'local' | 'origin';
+  /** `redirect`: never written back, unless the session commits at its end. */
+  readonly mode: 'write-back' | 'redirect';
+  /** The open epoch is closed when its oldest change is that old: for clients that never sync. */
+  readonly dirtyAgeMs: number;
+  /** Clean files whose presented times are remembered. */
+  readonly records?: number | undefined;
+}
+
+export interface Workings {
+  readonly next: Filesystem;
+  readonly log: DirtyLogFace;
+  readonly files: DirtyFileTable;
+  readonly presented: Presented;
+  readonly places: Places;
+  readonly origin: OriginFacts;
+  readonly clock: Clock;
+  readonly logger: Log;
+  readonly options: WriteBackOptions;
+}
