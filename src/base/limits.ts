@@ -71,7 +71,7 @@ export const limits = {
   duplicateAgeMs: 5 * 60 * 1000,
   /** Trees that one server leases at a time, and how many ended leases it remembers. */
   leases: 1024,
-  endedLeases: 4096,
+  endedLeases: 256,
   /** Handles that the lease layer remembers the tree of: some 200 bytes each. */
   leasePlaces: 65_536,
   /** Files under conditional change whose chain is remembered: above it a writer may be told NOT_SYNC of its own change, and looks again. */

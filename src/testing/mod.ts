@@ -19,7 +19,9 @@ export { DirectCaller } from './direct-caller.ts';
 export { FaultLayer, type Hook } from './faults.ts';
 export { filesystemSuite } from './filesystem-suite.ts';
 export { InterceptingFilesystem } from './intercept.ts';
+export { type LeaseStoreSubject, leaseStoreSuite } from './lease-store-suite.ts';
 export { MemoryFilesystem, type MemoryFilesystemOptions } from './memory-filesystem.ts';
+export { MemoryLeaseStore } from './memory-lease-store.ts';
 export { type Arbitraries, nfsArbitraries } from './nfs-arbitraries.ts';
 export {
   eventually,
