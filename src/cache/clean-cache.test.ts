@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { silentLog, systemClock, systemRandom } from '../base/mod.ts';
 import {
@@ -254,4 +255,20 @@ test('a cleared cache has nothing of any file, for all threads and after a resta
   await cache.close();
   const again = await fixture.open();
   assert.equal(again.find(cacheKey(1)), undefined);
+});
+
+test('a cache that was opened for nothing leaves nothing, but what was there before stays', async () => {
+  await using fixture = new CacheFixture();
+  const first = await fixture.open();
+  await first.close({ unmake: true });
+  assert.equal(existsSync(fixture.directory), false);
+  mkdirSync(fixture.directory);
+  await (await fixture.open()).close({ unmake: true });
+  assert.deepEqual(readdirSync(fixture.directory), []);
+  const used = await fixture.open();
+  await fillPattern(used.file(cacheKey(1), cacheStamp(MiB)), cacheStamp(MiB), 1, 0, MiB);
+  await used.close();
+  await (await fixture.open()).close({ unmake: true });
+  const again = await fixture.open();
+  assert.deepEqual(await readAll(again.find(cacheKey(1))!, 0, 10), patternBytes(1, 0, 10));
 });

@@ -20,7 +20,7 @@ import type {
   FileStamp,
   VerifyReport,
 } from './contract.ts';
-import { openDirectory } from './directory.ts';
+import { openDirectory, unmakeDirectory } from './directory.ts';
 import { systemDisk, writeAll } from './disk.ts';
 import { Engine } from './engine.ts';
 import { geometryFor, statOffset } from './geometry.ts';
@@ -41,6 +41,8 @@ export class CleanCache {
   private readonly indexDescriptor: number;
   /** Of the owner only. */
   private readonly lockDescriptor: number | undefined;
+  /** Of the owner of a directory in which nothing was before. */
+  private made: readonly string[] | undefined;
   private statTimer: Timer | undefined;
   private writtenStat = '';
   private readonly indexDamage: string[] = [];
@@ -67,6 +69,7 @@ export class CleanCache {
       ...{ disk: options.disk ?? systemDisk, clock: options.clock, log, random },
     });
     const cache = new CleanCache(engine, opened.indexDescriptor, opened.lockDescriptor);
+    cache.made = opened.made;
     if (opened.damage !== undefined) cache.indexDamage.push(opened.damage);
     if (!opened.fresh) cache.indexDamage.push(...load(memory, engine, opened.indexDescriptor, log));
     cache.keepStat();
@@ -149,8 +152,11 @@ export class CleanCache {
     await this.parts.engine.index.flushNow();
   }
 
-  /** Waits for what is under way. Hits that are not released yet stay readable. */
-  async close(): Promise<void> {
+  /**
+   * Waits for what is under way. Hits that are not released yet stay readable. `unmake`: it was opened for nothing; if nothing was there
+   * before, nothing stays.
+   */
+  async close({ unmake = false }: { readonly unmake?: boolean } = {}): Promise<void> {
     if (this.closed) return;
     this.closed = true;
     const { engine } = this.parts;
@@ -169,7 +175,9 @@ export class CleanCache {
     engine.banks.close();
     closeSync(this.indexDescriptor);
     Atomics.store(memory.attached, attachment, 0);
-    if (this.lockDescriptor !== undefined && alone) closeSync(this.lockDescriptor);
+    if (this.lockDescriptor === undefined || !alone) return;
+    if (unmake && this.made !== undefined) unmakeDirectory(engine.parts.directory, this.made);
+    closeSync(this.lockDescriptor);
   }
 
   /** Once tags are on the disk, an older state of them cannot come back: files written by us are as good as others. */

@@ -17,6 +17,8 @@ import {
   readFileSync,
   readSync,
   renameSync,
+  rmdirSync,
+  rmSync,
   statSync,
   truncateSync,
   unlinkSync,
@@ -40,6 +42,8 @@ export interface OpenedDirectory {
   readonly fresh: boolean;
   /** What was wrong with the index as a whole, if anything: what it said is lost, in part or all. */
   readonly damage?: string | undefined;
+  /** Nothing was there before: the directories that were made for it, or an empty one that was used. */
+  readonly made: readonly string[] | undefined;
 }
 
 export function openDirectory(options: {
@@ -50,11 +54,12 @@ export function openDirectory(options: {
 }): OpenedDirectory {
   const { directory } = options;
   try {
-    makeDirectory(directory, 0o700);
+    const directories = makeDirectory(directory, 0o700);
+    const made = isEmpty(directory) ? directories : undefined;
     refuseForeign(directory);
     const lockDescriptor = lock(directory);
     try {
-      return { lockDescriptor, ...openLocked(options) };
+      return { lockDescriptor, made, ...openLocked(options) };
     } catch (error) {
       closeSync(lockDescriptor);
       throw error;
@@ -82,6 +87,24 @@ export function readHeader(directory: string): DecodedHeader {
   if (second.kind === 'good') return second;
   if (first.kind === 'other-version' || second.kind === 'foreign') return first;
   return second;
+}
+
+/** Takes back what an open made where nothing was before; its lock is still held. */
+export function unmakeDirectory(directory: string, made: readonly string[]): void {
+  rmSync(join(directory, 'banks'), { recursive: true, force: true });
+  for (const name of ['index', 'index.new', 'lock']) removeIfThere(join(directory, name));
+  // Only while they are empty: somebody else may have put something there.
+  for (const path of made.toReversed()) {
+    try {
+      rmdirSync(path);
+    } catch {
+      return;
+    }
+  }
+}
+
+function isEmpty(directory: string): boolean {
+  return readdirSync(directory).every((name) => name === 'lost+found');
 }
 
 /** Ours is what our header or our lock file says is ours; an empty directory becomes ours. */

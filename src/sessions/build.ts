@@ -89,8 +89,8 @@ function watchOrigin(nfs: NfsOrigin | undefined, { clock, log }: Surroundings): 
 async function openOrigin(origin: StackDescription['origin'], { clock, log, random }: Surroundings): Promise<Origin> {
   const address = parseOrigin(origin.text);
   const tools = { clock, log, random };
+  const { stateDirectory } = origin;
   if (address.kind === 'directory') {
-    const { stateDirectory } = origin;
     return { filesystem: await openDirectoryOrigin({ path: address.path, stateDirectory, ...tools }) };
   }
   const connections = address.connections ?? origin.connections;
@@ -99,7 +99,7 @@ async function openOrigin(origin: StackDescription['origin'], { clock, log, rand
     process.getgid?.() ?? 0,
     process.getgroups?.().slice(0, limits.authGroups) ?? [],
   );
-  const opened = await openNfsOrigin({ address, connections, credential: self, ...tools });
+  const opened = await openNfsOrigin({ address, connections, credential: self, stateDirectory, ...tools });
   return { filesystem: opened, nfs: opened };
 }
 

@@ -1,6 +1,6 @@
 /** Real sessions in real workers: listening, errors with their codes, a worker that dies, the end. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -82,6 +82,7 @@ test('what the worker finds wrong is the session’s error, and the cache is fre
     await assert.rejects(session.ready, { name: 'ViaductError' });
     await session.close();
   }
+  assert.equal(existsSync(cache.directory), false, 'and nothing is left of it');
 });
 
 test('a cache directory that is in use is refused', async () => {
@@ -137,4 +138,26 @@ test('a state directory that cannot be made is refused at once, with its name', 
     code: 'CONFIGURATION_INVALID',
     message: /\/proc\/viaduct\/state/,
   });
+});
+
+test('a start that fails leaves no file of kept replies, one that was there stays', async () => {
+  const holder = new RpcServer({ programs: [], ...tools });
+  const { host, port } = await holder.listen('127.0.0.78', 0);
+  const stateDirectory = join(scratch, 'state-of-failures');
+  const replies = join(stateDirectory, `replies-${host}-${port}`);
+  const start = async () => {
+    const session = await startSession(plan({ stateDirectory, listen: { host, port } }), tools);
+    const code = await session.ready.then(
+      () => 'ready',
+      (error) => error.code,
+    );
+    await session.close();
+    return code;
+  };
+  assert.equal(await start(), 'ADDRESS_IN_USE');
+  assert.equal(existsSync(replies), false);
+  await holder.close();
+  assert.equal(await start(), 'ready');
+  assert.equal(existsSync(replies), true);
+  await holder.close();
 });

@@ -67,11 +67,17 @@ export async function startSession(input: SessionPlan, options: SessionOptions):
       return worker;
     },
   });
+  let wasReady = false;
+  supervisor.ready.then(
+    () => (wasReady = true),
+    () => {},
+  );
   let closing: Promise<LeftBehind | undefined> | undefined;
   const close = async (): Promise<LeftBehind | undefined> => {
     const left = await supervisor.close();
     if (share !== undefined) cache?.lost(share);
-    await cache?.close();
+    // A start that failed leaves nothing where nothing was.
+    await cache?.close({ unmake: !wasReady });
     return left;
   };
   return {

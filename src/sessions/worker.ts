@@ -4,6 +4,7 @@
  *
  *   workerData ──► stack ──► RPC server ──► listeners ──► ready        close ──► listeners, server, stack ──► closed
  */
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { type Clock, type Log, type Random, systemClock, systemRandom } from '../base/mod.ts';
@@ -76,6 +77,8 @@ async function openDataPath(start: WorkerStart, tools: Tools): Promise<DataPath>
   // What is open so far, in order; closed in reverse, by an error here or by the end.
   const open: (() => Promise<unknown>)[] = [];
   let left: LeftBehind | undefined;
+  const replies = repliesFile(plan);
+  const isFirstUse = replies !== undefined && !existsSync(replies);
   const closeAll = async (): Promise<LeftBehind | undefined> => {
     for (const close of open.reverse()) await close();
     return left;
@@ -87,7 +90,7 @@ async function openDataPath(start: WorkerStart, tools: Tools): Promise<DataPath>
     open.push(async () => {
       left = await stack.close();
     });
-    const duplicates = await openDuplicates(plan, tools);
+    const duplicates = await openDuplicates(replies, tools);
     open.push(() => duplicates.close());
     const admit = new PeerPolicy({ networks: plan.allow });
     const programs = [nfs3Program(stack.top), mount3Program({ filesystem: stack.top })];
@@ -107,16 +110,21 @@ async function openDataPath(start: WorkerStart, tools: Tools): Promise<DataPath>
     };
   } catch (error) {
     await closeAll();
+    // A start that failed leaves nothing where nothing was.
+    if (replies !== undefined && isFirstUse) rmSync(replies, { force: true });
     throw error;
   }
 }
 
 /** Replies to non-idempotent calls survive a restart where the session has an address of its own; port 0 is another each time. */
-function openDuplicates(plan: SessionPlan, { clock, log }: Tools): Promise<DuplicateRequestCache> {
-  const { host, port } = plan.listen;
-  if (port === 0) return Promise.resolve(new DuplicateRequestCache({ clock }));
-  const name = `replies-${host.replaceAll(/[^0-9a-zA-Z.]/g, '_')}-${port ?? 2049}`;
-  return DuplicateRequestCache.open(join(plan.stateDirectory, name), { clock, log });
+function repliesFile({ listen: { host, port }, stateDirectory }: SessionPlan): string | undefined {
+  if (port === 0) return undefined;
+  return join(stateDirectory, `replies-${host.replaceAll(/[^0-9a-zA-Z.]/g, '_')}-${port ?? 2049}`);
+}
+
+function openDuplicates(path: string | undefined, { clock, log }: Tools): Promise<DuplicateRequestCache> {
+  if (path === undefined) return Promise.resolve(new DuplicateRequestCache({ clock }));
+  return DuplicateRequestCache.open(path, { clock, log });
 }
 
 function postingLog(post: (report: WorkerReport) => void): Log {
