@@ -1,0 +1,56 @@
+/** Which process and which file a command line means. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ProcessStatus } from '../control/mod.ts';
+import type { SessionStatus } from '../sessions/mod.ts';
+import { choose } from './process-choice.ts';
+
+function run(
+  pid: number,
+  host: string,
+  port: number,
+  writes: SessionStatus['writes'],
+  mountPoint?: string,
+): ProcessStatus {
+  const session: SessionStatus = {
+    ...{ kind: 'proxy', origin: 'nfs://x/', writes, state: 'running', restarts: 0 },
+    place: { host, port, portmapper: 'none' },
+    ...{ lastError: undefined, cache: undefined, data: undefined },
+  };
+  return { pid, version: '0', command: 'proxy', startedAt: '', residentBytes: 1, mountPoint, sessions: [session] };
+}
+const writesBack = (session: SessionStatus): boolean => session.writes === 'write-back';
+const a = run(1, '127.0.0.2', 2049, 'write-back');
+const b = run(2, '127.0.0.3', 2049, 'write-through');
+const c = run(3, '127.0.0.1', 30_000, 'write-back', '/mnt/vm');
+
+test('the only session of that policy is meant, and a path is inside its export', () => {
+  const { pid, file } = choose([a, b], '/golden/disk.raw', writesBack, false);
+  assert.deepEqual([pid, file], [1, '/golden/disk.raw']);
+  assert.equal(choose([a], 'golden/disk.raw', writesBack, false).file, '/golden/disk.raw');
+  assert.equal(choose([a], undefined, writesBack, false).file, undefined);
+});
+
+test('a path below a kernel mount means its process', () => {
+  const { pid, file } = choose([a, b, c], '/mnt/vm/golden/../disk.raw', writesBack, false);
+  assert.deepEqual([pid, file], [3, '/disk.raw']);
+  assert.equal(choose([a, c], '/mnt/vm/x', writesBack, false).pid, 3);
+});
+
+test('a URL means the session that listens there', () => {
+  assert.deepEqual(choose([a, b, c], 'nfs://127.0.0.2/golden/disk.raw', writesBack, false).pid, 1);
+  const named = choose([a, c], 'nfs://127.0.0.1/disk.raw?nfsport=30000&mountport=30000', writesBack, false);
+  assert.deepEqual([named.pid, named.file], [3, '/disk.raw']);
+  assert.throws(() => choose([a, c], 'nfs://127.0.0.9/x', writesBack, false), { code: 'SESSION_NOT_FOUND' });
+});
+
+test('none and several are errors that say what to do', () => {
+  assert.throws(() => choose([], undefined, writesBack, false), { code: 'SESSION_NOT_FOUND', message: /runs/ });
+  assert.throws(() => choose([b], undefined, writesBack, false), { code: 'SESSION_NOT_FOUND', message: /policy/ });
+  assert.throws(() => choose([a, c], '/x', writesBack, false), { code: 'SESSION_NOT_FOUND', message: /1 \(.*3 \(/ });
+  assert.equal(choose([b], undefined, writesBack, true).pid, 2, 'one that is named may have any policy');
+});
+
+test('a file of this host that is not below a mount is refused', () => {
+  assert.throws(() => choose([a], 'package.json', writesBack, false), { code: 'CONFIGURATION_INVALID' });
+});

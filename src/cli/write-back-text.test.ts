@@ -1,0 +1,96 @@
+/** The one answer, as people read it. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { SessionStatus, WriteBackStatus } from '../sessions/mod.ts';
+import { describeWriteBack, isEverythingAtOrigin, theOneAnswer } from './write-back-text.ts';
+
+const MiB = 1024 * 1024;
+const quiet: WriteBackStatus = {
+  policy: 'write-back',
+  commit: 'local',
+  isAtOrigin: true,
+  pendingBytes: 0,
+  pendingFiles: 0,
+  oldestAgeMs: undefined,
+  drain: {
+    ...{ state: 'idle', pendingBytes: 0, epochsPending: 0, movedBytes: 0, bytesPerSecond: 0, secondsLeft: 0 },
+    problem: undefined,
+  },
+  files: [],
+  filesLeftOff: 0,
+  conflicts: [],
+  lease: { state: 'none' },
+  log: {
+    ...{ directory: '/log', usedBytes: 0, limitBytes: 4096 * MiB, segments: 1, epochs: 0, waitingWriters: 0, syncs: 0 },
+    ...{ failedSyncs: 0, damagedReads: 0 },
+  },
+};
+const busy: WriteBackStatus = {
+  ...quiet,
+  isAtOrigin: false,
+  pendingBytes: 84 * MiB,
+  pendingFiles: 2,
+  oldestAgeMs: 12_000,
+  drain: { ...quiet.drain, state: 'writing', pendingBytes: 84 * MiB, bytesPerSecond: 2.1 * MiB, secondsLeft: 40 },
+  files: [{ path: '/golden/disk.raw', handle: 'aa', bytes: 84 * MiB, size: 100 * MiB, oldestAgeMs: 12_000 }],
+};
+
+function session(
+  writeBack: WriteBackStatus | undefined,
+  writes: SessionStatus['writes'] = 'write-back',
+): SessionStatus {
+  return {
+    ...{ kind: 'proxy', origin: 'nfs://x/', writes, state: 'running', place: undefined, restarts: 0 },
+    ...{ lastError: undefined, cache: undefined, data: { server: {}, layers: {}, writeBack } },
+  };
+}
+
+test('the one answer: how much of what is missing, how old, and when it will be there', () => {
+  assert.equal(
+    theOneAnswer([session(busy)], 0),
+    '84 MiB of 2 files are not at the origin yet, oldest 12 s, done in about 40 s at 2.1 MiB/s',
+  );
+  assert.equal(theOneAnswer([session(quiet)], 0), 'everything is at the origin');
+  assert.equal(theOneAnswer([session(undefined, 'write-through')], 0), 'everything is at the origin');
+  assert.match(
+    theOneAnswer([session(busy), session({ ...busy, oldestAgeMs: 60_000 })], 0),
+    /^168 MiB of 4 files .*oldest 1 min, done in about 40 s at 4\.2 MiB\/s$/,
+  );
+});
+
+test('what is not moving says why, and nothing is promised', () => {
+  const still = (state: WriteBackStatus['drain']['state'], problem?: string): string => {
+    const drain = { ...busy.drain, state, bytesPerSecond: 0, secondsLeft: undefined, problem };
+    return theOneAnswer([session(quiet), session({ ...busy, drain })], 0);
+  };
+  assert.match(still('origin-away'), /oldest 12 s, waiting for the origin, which is away$/);
+  assert.match(still('refused', 'NOSPC'), /refused by the origin: NOSPC$/);
+  assert.match(still('lease-lost', 'host b'), /another host took the write lease: host b$/);
+});
+
+test('redirect, conflicts and sessions that do not answer are told apart', () => {
+  assert.equal(
+    theOneAnswer([session({ ...busy, policy: 'redirect', pendingFiles: 1 }, 'redirect')], 0),
+    '84 MiB of 1 file are kept here and not for the origin (redirect)',
+  );
+  const conflict = { path: '/a', handle: 'aa', kind: 'changed', atMs: 0, savedAs: undefined } as const;
+  const told = session({ ...quiet, conflicts: [{ ...conflict, savedAs: { where: 'origin', name: '/a.viaduct' } }] });
+  assert.equal(theOneAnswer([told], 0), 'everything is at the origin; 1 file is in conflict');
+  const dead = { ...session(undefined), data: undefined };
+  assert.match(theOneAnswer([dead], 1), /^2 sessions do not answer: what they keep is not known$/);
+  assert.equal(isEverythingAtOrigin([dead], 0), false);
+  assert.equal(isEverythingAtOrigin([session(quiet)], 1), false);
+  assert.equal(isEverythingAtOrigin([session(quiet), session(undefined, 'read-only')], 0), true);
+  assert.equal(isEverythingAtOrigin([session(busy)], 0), false);
+});
+
+test('details: files, log, lease; long lists say what they leave out', () => {
+  const files = Array.from({ length: 12 }, (_, i) => ({ ...busy.files[0]!, path: `/f${i}` }));
+  const lost = { state: 'lost', holder: 'host b', sinceMs: 0 } as const;
+  const lines = describeWriteBack({ ...busy, files, filesLeftOff: 3, lease: lost }).join('\n');
+  assert.match(lines, /\/f9: 84 MiB, oldest 12 s/);
+  assert.doesNotMatch(lines, /\/f10/);
+  assert.match(lines, /and 5 more/);
+  assert.match(lines, /LOST to host b/);
+  assert.match(lines, /0 B of 4\.0 GiB \(0 %\)/);
+});
