@@ -7,6 +7,8 @@
  *      ^                                           |  STALE, or another file system
  *      +--- checked again, at most once a second --+--> foreign: every call is answered STALE, none is sent
  *
+ * A session that started while the server was away begins in `checking`, and sends nothing meanwhile.
+ *
  * Invariant: a reply that came after a reconnect is passed on only when the root has been seen to be the same since; caches
  * above, which know files by the identity fixed at the start, never mix two file systems. A call that was sent again by the
  * reconnect itself can reach the other file system before this is known; its handle, which carries the old file system's id on
@@ -22,7 +24,9 @@ const recheckMs = 1_000;
 export interface RootGuardOptions {
   readonly client: RpcClient;
   readonly root: FileHandle;
-  readonly attributes: Attributes;
+  readonly attributes: Pick<Attributes, 'fsid' | 'fileid'>;
+  /** A session that started while the server was away: no call is sent before this has come and the root has been checked. */
+  readonly mounted?: Promise<unknown> | undefined;
   readonly credential: Credential;
   /** For messages. */
   readonly name: string;
@@ -41,10 +45,27 @@ export class RootGuard implements RpcCaller {
   #checkedMs = 0;
   #isForeign = false;
   #checking: Promise<void> | undefined;
+  /** Pending until the root has been seen for the first time. */
+  #opening: Promise<void> | undefined;
 
   constructor(options: RootGuardOptions) {
     this.#options = options;
     this.#client = options.client;
+    if (options.mounted === undefined) return;
+    this.#reconnectsChecked = -1;
+    this.#opening = options.mounted
+      .then(() => this.#check())
+      .then(() => {
+        this.#opening = undefined;
+        options.onReply();
+      });
+    // Whoever calls sees it.
+    this.#opening.catch(() => {});
+  }
+
+  /** The server was away at the start, and has not been seen since. */
+  isOpening(): boolean {
+    return this.#opening !== undefined;
   }
 
   /** Whether the server serves another file system now. */
@@ -58,6 +79,7 @@ export class RootGuard implements RpcCaller {
     args: Arguments,
     options: CallOptions,
   ): Promise<Reply> {
+    if (this.#opening !== undefined) await this.#opening;
     if (this.#isForeign) {
       if (this.#options.clock.now() - this.#checkedMs >= recheckMs) await this.#check();
       if (this.#isForeign) return refusal(procedure);

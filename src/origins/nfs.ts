@@ -2,26 +2,21 @@
  * Any NFSv3 server as an origin: found, mounted, checked, and held on to while it goes and comes back.
  *
  *     open: ports -> MNT -> FSINFO, GETATTR of the root (and HELLO of the channel beside it)     refused for its source port? once more from below 1024, if root
+ *           away, and remembered (nfs-memory.ts)? started with that, and opened when it comes (nfs-late-mount.ts)
  *     run:  Nfs3Client -> RootGuard -> RpcClient (several connections; reconnects; calls are held)
  *
  * Invariant: the identity (server address and fsid) is fixed when it is opened.
  */
 import { hostname } from 'node:os';
-import { type Clock, type Log, limits, type Random, silentLog, ViaductError } from '../base/mod.ts';
-import type { HelloReply } from '../channel/mod.ts';
+import { type Clock, type Log, limits, type Random, silentLog, sleep, ViaductError } from '../base/mod.ts';
 import { Nfs3Client, nfsProgram, procedures } from '../nfs3/mod.ts';
 import { type ClientState, RpcClient, type RpcClientStats } from '../rpc/mod.ts';
-import {
-  type Attributes,
-  type Credential,
-  type Filesystem,
-  ForwardingFilesystem,
-  type FsinfoReply,
-  statusName,
-} from '../vfs/mod.ts';
+import { type Credential, type Filesystem, ForwardingFilesystem, statusName } from '../vfs/mod.ts';
 import { formatOrigin, type NfsAddress } from './address.ts';
 import { NfsChannel, type OriginChannel, sayHello } from './nfs-channel.ts';
-import { type Mounted, mountOrigin } from './nfs-mount.ts';
+import { LateMount } from './nfs-late-mount.ts';
+import { OriginMemory, type RememberedOrigin } from './nfs-memory.ts';
+import { mountOrigin } from './nfs-mount.ts';
 import { RootGuard } from './nfs-root-guard.ts';
 
 export interface NfsOriginOptions {
@@ -41,6 +36,10 @@ export interface NfsOriginOptions {
   readonly openTimeoutMs?: number | undefined;
   /** The portmapper's port; 111 outside of tests. */
   readonly portmapPort?: number | undefined;
+  /** Where the origin is remembered, so that a session can start while it is away; without it, it must be there. */
+  readonly stateDirectory?: string | undefined;
+  /** Milliseconds that an origin that is remembered may be silent at the start before it is taken to be away. */
+  readonly openPatienceMs?: number | undefined;
   /** What the server is told of us; default: this host's name. */
   readonly hostName?: string | undefined;
 }
@@ -49,6 +48,8 @@ export interface NfsOriginStats extends RpcClientStats {
   readonly state: ClientState;
   /** The server serves another file system now: calls are answered STALE. */
   readonly foreign: boolean;
+  /** The session started while the server was away, and it has not come yet. */
+  readonly opening: boolean;
 }
 
 /** Whoever wants to know whether the server is there. */
@@ -63,12 +64,8 @@ export interface NfsOriginListener {
 
 const defaultConnections = 4;
 const defaultOpenTimeoutMs = 15_000;
-
-interface Opened extends Mounted {
-  readonly info: Extract<FsinfoReply, { status: 0 }>;
-  readonly attributes: Attributes;
-  readonly hello: HelloReply | undefined;
-}
+const defaultOpenPatienceMs = 3_000;
+const lateTimeoutMs = 5_000;
 
 interface Self {
   readonly hostName: string;
@@ -77,22 +74,55 @@ interface Self {
 
 /** Rejects with ORIGIN_UNREACHABLE, ORIGIN_REFUSED, TIMED_OUT, RPC_UNAVAILABLE or PRIVILEGE_NEEDED. */
 export async function openNfsOrigin(options: NfsOriginOptions): Promise<NfsOrigin> {
-  const asked = options.privilegedPort ?? options.address.privilegedPort;
-  const instance = Buffer.from(options.random.bytes(new Uint8Array(16))).toString('latin1');
+  const { address, clock, log, random, stateDirectory } = options;
+  const patienceMs = options.openPatienceMs ?? defaultOpenPatienceMs;
+  const instance = Buffer.from(random.bytes(new Uint8Array(16))).toString('latin1');
   const self = { hostName: options.hostName ?? hostname(), instance };
-  if (asked !== undefined) return start(options, asked, self, await open(options, asked, self));
+  const memory = stateDirectory === undefined ? undefined : new OriginMemory(stateDirectory, address, log);
+  const remembered = memory?.load();
+  const first = openFromAnyPort(options, self);
+  const found = await (remembered === undefined
+    ? first
+    : Promise.race([first.catch(awayOnly), sleep(clock, patienceMs)]));
+  const opened = found ?? remembered!;
+  if (found !== undefined) {
+    memory?.save(found);
+    return start(options, self, found);
+  }
+  const name = formatOrigin(address);
+  log.warn({ origin: name }, 'the origin is away: the session starts with what is remembered of it');
+  // A lost packet of an attempt that began before the link was back must not cost long.
+  const openTimeoutMs = Math.min(options.openTimeoutMs ?? lateTimeoutMs, lateTimeoutMs);
+  const again = (): Promise<RememberedOrigin> => openFromAnyPort({ ...options, openTimeoutMs }, self);
+  const late = new LateMount({ first, attempt: again, clock, log, name });
+  late.mounted.then((mounted) => {
+    // Another file system is none that this session can go on with (nfs-root-guard.ts).
+    if (mounted.fsid === opened.fsid && mounted.fileid === opened.fileid) memory?.save(mounted);
+  }, ignored);
+  return start(options, self, opened, late);
+}
+
+/** Undefined: it cannot be reached at present. What it refuses is refused for good. */
+function awayOnly(error: unknown): undefined {
+  const isAway = error instanceof ViaductError && (error.code === 'ORIGIN_UNREACHABLE' || error.code === 'TIMED_OUT');
+  if (!isAway) throw error;
+}
+
+async function openFromAnyPort(options: NfsOriginOptions, self: Self): Promise<RememberedOrigin> {
+  const asked = options.privilegedPort ?? options.address.privilegedPort;
+  if (asked !== undefined) return await open(options, asked, self);
   try {
-    return start(options, false, self, await open(options, false, self));
+    return await open(options, false, self);
   } catch (error) {
     const refused = error instanceof ViaductError && error.code === 'ORIGIN_REFUSED';
     if (!refused || process.getuid?.() !== 0) throw error;
     options.log.info({ cause: error.message }, 'the origin refused; trying once more from a source port below 1024');
     // If that does not help either, the source port was not the reason: the second answer is as good as the first.
-    return start(options, true, self, await open(options, true, self));
+    return await open(options, true, self);
   }
 }
 
-async function open(options: NfsOriginOptions, privilegedPort: boolean, self: Self): Promise<Opened> {
+async function open(options: NfsOriginOptions, privilegedPort: boolean, self: Self): Promise<RememberedOrigin> {
   const { address, clock, log, random, credential, portmapPort } = options;
   const timeoutMs = options.openTimeoutMs ?? defaultOpenTimeoutMs;
   const mounted = await mountOrigin(address, {
@@ -125,15 +155,22 @@ async function open(options: NfsOriginOptions, privilegedPort: boolean, self: Se
       sayHello(client, self, { credential }, log),
     ]);
     if (root.status !== 0) throw refusedRoot(address, 'GETATTR', root.status);
-    return { ...mounted, info, attributes: root.attributes, hello };
+    const { fsid, fileid } = root.attributes;
+    const { readMaximum, writeMaximum } = info;
+    return { ...mounted, privilegedPort, fsid, fileid, readMaximum, writeMaximum, hello };
   } finally {
     await client.close();
   }
 }
 
-function start(options: NfsOriginOptions, privilegedPort: boolean, self: Self, opened: Opened): NfsOrigin {
+function start(
+  options: NfsOriginOptions,
+  self: Self,
+  opened: RememberedOrigin,
+  late?: LateMount<RememberedOrigin>,
+): NfsOrigin {
   const { address, clock, log, random, credential, deadlineMs } = options;
-  const { root, nfsPort, attributes, info } = opened;
+  const { root, nfsPort, privilegedPort, fsid, fileid, readMaximum, writeMaximum } = opened;
   const connections = options.connections ?? address.connections ?? defaultConnections;
   const name = formatOrigin(address);
   const listeners: NfsOriginListener[] = [];
@@ -152,11 +189,12 @@ function start(options: NfsOriginOptions, privilegedPort: boolean, self: Self, o
   const client = new RpcClient({ host, port: nfsPort, connections, privilegedPort, clock, log, random, onState });
   const channel = new NfsChannel({ client, root, credential, name, clock, log, ...self }, opened.hello);
   const { conditional } = channel;
-  const told = { onReconnect, onReply };
+  const mounted = late?.mounted.then((found) => client.moveTo(found.nfsPort));
+  const attributes = { fsid, fileid };
+  const told = { onReconnect, onReply, mounted };
   const caller = new RootGuard({ client, root, attributes, credential, name, clock, log, ...told });
   // The host, not the port: a server keeps its files when it moves to another port.
-  const identity = `nfs:${host.toLowerCase()}:${attributes.fsid.toString(16)}`;
-  const { readMaximum, writeMaximum } = info;
+  const identity = `nfs:${host.toLowerCase()}:${fsid.toString(16)}`;
   const next = new Nfs3Client({
     caller,
     root,
@@ -168,19 +206,22 @@ function start(options: NfsOriginOptions, privilegedPort: boolean, self: Self, o
     writeMaximum,
     conditional,
   });
-  log.info(
-    {
-      origin: name,
-      identity,
-      nfsPort,
-      connections,
-      privilegedPort,
-      readMaximum: next.readMaximum,
-      channel: channel.features(),
-    },
-    'the origin is open',
-  );
-  return new NfsOrigin(next, { client, guard: caller, channel, listeners });
+  const isOpen = (): void =>
+    log.info(
+      {
+        origin: name,
+        identity,
+        nfsPort,
+        connections,
+        privilegedPort,
+        readMaximum: next.readMaximum,
+        channel: channel.features(),
+      },
+      'the origin is open',
+    );
+  if (mounted === undefined) isOpen();
+  else mounted.then(isOpen, ignored);
+  return new NfsOrigin(next, { client, guard: caller, channel, listeners, late });
 }
 
 export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
@@ -192,6 +233,7 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
   readonly #client: RpcClient;
   readonly #guard: RootGuard;
   readonly #listeners: NfsOriginListener[];
+  readonly #late: LateMount<unknown> | undefined;
 
   constructor(
     next: Nfs3Client,
@@ -200,6 +242,7 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
       readonly guard: RootGuard;
       readonly channel: NfsChannel;
       readonly listeners: NfsOriginListener[];
+      readonly late: LateMount<unknown> | undefined;
     },
   ) {
     super(next);
@@ -210,21 +253,28 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
     this.#client = parts.client;
     this.#guard = parts.guard;
     this.#listeners = parts.listeners;
+    this.#late = parts.late;
   }
 
   listen(listener: NfsOriginListener): void {
     this.#listeners.push(listener);
+    if (this.#guard.isOpening()) listener.onLost?.('it was away when the session started');
   }
 
   override close(): Promise<void> {
+    this.#late?.close();
     this.#channel.close();
     return super.close();
   }
 
   stats(): NfsOriginStats {
-    return { ...this.#client.stats(), state: this.#client.state(), foreign: this.#guard.isForeign() };
+    const { foreign, opening } = { foreign: this.#guard.isForeign(), opening: this.#guard.isOpening() };
+    return { ...this.#client.stats(), state: this.#client.state(), foreign, opening };
   }
 }
+
+/** Whoever makes a call is told. */
+function ignored(): void {}
 
 function refusedRoot(address: NfsAddress, procedure: string, status: number): ViaductError {
   return new ViaductError('ORIGIN_REFUSED', {

@@ -64,6 +64,7 @@ export class RpcClient implements RpcCaller {
   readonly #server: string;
   readonly #retransmitMs: number;
   readonly #connections: ClientConnection[] = [];
+  readonly #place: { port: number };
   readonly #writer = new XdrWriter(64 * 1024);
   readonly #auth = new Map<string, Buffer>();
   #fencing: string | undefined;
@@ -100,6 +101,7 @@ export class RpcClient implements RpcCaller {
       log: options.log,
       random: options.random,
     };
+    this.#place = connectionOptions;
     for (let i = 0; i < (options.connections ?? 1); i++) {
       this.#connections.push(new ClientConnection(connectionOptions, owner));
     }
@@ -182,6 +184,11 @@ export class RpcClient implements RpcCaller {
 
   state(): ClientState {
     return this.#health.state();
+  }
+
+  /** The server listens there now: what is connected from now on goes there. */
+  moveTo(port: number): void {
+    this.#place.port = port;
   }
 
   /** Calls under way reject with ORIGIN_UNREACHABLE. */
