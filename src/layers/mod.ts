@@ -14,6 +14,8 @@ export {
 export { Checker, type CheckerContext } from './checker.ts';
 export { Identity, type IdentityOptions, type IdRange, identityDefaults } from './identity.ts';
 export type { LatencySummary } from './latency-histograms.ts';
+export type { LeasesOptions, TakeoverPolicy } from './leases/service.ts';
+export { Leases, type LeasesStats } from './leases.ts';
 export { OriginPresence, type OriginPresenceOptions, type OriginPresenceStats } from './origin-presence.ts';
 export { Outage, type OutageOptions } from './outage.ts';
 export type { StabilityOptions } from './own-commits.ts';
