@@ -2,13 +2,14 @@
 import { Command, Option } from 'commander';
 import { defaultAttributes, defaultConnections, parseListen, type SessionPlan } from '../sessions/mod.ts';
 import { addSessionOptions, runSession, type SessionFlags, stateDirectoryFor } from './session-command.ts';
-import { collect } from './values.ts';
+import { collect, parseDuration } from './values.ts';
 
 interface ServeFlags extends SessionFlags {
   readonly listen: string;
   readonly allow: string[];
   readonly readOnly?: boolean;
   readonly squash: SessionPlan['squash'];
+  readonly leaseTakeover: NonNullable<SessionPlan['leaseTakeover']>;
 }
 
 const examples = `
@@ -37,10 +38,22 @@ export function serveCommand(): Command {
       [],
     )
     .option('--read-only', 'refuse every change')
-    .addOption(new Option('--squash <who>', 'who becomes nobody').choices(['none', 'root', 'all']).default('none'));
+    .addOption(new Option('--squash <who>', 'who becomes nobody').choices(['none', 'root', 'all']).default('none'))
+    .addOption(
+      new Option(
+        '--lease-takeover <when>',
+        'when another host gets the write lease of one that is not seen any more: manual (by --take-over), or after TIME (2m) to whoever asks',
+      )
+        .argParser(parseTakeover)
+        .default('manual'),
+    );
   return addSessionOptions(command)
     .addHelpText('after', examples)
     .action((directory: string, flags: ServeFlags) => runSession('serve', planOf(directory, flags), flags));
+}
+
+function parseTakeover(text: string): NonNullable<SessionPlan['leaseTakeover']> {
+  return text === 'manual' ? text : parseDuration(text);
 }
 
 function planOf(origin: string, flags: ServeFlags): SessionPlan {
@@ -52,6 +65,7 @@ function planOf(origin: string, flags: ServeFlags): SessionPlan {
     allow: flags.allow,
     writes: flags.readOnly === true ? 'read-only' : 'write-through',
     squash: flags.squash,
+    leaseTakeover: flags.leaseTakeover,
     connections: defaultConnections,
     attributes: defaultAttributes,
     readAheadBytes: 0,

@@ -74,8 +74,12 @@ test('redirect, conflicts and sessions that do not answer are told apart', () =>
     '84 MiB of 1 file are kept here and not for the origin (redirect)',
   );
   const conflict = { path: '/a', handle: 'aa', kind: 'changed', atMs: 0, savedAs: undefined } as const;
-  const told = session({ ...quiet, conflicts: [{ ...conflict, savedAs: { where: 'origin', name: '/a.viaduct' } }] });
-  assert.equal(theOneAnswer([told], 0), 'everything is at the origin; 1 file is in conflict');
+  const told = session({
+    ...quiet,
+    isAtOrigin: false,
+    conflicts: [{ ...conflict, savedAs: { where: 'origin', name: '/a.viaduct' } }],
+  });
+  assert.equal(theOneAnswer([told], 0), 'all else is at the origin; 1 file is in conflict');
   const dead = { ...session(undefined), data: undefined };
   assert.match(theOneAnswer([dead], 1), /^2 sessions do not answer: what they keep is not known$/);
   assert.equal(isEverythingAtOrigin([dead], 0), false);

@@ -9,15 +9,17 @@ const listed = 10;
 export function theOneAnswer(sessions: readonly SessionStatus[], unknown: number): string {
   const statuses = sessions.flatMap(({ data }) => data?.writeBack ?? []);
   const silent = unknown + sessions.filter(keepsChanges).length - statuses.length;
-  const waiting = statuses.filter((status) => !status.isAtOrigin);
+  const waiting = statuses.filter(
+    ({ isAtOrigin, pendingFiles, conflicts }) => !isAtOrigin && (pendingFiles > 0 || conflicts.length === 0),
+  );
   const parts = [
     ...describeWaiting(waiting.filter(({ policy }) => policy === 'write-back')),
     ...describeKept(waiting.filter(({ policy }) => policy === 'redirect')),
   ];
   if (silent > 0)
     parts.push(`${silent} ${silent === 1 ? 'session does' : 'sessions do'} not answer: what they keep is not known`);
-  if (parts.length === 0) parts.push('everything is at the origin');
   const conflicts = statuses.reduce((sum, status) => sum + status.conflicts.length, 0);
+  if (parts.length === 0) parts.push(conflicts > 0 ? 'all else is at the origin' : 'everything is at the origin');
   if (conflicts > 0) parts.push(`${conflicts} ${conflicts === 1 ? 'file is' : 'files are'} in conflict`);
   return parts.join('; ');
 }
@@ -41,6 +43,8 @@ function describeWaiting(statuses: readonly WriteBackStatus[]): string[] {
   const when = isKnown
     ? `done in about ${formatDuration(1000 * Math.max(...seconds.map((left) => left ?? 0)))} at ${formatSize(rate)}/s`
     : describeState(statuses);
+  if (statuses.every((status) => status.pendingFiles === 0))
+    return ['times that were set are on their way to the origin'];
   return [`${amountOf(statuses)} are not at the origin yet, oldest ${formatDuration(oldest)}, ${when}`];
 }
 
