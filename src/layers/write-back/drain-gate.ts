@@ -1,0 +1,117 @@
+/**
+ * Who may send to the origin now: the upload window and the rate cap, first come first served.
+ *
+ *     enter ──> [ waiting, in order ] ──room in the window, tokens──> entered ──sent──> answered
+ *                                                                        └──left (never sent)
+ *
+ * Invariants: nobody overtakes; what entered leaves exactly once; after `close` everybody is let in at once and must look
+ * whether to go on.
+ */
+import { type Clock, type Eventual, limits, type Timer } from '../../base/mod.ts';
+import { type FlightMark, UploadWindow } from './window.ts';
+
+/** A third of a round trip at 60 ms: a demand read may then wait for one round trip and this. */
+const queueMs = 20;
+const smallestWindowBytes = 32 * 1024;
+/** What a capped drain may send at once after a pause, in milliseconds of its rate. */
+const burstMs = 100;
+
+export class DrainGate {
+  readonly #clock: Clock;
+  readonly #bytesPerMs: number;
+  readonly #window: UploadWindow;
+  readonly #waiting: { readonly bytes: number; readonly enter: () => void }[] = [];
+  /** When the cap has caught up with what was let in. */
+  #paidUntilMs = 0;
+  #timer: Timer | undefined;
+  #lastAnswerMs: number;
+  #sentUnanswered = 0;
+  #closed = false;
+
+  constructor(clock: Clock, rateBytesPerSecond: number | undefined) {
+    this.#clock = clock;
+    this.#bytesPerMs = (rateBytesPerSecond ?? Number.POSITIVE_INFINITY) / 1000;
+    this.#window = new UploadWindow({
+      smallestBytes: smallestWindowBytes,
+      mostBytes: limits.writeBackFlightBytes,
+      queueMs,
+    });
+    this.#lastAnswerMs = clock.now();
+  }
+
+  /** How large a request should be at most. */
+  get requestBytes(): number {
+    return this.#window.requestBytes;
+  }
+
+  /** How long something has been sent without any answer; 0 if nothing is owed. */
+  silentMs(): number {
+    return this.#sentUnanswered === 0 ? 0 : this.#clock.now() - this.#lastAnswerMs;
+  }
+
+  /** Waits for its turn. */
+  enter(bytes: number): Eventual<void> {
+    if (this.#closed || (this.#waiting.length === 0 && this.#mayEnter(bytes))) {
+      this.#entered(bytes);
+      return;
+    }
+    return new Promise((resolve) => {
+      this.#waiting.push({ bytes, enter: resolve });
+      this.#arm();
+    });
+  }
+
+  /** What entered will not be sent. */
+  left(bytes: number): void {
+    this.#window.unreserve(bytes);
+    this.#admit();
+  }
+
+  sent(bytes: number): FlightMark {
+    if (this.#sentUnanswered++ === 0) this.#lastAnswerMs = this.#clock.now();
+    return this.#window.sent(bytes, this.#clock.now());
+  }
+
+  answered(mark: FlightMark): void {
+    this.#sentUnanswered--;
+    this.#lastAnswerMs = this.#clock.now();
+    this.#window.answered(mark, this.#lastAnswerMs);
+    this.#admit();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+    this.#admit();
+  }
+
+  #mayEnter(bytes: number): boolean {
+    return this.#window.hasRoom(bytes) && this.#paidUntilMs <= this.#clock.now();
+  }
+
+  #entered(bytes: number): void {
+    this.#window.reserve(bytes);
+    const now = this.#clock.now();
+    this.#paidUntilMs = Math.max(this.#paidUntilMs, now - burstMs) + bytes / this.#bytesPerMs;
+  }
+
+  #admit(): void {
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      if (!this.#closed && !this.#mayEnter(next.bytes)) break;
+      this.#waiting.shift();
+      this.#entered(next.bytes);
+      next.enter();
+    }
+    this.#arm();
+  }
+
+  /** Answers admit by themselves; only the cap needs a timer. */
+  #arm(): void {
+    const waitMs = this.#paidUntilMs - this.#clock.now();
+    if (this.#closed || this.#timer !== undefined || this.#waiting.length === 0 || waitMs <= 0) return;
+    this.#timer = this.#clock.after(waitMs, () => {
+      this.#timer = undefined;
+      this.#admit();
+    });
+  }
+}

@@ -1,0 +1,61 @@
+/** What the parts of one drain share, and small things that all of them do. */
+import type { Clock, Log } from '../../base/mod.ts';
+import type { FileNumber, View } from '../../dirty/mod.ts';
+import { type Attributes, type Payload, statusName } from '../../vfs/mod.ts';
+import type { OriginClock } from './conflict-clock.ts';
+import type { DrainContext, DrainOptions, FileRecord } from './contract.ts';
+import type { DrainGate } from './drain-gate.ts';
+import type { DrainMeter } from './drain-meter.ts';
+import type { OriginCalls } from './drain-origin.ts';
+
+export interface DrainParts {
+  readonly context: DrainContext;
+  readonly clock: Clock;
+  readonly logger: Log;
+  readonly options: DrainOptions;
+  readonly gate: DrainGate;
+  readonly meter: DrainMeter;
+  readonly origin: OriginCalls;
+  readonly originClock: OriginClock;
+  /** Attributes in the newest answers to changes of our own, and when they came. */
+  readonly recent: Map<FileNumber, { readonly attributes: Attributes; readonly atMs: number }>;
+  /** Largest WRITE that the server takes; learnt. */
+  writeMaximum: number;
+  /** Nothing more may leave: closed, or the lease is lost. */
+  isStopped(): boolean;
+  /** Tells of a conflict, once. */
+  onConflict(file: FileNumber): void;
+}
+
+/** All bytes of a view in their order; undefined if some do not verify. */
+export async function bytesOf(view: View): Promise<Payload | undefined> {
+  const slices: Uint8Array[] = [];
+  for (const { data } of view.pieces) {
+    const part = data instanceof Promise ? await data : data;
+    if (part === undefined) return undefined;
+    slices.push(...part);
+  }
+  return slices;
+}
+
+/** A file as people know it. */
+export function nameOf(record: FileRecord): string {
+  return record.place?.name ?? `file ${Buffer.from(record.handle, 'latin1').toString('hex')}`;
+}
+
+export function refusalOf(record: FileRecord, operation: string, status: number): string {
+  return `${nameOf(record)}: the origin refuses ${operation} with ${statusName(status)}`;
+}
+
+/** Runs `action` for each, at most `width` at a time. */
+export async function inParallel<T>(
+  items: Iterable<T>,
+  width: number,
+  action: (item: T) => Promise<void>,
+): Promise<void> {
+  const iterator = items[Symbol.iterator]();
+  const lane = async (): Promise<void> => {
+    for (let next = iterator.next(); next.done !== true; next = iterator.next()) await action(next.value);
+  };
+  await Promise.all(Array.from({ length: width }, lane));
+}
