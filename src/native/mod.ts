@@ -2,6 +2,7 @@
 
 export * from './at.ts';
 export { DirectoryReader, type RawEntry } from './directory-entries.ts';
+export { reserveRoom } from './fallocate.ts';
 export { type FileSystemStatus, fileSystemStatus, linkMaximum } from './file-system-status.ts';
 export { flockExclusive } from './flock.ts';
 export { actingAs, type Identity } from './identity.ts';

@@ -1,0 +1,324 @@
+/**
+ * The dirty log (contract.ts): puts its parts together.
+ *
+ *     write, resize, note, seal, drop ──► Appender ──► Segments on the disk
+ *     stabilize, sync ─────────────────► Syncer          │
+ *     read ◄── LogReader ◄── LogState (files, epochs) ◄──┘ applied in the order of the log
+ *     plan ◄── Plan: an epoch's records, read again
+ */
+import { assert, type Eventual, limits, ViaductError } from '../base/mod.ts';
+import { Appender } from './appender.ts';
+import type {
+  Appended,
+  Change,
+  DirtyLogFace,
+  DirtyLogOptions,
+  DirtyLogStats,
+  DirtyState,
+  EpochInfo,
+  EpochNumber,
+  EpochPlan,
+  FileNumber,
+  Recovery,
+  View,
+  WriteChange,
+} from './contract.ts';
+import { changeItem, Item, writeItem } from './item.ts';
+import { type OpenedLog, openLog } from './opening.ts';
+import { checkKey, noteItem, stateItem } from './payloads.ts';
+import { Plan } from './plan.ts';
+import { LogReader } from './reader.ts';
+import { mostPayload, RecordType } from './record.ts';
+import type { Segments } from './segments.ts';
+import { type SegmentFacts, verifierFrom } from './snapshot.ts';
+import type { LogState } from './state.ts';
+import { Syncer } from './syncer.ts';
+
+export class DirtyLog implements DirtyLogFace {
+  readonly recovery: Recovery;
+  readonly #options: DirtyLogOptions;
+  readonly #state: LogState;
+  readonly #segments: Segments;
+  readonly #facts: SegmentFacts;
+  readonly #appender: Appender;
+  readonly #syncer: Syncer;
+  readonly #reader: LogReader;
+  #plan: Plan | undefined;
+  #isClosed = false;
+
+  /** Rejects with LOG_FOREIGN, LOG_VERSION, LOG_DAMAGED, LOG_FAILED or DISK_FULL; then nothing was changed. */
+  static async open(options: DirtyLogOptions): Promise<DirtyLog> {
+    const isRoomy = options.limitBytes >= limits.dirtyLogBytes || options.segmentBytes !== undefined;
+    assert(isRoomy, 'a dirty log has room for a few segments');
+    const opened = await openLog(options);
+    const log = new DirtyLog(options, opened);
+    try {
+      await log.#begin(opened);
+    } catch (error) {
+      await log.#segments.close().catch(() => {});
+      throw error;
+    }
+    return log;
+  }
+
+  private constructor(options: DirtyLogOptions, opened: OpenedLog) {
+    const { state, segments, facts } = opened;
+    const { clock, log, directory } = options;
+    this.#options = options;
+    this.recovery = opened.recovery;
+    this.#state = state;
+    this.#segments = segments;
+    this.#facts = facts;
+    this.#appender = new Appender({
+      ...{ state, segments, facts, clock, log, limitBytes: options.limitBytes, firstLsn: opened.nextLsn },
+      onStarved: () => this.#makeRoom(),
+    });
+    this.#syncer = new Syncer({
+      ...{ appender: this.#appender, segments, directory, log },
+      seal: () => this.#sealForSync(),
+      boundary: () => state.boundary,
+      onStable: (lsn, boundary) => this.#stable(lsn, boundary),
+      rescue: () => this.#rescue(),
+    });
+    this.#reader = new LogReader({ seed: facts.seed, segment: (address) => segments.at(address), log, clock });
+  }
+
+  /** What was found is made stable, and a new segment begun: old ones are never written again. */
+  async #begin(opened: OpenedLog): Promise<void> {
+    let segment = await this.#appender.makeSegment(mostPayload, Number.POSITIVE_INFINITY);
+    if (segment === undefined) {
+      await opened.removeVoid();
+      segment = await this.#appender.makeSegment(64 * 1024, Number.POSITIVE_INFINITY);
+    }
+    if (segment === undefined) {
+      throw new ViaductError('DISK_FULL', {
+        cause: 'the disk of the dirty log has no room for another segment',
+        remedy: 'make some room on the disk of --dirty-log; what the log holds is kept',
+      });
+    }
+    await this.#syncer.request(false);
+    await opened.removeVoid();
+  }
+
+  get verifier(): string {
+    return this.#state.verifier;
+  }
+
+  file(key: string): FileNumber {
+    checkKey(key);
+    return this.#state.files.named(key).number;
+  }
+
+  keyOf(file: FileNumber): string | undefined {
+    return this.#state.files.get(file)?.key;
+  }
+
+  note(key: string, value: Uint8Array | undefined): void {
+    this.#assertOpen();
+    const item = noteItem(key, value);
+    if (value === undefined) {
+      if (!this.#state.notes.delete(key)) return;
+    } else {
+      this.#state.notes.set(key, Uint8Array.from(value));
+    }
+    item.wallMs = this.#options.clock.wallTimeMs();
+    this.#appender.control(item);
+  }
+
+  noted(key: string): Uint8Array | undefined {
+    return this.#state.notes.get(key);
+  }
+
+  *notes(prefix: string): Iterable<readonly [string, Uint8Array]> {
+    for (const entry of this.#state.notes) if (entry[0].startsWith(prefix)) yield entry;
+  }
+
+  write(change: WriteChange): Eventual<Appended> {
+    this.#assertOpen();
+    assert(change.count <= mostPayload, 'a write is not longer than a transfer');
+    return this.#appender.change(writeItem(change, this.#options.clock.wallTimeMs()));
+  }
+
+  resize(change: Change): Eventual<Appended> {
+    this.#assertOpen();
+    return this.#appender.change(changeItem(RecordType.SIZE, change, this.#options.clock.wallTimeMs()));
+  }
+
+  drop(file: FileNumber): void {
+    this.#assertOpen();
+    if (this.#state.files.get(file) === undefined) return;
+    this.#state.drop(file, 0);
+    const item = this.#control(RecordType.DROP);
+    item.file = file;
+    this.#appender.control(item);
+  }
+
+  state(file: FileNumber): DirtyState | undefined {
+    return this.#state.files.dirty(file)?.state;
+  }
+
+  *dirtyFiles(): Iterable<FileNumber> {
+    for (const file of this.#state.files.allDirty()) yield file.number;
+  }
+
+  read(number: FileNumber, offset: number, count: number): View {
+    const file = this.#state.files.dirty(number);
+    if (file === undefined) return { pieces: [{ kind: 'base', offset, count }], release() {} };
+    return this.#reader.view(file.tree, offset, count, file.lowWater);
+  }
+
+  stabilize(): Promise<void> {
+    this.#assertOpen();
+    return this.#syncer.request(true);
+  }
+
+  sync(): Promise<void> {
+    this.#assertOpen();
+    return this.#syncer.request(false);
+  }
+
+  seal(): EpochNumber {
+    this.#assertOpen();
+    const { epochs } = this.#state;
+    const last = epochs.last;
+    if (last !== undefined && last.sealedMs === undefined) {
+      const item = this.#control(RecordType.SEAL);
+      item.epoch = last.number;
+      last.sealedMs = item.wallMs;
+      this.#appender.control(item);
+    }
+    return epochs.newestSealed();
+  }
+
+  /** Of a log that is never written back, only a commit of the whole makes epochs. */
+  #sealForSync(): void {
+    if (!this.#options.keeps) this.seal();
+  }
+
+  epochs(): readonly EpochInfo[] {
+    return this.#state.epochs.all();
+  }
+
+  async plan(number: EpochNumber): Promise<EpochPlan> {
+    await this.#appender.settled();
+    const epoch = this.#state.epochs.first;
+    assert(epoch?.number === number && epoch.end !== undefined, 'the oldest sealed epoch is planned');
+    const plan = new Plan(number, this.#reader);
+    const range = {
+      ...{ epoch: number, start: epoch.start, end: epoch.end },
+      voidBefore: (file: FileNumber) => this.#state.files.get(file)?.droppedAt ?? 0,
+    };
+    try {
+      await plan.scan(range, this.#segments, this.#facts.seed);
+    } catch (error) {
+      plan.release();
+      throw error;
+    }
+    this.#plan = plan;
+    return plan;
+  }
+
+  drained(number: EpochNumber): void {
+    this.#assertOpen();
+    const epoch = this.#state.epochs.first;
+    assert(epoch?.number === number && epoch.end !== undefined, 'the oldest sealed epoch is drained');
+    const plan = this.#plan?.epoch === number ? this.#plan : undefined;
+    this.#state.drained(epoch, epoch.end, plan === undefined ? undefined : (file) => plan.treeOf(file));
+    this.#plan = undefined;
+    const item = this.#control(RecordType.DRAINED);
+    item.epoch = number;
+    item.offset = epoch.end;
+    this.#appender.control(item);
+    if (this.#segments.hasBefore(epoch.end)) void this.#syncer.request(false).catch(() => {});
+  }
+
+  overwritesAfter(number: FileNumber, existedBefore: (other: FileNumber) => number): boolean {
+    const first = this.state(number)?.firstEpoch;
+    if (first === undefined) return false;
+    for (const file of this.#state.files.allDirty()) {
+      if (file.number !== number && file.changedAfter(first, existedBefore(file.number))) return true;
+    }
+    return false;
+  }
+
+  async discard(): Promise<void> {
+    this.#assertOpen();
+    this.#appender.control(this.#control(RecordType.DISCARD));
+    await this.#syncer.request(false);
+  }
+
+  stats(): DirtyLogStats {
+    const { epochs, files, dirtyBytes } = this.#state;
+    return {
+      logBytes: this.#segments.bytes,
+      limitBytes: this.#options.limitBytes,
+      dirtyBytes,
+      dirtyFiles: files.dirtyCount,
+      segments: this.#segments.count,
+      epochs: epochs.count,
+      oldestMs: this.#state.oldestMs(),
+      appendedBytes: this.#appender.appendedBytes,
+      syncs: this.#syncer.syncs,
+      failedSyncs: this.#syncer.failures,
+      waitingWriters: this.#appender.waitingCount,
+      damagedReads: this.#reader.damagedReads,
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#assertOpen();
+    this.#isClosed = true;
+    try {
+      await this.#syncer.request(false);
+      this.#appender.control(this.#control(RecordType.CLOSE));
+      await this.#syncer.request(false);
+    } finally {
+      this.#appender.close(closedError());
+      await this.#syncer.idle();
+      await this.#segments.close();
+      await this.#options.directory.close();
+    }
+  }
+
+  #control(type: Item['type']): Item {
+    const item = new Item(type);
+    item.wallMs = this.#options.clock.wallTimeMs();
+    return item;
+  }
+
+  #assertOpen(): void {
+    assert(!this.#isClosed, 'a closed log is not used');
+  }
+
+  #stable(lsn: number, boundary: number): void {
+    const appender = this.#appender;
+    appender.syncedLsn = Math.max(appender.syncedLsn, lsn);
+    if (!this.#isClosed) appender.control(this.#control(RecordType.MARK));
+    if (!this.#segments.hasBefore(boundary)) return;
+    void this.#segments.removeBefore(boundary).then(() => appender.roomMade());
+  }
+
+  /** Changes wait for room. False: nothing can go. */
+  #makeRoom(): boolean {
+    const { epochs, boundary } = this.#state;
+    const goes = this.#segments.hasBefore(boundary);
+    if (goes) void this.#syncer.request(false).catch(() => {});
+    if (epochs.count === 0) return goes;
+    this.#options.onPressure?.();
+    return true;
+  }
+
+  /** A datasync failed: what was answered since the last good one may be lost. */
+  async #rescue(): Promise<void> {
+    this.#state.verifier = verifierFrom(this.#options.random.bytes(new Uint8Array(8)));
+    this.#appender.control(stateItem(this.#state.fields));
+    throw new Error('sync failed');
+  }
+}
+
+function closedError(): Error {
+  return new ViaductError('LOG_FAILED', {
+    cause: 'the dirty log was closed while a write waited for room',
+    remedy: 'repeat the write when the session runs again',
+  });
+}

@@ -1,0 +1,103 @@
+/**
+ * The epochs that are not drained, oldest first; the last one may be open.
+ *
+ *     open ──seal──► sealed ──SEAL record is in the log: `end` is known──► drained: forgotten
+ */
+import { assert } from '../base/mod.ts';
+import type { EpochInfo, EpochNumber, FileNumber } from './contract.ts';
+
+export class Epoch implements EpochInfo {
+  readonly number: EpochNumber;
+  firstMs: number;
+  sealedMs: number | undefined;
+  logBytes = 0;
+  payloadBytes = 0;
+  /** Address of its first record. */
+  start: number;
+  /** Past its SEAL record; undefined until that is in the log. */
+  end: number | undefined;
+  /** Files that it changed, each once. */
+  readonly files: FileNumber[] = [];
+
+  constructor(number: EpochNumber, firstMs: number, start: number) {
+    this.number = number;
+    this.firstMs = firstMs;
+    this.start = start;
+  }
+}
+
+export class Epochs {
+  #list: Epoch[] = [];
+  #head = 0;
+  nextNumber = 1;
+  drainedUpTo: EpochNumber = 0;
+
+  /** The open one, made if need be. */
+  open(wallMs: number, address: number): Epoch {
+    const last = this.last;
+    if (last !== undefined && last.sealedMs === undefined) return last;
+    return this.#add(this.nextNumber, wallMs, address);
+  }
+
+  /** Recovery: the epoch with this number, which is the last one or comes after it. */
+  at(number: EpochNumber, wallMs: number, address: number): Epoch {
+    const last = this.last;
+    if (last?.number === number) return last;
+    return this.#add(number, wallMs, address);
+  }
+
+  #add(number: EpochNumber, wallMs: number, address: number): Epoch {
+    const epoch = new Epoch(number, wallMs, address);
+    this.#list.push(epoch);
+    this.nextNumber = Math.max(this.nextNumber, number + 1);
+    return epoch;
+  }
+
+  get first(): Epoch | undefined {
+    return this.#list[this.#head];
+  }
+
+  get last(): Epoch | undefined {
+    return this.#head < this.#list.length ? this.#list[this.#list.length - 1] : undefined;
+  }
+
+  get count(): number {
+    return this.#list.length - this.#head;
+  }
+
+  find(number: EpochNumber): Epoch | undefined {
+    for (let index = this.#list.length - 1; index >= this.#head; index--) {
+      const epoch = this.#list[index]!;
+      if (epoch.number === number) return epoch;
+      if (epoch.number < number) return undefined;
+    }
+    return undefined;
+  }
+
+  newestSealed(): EpochNumber {
+    const last = this.last;
+    if (last === undefined) return 0;
+    if (last.sealedMs !== undefined) return last.number;
+    return this.count > 1 ? this.#list[this.#list.length - 2]!.number : 0;
+  }
+
+  all(): readonly Epoch[] {
+    return this.#list.slice(this.#head);
+  }
+
+  /** Takes the oldest one off. */
+  shift(): void {
+    assert(this.first !== undefined, 'only an epoch that is there is drained');
+    this.drainedUpTo = Math.max(this.drainedUpTo, this.first.number);
+    this.#head++;
+    if (this.#head > 64 && this.#head * 2 > this.#list.length) {
+      this.#list.splice(0, this.#head);
+      this.#head = 0;
+    }
+  }
+
+  clear(): void {
+    this.#list = [];
+    this.#head = 0;
+  }
+}

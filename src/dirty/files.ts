@@ -1,0 +1,162 @@
+/**
+ * What the log knows of each file: its number and key, its newest extents, its size and times, the epochs that changed it.
+ *
+ * Invariants: a file is dirty exactly while `marks` is not empty; then size and time are those of its last change. Marks and cuts are
+ * in the order of their epochs, one a file and epoch.
+ */
+import type { DirtyState, EpochNumber, FileNumber, LogTime } from './contract.ts';
+import { ExtentTree } from './extent-tree.ts';
+
+/** One epoch that changed the file. */
+interface Mark {
+  readonly epoch: EpochNumber;
+  readonly firstMs: number;
+  /** The lowest byte that it changed. */
+  lowest: number;
+  /** The shortest that it made the file; Infinity if it never cut it. */
+  cutTo: number;
+}
+
+export class DirtyFile {
+  readonly number: FileNumber;
+  readonly key: string;
+  /** A FILE record for it is in the log. */
+  recorded = false;
+  readonly tree = new ExtentTree();
+  size = 0;
+  time: LogTime = { seconds: 0, nanoseconds: 0 };
+  writer = 0;
+  /** Records of it before this address are void. */
+  droppedAt = 0;
+  /** Size after the last record that was encoded, undefined while unknown: tells whether a SIZE cuts. */
+  encodedSize: number | undefined;
+  #marks: Mark[] = [];
+  #head = 0;
+
+  constructor(number: FileNumber, key: string) {
+    this.number = number;
+    this.key = key;
+  }
+
+  get isDirty(): boolean {
+    return this.#head < this.#marks.length;
+  }
+
+  get lowWater(): number {
+    let low = Number.POSITIVE_INFINITY;
+    for (let index = this.#head; index < this.#marks.length; index++) low = Math.min(low, this.#marks[index]!.cutTo);
+    return low;
+  }
+
+  get state(): DirtyState | undefined {
+    const first = this.#marks[this.#head];
+    if (first === undefined) return undefined;
+    return {
+      size: this.size,
+      time: this.time,
+      dirtyBytes: this.tree.bytes,
+      lowWater: this.lowWater,
+      oldestMs: first.firstMs,
+      firstEpoch: first.epoch,
+      lastEpoch: this.#marks[this.#marks.length - 1]!.epoch,
+    };
+  }
+
+  get oldestMs(): number | undefined {
+    return this.#marks[this.#head]?.firstMs;
+  }
+
+  /** The epoch changed bytes from `lowest` on. True if it had not changed the file before. */
+  mark(epoch: EpochNumber, firstMs: number, lowest: number, cutTo: number): boolean {
+    const last = this.isDirty ? this.#marks[this.#marks.length - 1]! : undefined;
+    if (last?.epoch === epoch) {
+      last.lowest = Math.min(last.lowest, lowest);
+      last.cutTo = Math.min(last.cutTo, cutTo);
+      return false;
+    }
+    this.#marks.push({ epoch, firstMs, lowest, cutTo });
+    return true;
+  }
+
+  /** The origin has all epochs up to this one, whose last record is before `boundary`. */
+  drained(epoch: EpochNumber, boundary: number, extents: ExtentTree | undefined): void {
+    while (this.isDirty && this.#marks[this.#head]!.epoch <= epoch) this.#head++;
+    if (!this.isDirty) {
+      this.clear();
+      return;
+    }
+    if (this.#head > 32 && this.#head * 2 > this.#marks.length) {
+      this.#marks.splice(0, this.#head);
+      this.#head = 0;
+    }
+    if (extents === undefined) this.tree.sweep(boundary);
+    else extents.walk(0, Number.POSITIVE_INFINITY, (from, count) => this.tree.clear(from, from + count, boundary));
+  }
+
+  /** Nothing of the file is dirty any more. */
+  clear(): void {
+    this.#marks = [];
+    this.#head = 0;
+    this.encodedSize = undefined;
+    this.tree.clear(0, Number.POSITIVE_INFINITY);
+  }
+
+  /** Whether an epoch after `epoch` changed bytes below `end`. */
+  changedAfter(epoch: EpochNumber, end: number): boolean {
+    for (let index = this.#marks.length - 1; index >= this.#head; index--) {
+      const mark = this.#marks[index]!;
+      if (mark.epoch <= epoch) return false;
+      if (mark.lowest < end) return true;
+    }
+    return false;
+  }
+}
+
+export class DirtyFileTable {
+  readonly #byKey = new Map<string, DirtyFile>();
+  readonly #byNumber = new Map<FileNumber, DirtyFile>();
+  readonly #dirty = new Map<FileNumber, DirtyFile>();
+  nextNumber = 1;
+
+  named(key: string): DirtyFile {
+    const known = this.#byKey.get(key);
+    return known ?? this.add(this.nextNumber, key);
+  }
+
+  add(number: FileNumber, key: string): DirtyFile {
+    const known = this.#byNumber.get(number);
+    if (known !== undefined) return known;
+    const file = new DirtyFile(number, key);
+    this.#byKey.set(key, file);
+    this.#byNumber.set(number, file);
+    this.nextNumber = Math.max(this.nextNumber, number + 1);
+    return file;
+  }
+
+  get(number: FileNumber): DirtyFile | undefined {
+    return this.#byNumber.get(number);
+  }
+
+  /** Undefined: nothing of it is dirty. */
+  dirty(number: FileNumber): DirtyFile | undefined {
+    return this.#dirty.get(number);
+  }
+
+  /** Looks again whether it is dirty. */
+  settle(file: DirtyFile): void {
+    if (file.isDirty) this.#dirty.set(file.number, file);
+    else this.#dirty.delete(file.number);
+  }
+
+  allDirty(): IterableIterator<DirtyFile> {
+    return this.#dirty.values();
+  }
+
+  get dirtyCount(): number {
+    return this.#dirty.size;
+  }
+
+  all(): IterableIterator<DirtyFile> {
+    return this.#byNumber.values();
+  }
+}

@@ -1,0 +1,254 @@
+/**
+ * Finds in a directory the longest prefix of the log that is whole.
+ *
+ *     1. survey: headers; every record of every segment from its first on, until one does not verify; what any record says is stable
+ *     2. choice: the newest segment whose head is whole and whose table's segments are whole; its end is where the records end
+ *     3. judgement: the prefix must reach what was said to be stable, else LOG_DAMAGED and nothing is changed
+ *     4. replay: the head of the chosen segment, then the changes of all its segments in order
+ */
+import { type Log, ViaductError } from '../base/mod.ts';
+import { laterClaim } from './claims.ts';
+import type { LogDirectory } from './contract.ts';
+import {
+  addressOf,
+  decodeSegment,
+  firstPosition,
+  headerBytes,
+  logSeed,
+  positionOf,
+  type SegmentHeader,
+  segmentName,
+  segmentNumber,
+  segmentOf,
+} from './format.ts';
+import { decodeTable, type TableEntry } from './payloads.ts';
+import { damaged } from './plan.ts';
+import { RecordType } from './record.ts';
+import { SegmentScanner } from './scanner.ts';
+import { Segment } from './segments.ts';
+import type { LogState } from './state.ts';
+
+/** One segment file as it was found. */
+export interface Surveyed {
+  readonly segment: Segment;
+  readonly header: SegmentHeader | undefined;
+  /** Where its whole records end, and the last of them. */
+  readonly end: number;
+  readonly lastLsn: number;
+  /** Its head is whole, to the READY record. */
+  readonly isReady: boolean;
+  readonly table: readonly TableEntry[];
+  /** Where DRAINED or TRIM records say that the log begins. */
+  readonly boundary: number;
+  /** The highest LSN that any of its records, whole or not, says is stable; and where that is. */
+  readonly claim: number;
+  /** Bytes after `end` are not all zero. */
+  readonly hasTail: boolean;
+}
+
+export interface Survey {
+  readonly segments: Surveyed[];
+  /** Of the newest segment that has a good one; undefined: no log is here. */
+  readonly header: SegmentHeader | undefined;
+}
+
+export interface Chosen {
+  /** In order; the last one is the newest. */
+  readonly kept: Surveyed[];
+  readonly void: Surveyed[];
+  readonly newest: Surveyed;
+}
+
+export async function survey(directory: LogDirectory, identity: string | undefined): Promise<Survey> {
+  const names = await directory.list();
+  const numbers = names.map(segmentNumber).filter((number) => number !== undefined);
+  numbers.sort((a, b) => a - b);
+  const opened: { segment: Segment; header: SegmentHeader | undefined }[] = [];
+  try {
+    for (const number of numbers) {
+      const segment = new Segment(number, await directory.open(segmentName(number)));
+      opened.push({ segment, header: undefined });
+      opened[opened.length - 1]!.header = await readHeader(segment, identity);
+    }
+    const header = opened.findLast((one) => one.header !== undefined)?.header;
+    if (header === undefined) {
+      await refuseHeadless(opened);
+      for (const { segment } of opened) await segment.file.close();
+      return { segments: [], header: undefined };
+    }
+    const boundary = Math.max(...opened.map((one) => one.header?.boundary ?? 0));
+    const segments: Surveyed[] = [];
+    for (const one of opened)
+      segments.push(await surveySegment(one.segment, one.header, logSeed(header.uuid), boundary));
+    return { segments, header };
+  } catch (error) {
+    for (const { segment } of opened) await segment.file.close().catch(() => {});
+    throw error;
+  }
+}
+
+async function readHeader(segment: Segment, identity: string | undefined): Promise<SegmentHeader | undefined> {
+  const bytes = await segment.file.read(0, 2 * headerBytes);
+  const decoded = decodeSegment(bytes);
+  if (decoded.kind === 'other-version') {
+    throw new ViaductError('LOG_VERSION', {
+      cause: `the dirty log was made by another Viaduct (log format ${decoded.version})`,
+      remedy: 'write it back with the Viaduct that made it; nothing was changed',
+    });
+  }
+  if (decoded.kind === 'bad' || decoded.header.number !== segment.number) return undefined;
+  if (identity !== undefined && decoded.header.identity !== identity) {
+    throw new ViaductError('LOG_FOREIGN', {
+      cause: `the dirty log belongs to ${decoded.header.identity}, not to ${identity}`,
+      remedy: 'name another --dirty-log directory; nothing in this one was changed',
+    });
+  }
+  return decoded.header;
+}
+
+/** Files without any good header: of a first open that was cut off, or damage. */
+async function refuseHeadless(opened: readonly { readonly segment: Segment }[]): Promise<void> {
+  for (const { segment } of opened) {
+    const scanner = new SegmentScanner(segment.file, segment.number, 0, 0);
+    for (let at = firstPosition; at < segment.file.size; ) {
+      const bytes = await scanner.bytes(at, headerBytes, segment.file.size);
+      if (bytes.length === 0) break;
+      // The head of the very first segment is written in one go and synced before anything else.
+      if (opened.length > 1 || (at > firstPosition + headerBytes && bytes.some((byte) => byte !== 0))) {
+        throw damaged(segment.number, 0);
+      }
+      at += bytes.length;
+    }
+  }
+}
+
+async function surveySegment(
+  segment: Segment,
+  header: SegmentHeader | undefined,
+  seed: number,
+  boundary: number,
+): Promise<Surveyed> {
+  const { file, number } = segment;
+  const scanner = new SegmentScanner(file, number, seed, firstPosition);
+  const found = { lastLsn: (header?.firstLsn ?? 1) - 1, claim: header?.syncedLsn ?? 0, isReady: false, boundary: 0 };
+  const table: TableEntry[] = [];
+  let end = header === undefined ? 0 : firstPosition;
+  while (header !== undefined && (await scanner.next(file.size))) {
+    const record = scanner.header;
+    if (record.lsn !== found.lastLsn + 1) break;
+    // Changes that are not needed any more need not be read.
+    const isNeeded = record.type !== RecordType.WRITE || addressOf(number, scanner.position) >= boundary;
+    const payload = isNeeded ? await scanner.payload() : undefined;
+    if (isNeeded && payload === undefined) break;
+    if (record.type === RecordType.TABLE) table.push(...decodeTable(payload!));
+    if (record.type === RecordType.READY) found.isReady = true;
+    if (record.type === RecordType.DRAINED || record.type === RecordType.TRIM || record.type === RecordType.DISCARD) {
+      found.boundary = Math.max(
+        found.boundary,
+        record.type === RecordType.DISCARD ? addressOf(number, scanner.after) : record.offset,
+      );
+    }
+    found.lastLsn = record.lsn;
+    found.claim = Math.max(found.claim, record.syncedLsn);
+    end = scanner.after;
+  }
+  const later = await laterClaim(segment, seed, end === 0 ? firstPosition : end);
+  return { segment, header, end, table, ...found, claim: Math.max(found.claim, later.claim), hasTail: later.hasTail };
+}
+
+/** Throws LOG_DAMAGED if what was stable is not all there. */
+export function choose({ segments }: Survey): Chosen {
+  const claim = Math.max(...segments.map((one) => one.claim));
+  for (let index = segments.length - 1; index >= 0; index--) {
+    const newest = segments[index]!;
+    if (!newest.isReady) continue;
+    const kept = withTable(segments, newest);
+    if (kept === undefined) continue;
+    if (newest.lastLsn < claim) throw damaged(newest.segment.number, newest.end);
+    const isKept = new Set(kept);
+    return { kept, newest, void: segments.filter((one) => !isKept.has(one)) };
+  }
+  throw damaged(segments[0]!.segment.number, 0);
+}
+
+/** The segments of the table that are needed, then the newest itself; undefined if one is not whole. */
+function withTable(segments: readonly Surveyed[], newest: Surveyed): Surveyed[] | undefined {
+  const boundary = Math.max(newest.boundary, newest.header?.boundary ?? 0);
+  const kept: Surveyed[] = [];
+  for (const entry of newest.table) {
+    const isNeeded = entry.number > segmentOf(boundary) || addressOf(entry.number, entry.end) > boundary;
+    const one = segments.find(({ segment }) => segment.number === entry.number);
+    if (!isNeeded) continue;
+    if (one === undefined || one.end < entry.end) return undefined;
+    one.segment.end = entry.end;
+    one.segment.lastLsn = entry.lastLsn;
+    kept.push(one);
+  }
+  newest.segment.end = newest.end;
+  newest.segment.lastLsn = newest.lastLsn;
+  kept.push(newest);
+  return kept;
+}
+
+export interface Replayed {
+  readonly records: number;
+  readonly cleanlyClosed: boolean;
+}
+
+export async function replay(chosen: Chosen, seed: number, state: LogState, log: Log): Promise<Replayed> {
+  let records = 0;
+  let last = 0;
+  await replaySegment(chosen.newest, seed, firstPosition, (record, _address, _end, payload) => {
+    if (isStanding(record.type)) state.recover(record, payload);
+    return record.type !== RecordType.READY;
+  });
+  for (const one of chosen.kept) {
+    const isNewest = one === chosen.newest;
+    let isHead = true;
+    const from = segmentOf(state.boundary) === one.segment.number ? positionOf(state.boundary) : firstPosition;
+    await replaySegment(
+      one,
+      seed,
+      isNewest ? firstPosition : Math.max(from, firstPosition),
+      (record, address, end, payload) => {
+        if (record.type === RecordType.READY) isHead = false;
+        else if (!isHead || !isNewest) {
+          if (!isStanding(record.type)) state.apply(record, address, end);
+          else if (isNewest) state.recover(record, payload);
+          if (record.type === RecordType.WRITE || record.type === RecordType.SIZE) records++;
+        }
+        last = record.type;
+        return true;
+      },
+    );
+  }
+  log.debug({ records }, 'the dirty log was read');
+  return { records, cleanlyClosed: last === RecordType.CLOSE };
+}
+
+/** What the head of each segment repeats. */
+function isStanding(type: number): boolean {
+  return (
+    type === RecordType.FILE ||
+    type === RecordType.NOTE ||
+    type === RecordType.STATE ||
+    type === RecordType.DRAINED ||
+    type === RecordType.TRIM
+  );
+}
+
+type Visit = (record: SegmentScanner['header'], address: number, end: number, payload: Uint8Array) => boolean;
+const nothing = new Uint8Array(0);
+
+async function replaySegment(one: Surveyed, seed: number, from: number, visit: Visit): Promise<void> {
+  const { number, file, end } = one.segment;
+  const scanner = new SegmentScanner(file, number, seed, from);
+  while (scanner.after < end) {
+    if (!(await scanner.next(end))) throw damaged(number, scanner.position);
+    const record = scanner.header;
+    const needsPayload = isStanding(record.type) && record.payloadBytes > 0;
+    const payload = needsPayload ? await scanner.payload() : nothing;
+    if (payload === undefined) throw damaged(number, scanner.position);
+    if (!visit(record, addressOf(number, scanner.position), addressOf(number, scanner.after), payload)) return;
+  }
+}
