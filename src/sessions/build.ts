@@ -14,7 +14,9 @@ import {
   Stats,
 } from '../layers/mod.ts';
 import { type NfsOrigin, openDirectoryOrigin, openNfsOrigin, parseOrigin } from '../origins/mod.ts';
+import type { RpcProgram } from '../rpc/mod.ts';
 import { credential, type Filesystem } from '../vfs/mod.ts';
+import { type ServedOrigin, SessionChannel } from './channel.ts';
 import { ReadOnly } from './read-only.ts';
 import type { LayerDescription, StackDescription } from './stack.ts';
 import type { SessionWriteBack } from './write-back.ts';
@@ -30,6 +32,8 @@ export interface Surroundings {
 
 export interface Stack {
   readonly top: Filesystem;
+  /** What is served beside NFS and MOUNT. */
+  readonly programs: readonly RpcProgram[];
   /** Counters by layer. */
   stats(): Record<string, object>;
   readonly writeBack: SessionWriteBack | undefined;
@@ -41,14 +45,21 @@ export interface Stack {
 
 export async function buildStack(description: StackDescription, surroundings: Surroundings): Promise<Stack> {
   const counters: Record<string, () => object> = {};
-  const { filesystem, nfs } = await openOrigin(description.origin, surroundings);
+  const origin = await openOrigin(description.origin, surroundings);
+  const { filesystem, nfs } = origin;
   const presence = watchOrigin(nfs, surroundings);
   if (nfs !== undefined) counters.presence = presence.stats.bind(presence);
   const caches: (BlockCache | AccessCache | AttributeCache)[] = [];
+  let channel: SessionChannel | undefined;
   let top = filesystem;
   if ('stats' in top && typeof top.stats === 'function') counters.origin = top.stats.bind(top);
   for (const layer of description.layers.toReversed()) {
-    const built = buildLayer(layer, top, { ...surroundings, presence });
+    let built: Filesystem;
+    if (layer.layer === 'leases') {
+      const { stateDirectory } = description.origin;
+      channel = new SessionChannel(top, origin, layer.takeover, { ...surroundings, stateDirectory });
+      built = channel.layer;
+    } else built = buildLayer(layer, top, { ...surroundings, presence });
     top = built;
     // Before the first reply of a server that came back is passed on: it may have lost what was unstable.
     if (built instanceof Stability) nfs?.listen({ onReconnect: () => built.originMayHaveRestarted() });
@@ -59,6 +70,7 @@ export async function buildStack(description: StackDescription, surroundings: Su
   }
   return {
     top,
+    programs: channel === undefined ? [] : [channel.program(top)],
     stats: () => Object.fromEntries(Object.entries(counters).map(([name, count]) => [name, count()])),
     writeBack: undefined,
     // From the bottom up: what a layer above asks for is new by then.
@@ -72,8 +84,7 @@ export async function buildStack(description: StackDescription, surroundings: Su
   };
 }
 
-interface Origin {
-  readonly filesystem: Filesystem;
+interface Origin extends ServedOrigin {
   /** Absent if the origin cannot go away. */
   readonly nfs?: NfsOrigin;
 }
@@ -91,7 +102,8 @@ async function openOrigin(origin: StackDescription['origin'], { clock, log, rand
   const tools = { clock, log, random };
   const { stateDirectory } = origin;
   if (address.kind === 'directory') {
-    return { filesystem: await openDirectoryOrigin({ path: address.path, stateDirectory, ...tools }) };
+    const directory = await openDirectoryOrigin({ path: address.path, stateDirectory, ...tools });
+    return { filesystem: directory, locator: directory.locator };
   }
   const connections = address.connections ?? origin.connections;
   const self = credential(
@@ -104,7 +116,7 @@ async function openOrigin(origin: StackDescription['origin'], { clock, log, rand
 }
 
 function buildLayer(
-  description: LayerDescription,
+  description: Exclude<LayerDescription, { layer: 'leases' }>,
   next: Filesystem,
   { clock, log, random, cache, presence }: Surroundings & { readonly presence: OriginPresence },
 ): Filesystem {

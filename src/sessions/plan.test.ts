@@ -98,5 +98,10 @@ test('the stack of a proxy: identity on top, stability next to the origin', () =
   assert.equal(hasPromise({ ...plan, soleWriter: true }), true);
   const { cache: _, ...withoutCache } = plan;
   assert.deepEqual(names(withoutCache), ['identity', 'stats', 'access-cache', 'attribute-cache', 'stability']);
-  assert.deepEqual(names({ ...plan, kind: 'serve' }), ['identity', 'stats']);
+  const served: SessionPlan = { ...plan, kind: 'serve' };
+  assert.deepEqual(names(served), ['identity', 'stats', 'leases']);
+  assert.deepEqual(names({ ...served, writes: 'read-only' }), ['identity', 'stats', 'read-only']);
+  const takeover = (of: SessionPlan) => describeStack(of).layers.find((layer) => layer.layer === 'leases')?.takeover;
+  assert.equal(takeover(served), 'manual');
+  assert.equal(takeover({ ...served, leaseTakeover: 60_000 }), 60_000);
 });

@@ -33,6 +33,8 @@ export const sessionPlanSchema = z.strictObject({
   outage: outageSchema.optional(),
   /** Take the tree's write lease from whoever holds it. */
   takeOverLease: z.boolean().optional(),
+  /** serve: after so long without a sign of its holder a lease goes to whoever asks; default: only to who takes it over. */
+  leaseTakeover: z.union([z.literal('manual'), milliseconds.min(1_000)]).optional(),
   /** `root`: uid 0 becomes nobody; `all`: everybody becomes nobody; `none`: identities pass. */
   squash: z.enum(['none', 'root', 'all']),
   /** TCP connections to an NFS origin. */

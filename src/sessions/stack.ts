@@ -2,14 +2,15 @@
  * From a plan to the description of its stack: a pure function, so that the order of layers is written, tested and shown in one
  * place.
  *
- *   serve:  RPC server > identity > stats [> read-only] > origin
+ *   serve:  RPC server > identity > stats > read-only | leases > origin
  *   proxy:  RPC server > identity > stats [> read-only | > write-back] [> outage]
  *                      > block cache > access cache > attribute cache > stability > origin
  *
  * The order has reasons. Identity is on top, so that everything below, caches of grants included, sees the identities that count.
  * Write-back is above the caches: they hold clean data only, and what it writes back goes through them. The outage policy is
  * below it: changes go on while the origin is away. The block cache asks the layers below for ACCESS and attributes on each hit;
- * both answer from memory. Stability is next to the origin: it alone sees the origin's write verifier.
+ * both answer from memory. Stability is next to the origin: it alone sees the origin's write verifier. Leases
+ * are next to the origin of a server: whatever would change it passes them.
  */
 import type { SessionPlan } from './plan.ts';
 import { type DirtyRule, defaultOutage, keepsLog, type LoggedPolicy, type WritePolicy } from './write-policy.ts';
@@ -23,7 +24,8 @@ export type LayerDescription =
   | { readonly layer: 'block-cache'; readonly readAheadBytes: number; readonly soleWriter: boolean }
   | { readonly layer: 'access-cache' }
   | { readonly layer: 'attribute-cache'; readonly times: SessionPlan['attributes'] }
-  | { readonly layer: 'stability' };
+  | { readonly layer: 'stability' }
+  | { readonly layer: 'leases'; readonly takeover: 'manual' | number };
 
 export interface StackDescription {
   readonly origin: { readonly text: string; readonly stateDirectory: string; readonly connections: number };
@@ -38,6 +40,9 @@ export interface StackDescription {
 export function describeStack(plan: SessionPlan): StackDescription {
   const layers: LayerDescription[] = [{ layer: 'identity', squash: plan.squash }, { layer: 'stats' }];
   if (plan.writes === 'read-only') layers.push({ layer: 'read-only' });
+  if (plan.kind === 'serve' && plan.writes !== 'read-only') {
+    layers.push({ layer: 'leases', takeover: plan.leaseTakeover ?? 'manual' });
+  }
   if (plan.kind === 'proxy') {
     const { writes, commit = 'local', outage = defaultOutage } = plan;
     if (keepsLog(writes)) layers.push({ layer: 'write-back', policy: writes, commit });

@@ -93,7 +93,7 @@ async function openDataPath(start: WorkerStart, tools: Tools): Promise<DataPath>
     const duplicates = await openDuplicates(replies, tools);
     open.push(() => duplicates.close());
     const admit = new PeerPolicy({ networks: plan.allow });
-    const programs = [nfs3Program(stack.top), mount3Program({ filesystem: stack.top })];
+    const programs = [nfs3Program(stack.top), mount3Program({ filesystem: stack.top }), ...stack.programs];
     const server = new RpcServer({ programs, ...tools, admit, duplicates });
     open.push(() => server.close());
     const listening = await openListeners({ rule: plan.listen, port: start.port, server, admit, ...tools });
