@@ -11,6 +11,8 @@ cd "$root"
 boot='qemu-system-x86 qemu-utils qemu-block-extra busybox-static cpio kmod zstd e2fsprogs iproute2 procps util-linux mmdebstrap'
 # Foreign clients and servers that Viaduct is tested and measured against. nfs-common has mount.nfs, rpcbind the port mapper.
 peers='libnfs-utils nfs-ganesha nfs-ganesha-vfs nfs-common rpcbind'
+# What guests do in tests, beside busybox.
+work='sqlite3'
 
 say() { printf '%s\n' "setup: $*" >&2; }
 fail() {
@@ -109,7 +111,8 @@ for profile in "$@"; do
   case $profile in
     npm) ;;
     demo) need_debian_packages $boot ;;
-    test | bench | proof) need_debian_packages $boot $peers ;;
+    bench) need_debian_packages $boot $peers ;;
+    test | proof) need_debian_packages $boot $peers $work ;;
     *) fail "unknown profile: $profile" 'use npm, test, demo, bench or proof.' ;;
   esac
 done

@@ -153,8 +153,10 @@ export class Bed {
     ];
     const state = ['--state-directory', join(this.scratch, 'proxy-state')];
     const args = ['proxy', origin, '--listen', this.listen, ...own, ...state, ...(this.options.more ?? []), ...more];
-    this.proxy = await startCommand(args, { signal: never, timeoutMs: 30_000 });
-    return this.proxy;
+    const proxy = await startCommand(args, { signal: never, timeoutMs: 30_000 });
+    assert.equal(proxy.ready.ready, true, `viaduct ${args.join(' ')}: ${JSON.stringify(proxy.ready)}`);
+    this.proxy = proxy;
+    return proxy;
   }
 
   async killProxy(): Promise<void> {

@@ -1,6 +1,6 @@
 /**
  * Documents are checked: relative links lead somewhere, the headings behind `#` exist, `npm run` names a script, `viaduct`
- * names a command, and files that are named exist.
+ * names a command, files that are named exist, and so do tests that are named: `test/some.test.ts` "title of a test".
  */
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
@@ -23,7 +23,11 @@ export function checkDocuments(tree: Tree): Problem[] {
       message,
       severity: 'error',
     });
-    return [...checkLinks(root, page, text, report), ...checkCommands(root, text, scripts, commands, report)];
+    return [
+      ...checkLinks(root, page, text, report),
+      ...checkCommands(root, text, scripts, commands, report),
+      ...checkTests(root, text, report),
+    ];
   });
 }
 
@@ -78,6 +82,18 @@ function checkCommands(
     for (const run of code.matchAll(/(?:^|[`\s])((?:src|tools|test|bench|bin|docs)\/[\w./-]+\.(?:ts|sh|md))\b/g)) {
       if (!existsSync(join(root, run[1]!))) problems.push(report(match.index, `${run[1]} does not exist`));
     }
+  }
+  return problems;
+}
+
+/** A claim that names its test has one: the title stands letter by letter in that file. */
+function checkTests(root: string, text: string, report: Report): Problem[] {
+  const problems: Problem[] = [];
+  for (const match of text.matchAll(/`([\w./-]+\.(?:test|proof)\.ts)`:? "([^"\n]+)"/g)) {
+    const [, path, title] = match;
+    const file = join(root, path!);
+    if (existsSync(file) && !readFileSync(file, 'utf8').includes(`'${title}'`))
+      problems.push(report(match.index, `${path} has no test "${title}"`));
   }
   return problems;
 }

@@ -152,7 +152,7 @@ test('catalogues: a limit without a reason, an error without a section, a sectio
   );
 });
 
-test('documents: dead links, missing headings, scripts, commands and files', () => {
+test('documents: dead links, missing headings, scripts, commands, files and tests', () => {
   one(checkDocuments, { 'README.md': 'a [b](docs/gone.md)\n' }, /docs\/gone\.md leads nowhere/);
   one(checkDocuments, { 'README.md': '# One\n[b](#two) [c](#one)\n' }, /no heading for #two/);
   one(
@@ -166,6 +166,12 @@ test('documents: dead links, missing headings, scripts, commands and files', () 
     checkDocuments,
     { 'README.md': '```sh\nviaduct serve x\nviaduct dance\n```\n', 'src/cli/serve.ts': serve },
     /no command "viaduct dance"/,
+  );
+  const tests = "test('it sings', () => {});\n";
+  one(
+    checkDocuments,
+    { 'README.md': '`test/a.test.ts`: "it sings"; `test/a.test.ts`: "it dances"\n', 'test/a.test.ts': tests },
+    /test\/a\.test\.ts has no test "it dances"/,
   );
 });
 
