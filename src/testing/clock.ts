@@ -49,6 +49,18 @@ export class SimulatedClock implements Clock {
     this.#nowMs = endMs;
   }
 
+  /** Runs the next timer, and what follows of it without timers. False: there is none. */
+  async step(): Promise<boolean> {
+    const due = this.#next(Number.POSITIVE_INFINITY);
+    if (due === undefined) return false;
+    this.#pending.delete(due);
+    this.#nowMs = Math.max(this.#nowMs, due.dueMs);
+    due.action();
+    // All promise reactions run before it, however many follow each other.
+    await new Promise((resolve) => setImmediate(resolve));
+    return true;
+  }
+
   #next(endMs: number): Pending | undefined {
     let first: Pending | undefined;
     for (const pending of this.#pending) {

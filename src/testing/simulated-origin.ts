@@ -20,6 +20,8 @@ export interface SimulatedOriginOptions {
   readonly timeStepMs?: number;
   /** Replies to WRITE, COMMIT, SETATTR and so on carry no attributes. */
   readonly withoutWcc?: boolean;
+  /** Share of WRITEs that are done in part only, as the protocol allows (RFC 1813 3.3.7). */
+  readonly shortWriteShare?: number;
 }
 
 /** After a call that changed, or may have changed, what is kept. */
@@ -47,9 +49,11 @@ export class SimulatedOrigin extends InterceptingFilesystem {
   onCall: ((operation: vfs.OperationName, args: unknown) => void) | undefined;
   readonly #chance: Chance;
   readonly #withoutWcc: boolean;
+  readonly #shortWriteShare: number;
+  readonly #transferBytes: number;
   readonly #answered = new Map<string, unknown>();
 
-  constructor({ clock, random, withoutWcc, ...rest }: SimulatedOriginOptions) {
+  constructor({ clock, random, withoutWcc, shortWriteShare, ...rest }: SimulatedOriginOptions) {
     const memory = new MemoryFilesystem({
       ...rest,
       clock,
@@ -61,6 +65,8 @@ export class SimulatedOrigin extends InterceptingFilesystem {
     this.memory = memory;
     this.#chance = new Chance(random);
     this.#withoutWcc = withoutWcc === true;
+    this.#shortWriteShare = shortWriteShare ?? 0;
+    this.#transferBytes = rest.transferBytes ?? Number.POSITIVE_INFINITY;
   }
 
   /** The server crashes and is there again: the caller keeps calls away meanwhile. */
@@ -78,6 +84,13 @@ export class SimulatedOrigin extends InterceptingFilesystem {
     const reply = execute();
     this.#answered.set(callKey, reply);
     return reply;
+  }
+
+  override write(call: vfs.Call, args: vfs.WriteArguments): Eventual<vfs.WriteReply> {
+    const isShort = args.count > 1 && this.#chance.happens(this.#shortWriteShare);
+    const most = Math.min(this.#transferBytes, isShort ? 1 + this.#chance.below(args.count - 1) : args.count);
+    if (args.count <= most) return super.write(call, args);
+    return super.write(call, { ...args, count: most, data: [Buffer.concat(args.data).subarray(0, most)] });
   }
 
   protected override intercept<R>(

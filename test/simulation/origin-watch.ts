@@ -1,0 +1,299 @@
+/**
+ * Looks at the origin after each of its mutations: what it shows, and what it would show after a crash, must be a consistent
+ * prefix of epochs plus a subset of the next one, over all files together.
+ *
+ *     time ──►  V answered   barrier asked … answered   W asked          V before W: W at the origin without V is an error
+ *
+ * For every W whose bytes are there, all that was settled up to `W.after` must be there or overwritten by something newer:
+ *
+ *     latest = max over cells of (version there).after         earliest missing = min over cells of (versions newer than there).settled
+ *     consistent  <=>  latest < earliest missing
+ *
+ * Bytes that could be several versions (holes) count as the one that accuses least.
+ */
+import type { SimulatedOrigin } from '../../src/testing/mod.ts';
+import {
+  type Call,
+  type CommitArguments,
+  credential,
+  type OperationName,
+  type Place,
+  type RenameArguments,
+  type SetattrArguments,
+  type WriteArguments,
+} from '../../src/vfs/mod.ts';
+import { applied, type Change, type FileHistory, type Version } from './history.ts';
+import type { Model } from './model.ts';
+import { Violation } from './violation.ts';
+
+type State = 'now' | 'crash';
+const watcher: Call = { credential: credential(0, 0), peer: 'watch', priority: 'demand' };
+
+/** Which versions a cell at the origin shows: more than one if a write stopped in its middle. */
+interface Shown {
+  /** For each run of bytes, its oldest and its newest possible version. */
+  readonly runs: readonly { readonly oldest: Version; readonly newest: Version }[];
+}
+
+export class OriginWatch {
+  mutations = 0;
+  /** Redirect: nothing may reach the origin. */
+  isForbidden = false;
+  readonly #origin: SimulatedOrigin;
+  readonly #model: Model;
+  readonly #shown: Record<State, Map<FileHistory, Shown[]>> = { now: new Map(), crash: new Map() };
+
+  constructor(origin: SimulatedOrigin, model: Model, report: (error: unknown) => void) {
+    this.#origin = origin;
+    this.#model = model;
+    // The network below may swallow what is thrown here.
+    const reporting = (action: () => void): void => {
+      try {
+        action();
+      } catch (error) {
+        report(error);
+      }
+    };
+    origin.onMutation = (operation, args, reply) =>
+      reporting(() => this.#mutated(operation, args, reply as { status: number }));
+    origin.onCall = (operation, args) => reporting(() => this.#calling(operation, args));
+  }
+
+  /** The file is known to the model from now on. */
+  begin(file: FileHistory): void {
+    for (const state of ['now', 'crash'] as const) {
+      this.#shown[state].set(file, []);
+      this.#look(file, 0, file.layout.cells, state);
+    }
+  }
+
+  /** What the origin shows of a cell, as the newest versions that it may be. */
+  newestAt(file: FileHistory, cell: number, state: State): readonly Version[] {
+    return this.#shown[state].get(file)![cell]!.runs.map((run) => run.newest);
+  }
+
+  sizeAt(file: FileHistory, state: State): number {
+    return this.#origin.memory.contentOf(file.handle, state).size;
+  }
+
+  /** The model forgot changes: versions that were taken for them may be others now. */
+  lookAgain(): void {
+    for (const file of this.#model.files()) this.begin(file);
+    this.#check('after a recovery');
+  }
+
+  /** COMMIT means the origin's disk: all that was settled at this moment must be there, whatever crashes. */
+  demandEverything(asked: number): void {
+    for (const file of this.#model.files()) {
+      if (!this.#isThere(file)) continue;
+      for (const change of this.#lacking(file)) {
+        if (change.settled <= asked)
+          throw new Violation(`the origin does not keep ${describe(change)}, which was committed`);
+      }
+    }
+  }
+
+  /** Everything is written back: the newest of all must be there. Changes that were refused may be. */
+  demandNewest(): void {
+    for (const file of this.#model.files()) {
+      for (const change of this.#lacking(file)) {
+        if (change.settled < Number.POSITIVE_INFINITY)
+          throw new Violation(`the origin lacks ${describe(change)} in the end`);
+      }
+      const sizes = file.sizesBetween(this.#model.moment, this.#model.moment);
+      for (const state of ['now', 'crash'] as const) {
+        const there = this.sizeAt(file, state);
+        if (!sizes.has(there))
+          throw new Violation(`file ${file.id} ends with ${there} bytes (${state}), not ${[...sizes]}`);
+      }
+    }
+  }
+
+  /** Whether the origin would lack some change of the file after a crash, or does now. */
+  isBehind(file: FileHistory): boolean {
+    return this.#isThere(file) && !this.#lacking(file).next().done;
+  }
+
+  #mutated(operation: OperationName | 'restart', args: unknown, reply: { status: number } | undefined): void {
+    this.mutations++;
+    if (this.isForbidden && operation !== 'restart' && reply?.status === 0) {
+      throw new Violation(`${operation} reached the origin of a redirected session`);
+    }
+    if (operation === 'restart') {
+      for (const file of this.#model.files()) this.begin(file);
+    } else if (operation === 'write') {
+      const { object, offset, count } = args as WriteArguments;
+      this.#changed(object, offset, offset + count);
+    } else if (operation === 'setattr') {
+      const { object, set } = args as SetattrArguments;
+      if (set.size !== undefined) this.#changed(object, 0, Number.POSITIVE_INFINITY);
+    } else if (operation === 'commit') {
+      this.#changed((args as CommitArguments).object, 0, Number.POSITIVE_INFINITY);
+    } else return;
+    this.#check(operation);
+  }
+
+  #changed(handle: string, from: number, to: number): void {
+    const file = this.#model.byHandle(handle);
+    if (file === undefined || file.name === undefined) return;
+    const { layout } = file;
+    // A write behind the old end makes a hole before it: all cells from the old end are looked at again by their bytes.
+    const first = layout.cellAt(Math.min(from, layout.bytes));
+    const last = to >= layout.bytes ? layout.cells : layout.cellAt(to - 1) + 1;
+    for (const state of ['now', 'crash'] as const) this.#look(file, first, last, state);
+  }
+
+  /** A name operation that is not answered yet may have ended the file's life. */
+  #isThere(file: FileHistory): boolean {
+    return this.#origin.memory.getattr(watcher, { object: file.handle }).status === 0;
+  }
+
+  #look(file: FileHistory, from: number, to: number, state: State): void {
+    if (!this.#isThere(file)) return;
+    const content = this.#origin.memory.contentOf(file.handle, state);
+    const shown = this.#shown[state].get(file)!;
+    for (let cell = from; cell < to; cell++) {
+      const width = file.layout.width(cell);
+      const bytes = Buffer.alloc(width);
+      content.read(file.layout.start(cell), width).copy(bytes);
+      shown[cell] = this.#identify(file, cell, bytes, state);
+    }
+  }
+
+  #identify(file: FileHistory, cell: number, bytes: Buffer, state: State): Shown {
+    const runs: { oldest: Version; newest: Version }[] = [];
+    for (let from = 0; from < bytes.length; ) {
+      let best = 0;
+      let run: { oldest: Version; newest: Version } | undefined;
+      for (const version of file.cells[cell]!) {
+        const length = file.layout.matching(version.value, bytes.subarray(from), from);
+        if (length === 0 || length < best) continue;
+        run =
+          length === best && run !== undefined
+            ? { oldest: run.oldest, newest: version }
+            : { oldest: version, newest: version };
+        best = length;
+      }
+      if (run === undefined) {
+        throw new Violation(
+          `the origin (${state}) holds bytes that nobody wrote there: file ${file.id}, cell ${cell} at ${file.layout.start(cell)}, byte ${from}: ${bytes[from]}`,
+        );
+      }
+      runs.push(run);
+      from += best;
+    }
+    return { runs };
+  }
+
+  #check(operation: string): void {
+    this.#compare('now', operation);
+    this.#compare('crash', operation);
+  }
+
+  #compare(state: State, operation: string): void {
+    let latest: { after: number; change: Change; cell: number } | undefined;
+    let missing: { change: Change; cell: number } | undefined;
+    for (const file of this.#model.files()) {
+      const shown = this.#shown[state].get(file);
+      if (shown === undefined || !this.#isThere(file)) continue;
+      for (let cell = 0; cell < shown.length; cell++) {
+        const versions = file.cells[cell]!;
+        for (const { oldest, newest } of shown[cell]!.runs) {
+          if (latest === undefined || oldest.change.after > latest.after) {
+            latest = { after: oldest.change.after, change: oldest.change, cell };
+          }
+          for (let index = versions.length - 1; versions[index] !== newest && index >= 0; index--) {
+            const { change } = versions[index]!;
+            if (missing === undefined || change.settled < missing.change.settled) missing = { change, cell };
+          }
+        }
+      }
+    }
+    if (latest === undefined) return;
+    if (missing !== undefined && missing.change.settled <= latest.after) {
+      throw new Violation(
+        `after ${operation} the origin (${state}) has ${describe(latest.change)} (cell ${latest.cell}) but not ${describe(missing.change)} (cell ${missing.cell}) of an earlier epoch`,
+      );
+    }
+    for (const file of this.#model.files()) {
+      if (this.#isThere(file)) this.#compareSize(file, state, latest, operation);
+    }
+  }
+
+  #compareSize(file: FileHistory, state: State, latest: { after: number; change: Change }, operation: string): void {
+    let size = 0;
+    let low = Number.NaN;
+    let high = Number.NaN;
+    for (const event of file.sizes) {
+      size = applied(event, size);
+      const must = event.change.settled <= latest.after;
+      low = must || Number.isNaN(low) ? size : Math.min(low, size);
+      high = must || Number.isNaN(high) ? size : Math.max(high, size);
+    }
+    const there = this.sizeAt(file, state);
+    if (there >= low && there <= high) return;
+    throw new Violation(
+      `after ${operation} file ${file.id} is ${there} bytes at the origin (${state}), not ${low} to ${high}, though it has ${describe(latest.change)}`,
+    );
+  }
+
+  /** Name operations that must not overtake data. */
+  #calling(operation: OperationName, args: unknown): void {
+    if (operation === 'rename') {
+      const { from, to } = args as RenameArguments;
+      const target = this.#model.byName(to.name);
+      const source = this.#model.byName(from.name);
+      const isReplacing = target !== undefined && target !== source && !from.name.startsWith('.nfs');
+      if (isReplacing && source !== undefined && !to.name.startsWith('.nfs'))
+        this.#demandAll(source, `RENAME over ${to.name}`);
+      if (source !== undefined) this.#demandJournalled(source, `RENAME of ${from.name}`);
+    }
+    if (operation === 'remove') {
+      const file = this.#model.byName((args as Place).name);
+      if (file !== undefined) this.#demandJournalled(file, `REMOVE of ${(args as Place).name}`);
+    }
+  }
+
+  /** All that was answered of the file before the name operation was asked must be there, for sure. */
+  #demandAll(file: FileHistory, operation: string): void {
+    const asked = this.#model.nameOperation(file)?.asked;
+    if (asked === undefined) return;
+    for (const change of this.#lacking(file)) {
+      if (change.settled <= asked) throw new Violation(`${operation} came before ${describe(change)}`);
+    }
+  }
+
+  /** A rollback journal goes only when the overwrites that it protects are there: those of epochs after the journal's. */
+  #demandJournalled(journal: FileHistory, operation: string): void {
+    const after = this.#model.nameOperation(journal)?.after;
+    if (after === undefined) return;
+    const first = Math.min(
+      ...[...journal.changes()].filter((change) => change.toCell > change.fromCell).map((change) => change.settled),
+    );
+    for (const file of this.#model.files()) {
+      if (file === journal) continue;
+      for (const change of this.#lacking(file)) {
+        if (change.overwrites && change.settled <= after && change.after >= first) {
+          throw new Violation(`${operation} (a journal) came before ${describe(change)}`);
+        }
+      }
+    }
+  }
+
+  /** Changes of which the origin lacks something for sure. */
+  *#lacking(file: FileHistory): Generator<Change> {
+    const shown = this.#shown.crash.get(file);
+    if (shown === undefined) return;
+    for (let cell = 0; cell < shown.length; cell++) {
+      const versions = file.cells[cell]!;
+      for (const { newest } of shown[cell]!.runs) {
+        for (let index = versions.length - 1; index >= 0 && versions[index] !== newest; index--)
+          yield versions[index]!.change;
+      }
+    }
+  }
+}
+
+export function describe(change: Change): string {
+  return `change ${change.id} (${change.what}; asked ${change.issued}, after ${change.after}, settled ${change.settled}${change.isStable ? ', stable' : ''})`;
+}

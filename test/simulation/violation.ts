@@ -1,0 +1,7 @@
+/** The engine broke a promise. */
+export class Violation extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'Violation';
+  }
+}
