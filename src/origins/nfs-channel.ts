@@ -111,6 +111,7 @@ export class NfsChannel implements OriginChannel {
   #renewing = false;
   #again = false;
   #renewMs = 10_000;
+  #settling: Promise<void> | undefined;
   #closed = false;
 
   constructor(options: NfsChannelOptions, hello: HelloReply | undefined) {
@@ -183,6 +184,16 @@ export class NfsChannel implements OriginChannel {
     });
   }
 
+  /** A change was refused: another holder may have taken the lease over. */
+  doubt(): void {
+    if (this.#state.state === 'held' && !this.#renewing) this.#run(() => this.#renew());
+  }
+
+  /** Pending while a lease is being asked for: a change that is sent before would lack the token. */
+  settled(): Promise<void> | undefined {
+    return this.#settling;
+  }
+
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();
@@ -192,10 +203,18 @@ export class NfsChannel implements OriginChannel {
     return { credential: this.#options.credential, priority: 'demand' };
   }
 
-  async #acquire({ holder, instance, takeOver }: LeaseWish & { readonly instance: string }): Promise<AcquireReply> {
+  #acquire(wish: LeaseWish & { readonly instance: string }): Promise<AcquireReply> {
+    const asking = this.#ask(wish);
+    const settling = asking.then(ignored, ignored).then(() => {
+      if (this.#settling === settling) this.#settling = undefined;
+    });
+    this.#settling = settling;
+    return asking;
+  }
+
+  async #ask({ holder, instance, takeOver }: LeaseWish & { readonly instance: string }): Promise<AcquireReply> {
     const { client, root, log, name } = this.#options;
-    const args = { tree: root, holder, instance, takeOver };
-    const reply = await channelClient.acquire(client, args, this.#callOptions());
+    const reply = await channelClient.acquire(client, { tree: root, holder, instance, takeOver }, this.#callOptions());
     if (reply.outcome === 'granted') {
       this.#token = reply.token;
       this.#state = { state: 'held' };
@@ -297,6 +316,8 @@ export class NfsChannel implements OriginChannel {
     });
   }
 }
+
+function ignored(): void {}
 
 /** A server that does not serve the channel any more has forgotten every lease. */
 function gone(error: unknown): { readonly outcome: 'lost'; readonly holder: string; readonly sinceMs: number } {

@@ -36,6 +36,10 @@ export interface RootGuardOptions {
   readonly onReconnect: () => void;
   /** The server answered a call, with whatever. Called before the reply is passed on. */
   readonly onReply: () => void;
+  /** A change was refused with ROFS. */
+  readonly onReadOnly: () => void;
+  /** What changes have to wait for before they are sent: a write lease that is being asked for. */
+  readonly mayChange: () => Promise<void> | undefined;
 }
 
 export class RootGuard implements RpcCaller {
@@ -80,6 +84,8 @@ export class RootGuard implements RpcCaller {
     options: CallOptions,
   ): Promise<Reply> {
     if (this.#opening !== undefined) await this.#opening;
+    const leased = changes(procedure) ? this.#options.mayChange() : undefined;
+    if (leased !== undefined) await leased;
     if (this.#isForeign) {
       if (this.#options.clock.now() - this.#checkedMs >= recheckMs) await this.#check();
       if (this.#isForeign) return refusal(procedure);
@@ -87,6 +93,7 @@ export class RootGuard implements RpcCaller {
     const reply = await this.#client.call(program, procedure, args, options);
     if (this.#client.stats().reconnects !== this.#reconnectsChecked) await this.#check();
     this.#options.onReply();
+    if ((reply as { readonly status?: number }).status === Status.ROFS) this.#options.onReadOnly();
     return this.#isForeign ? refusal(procedure) : reply;
   }
 
@@ -139,6 +146,11 @@ export class RootGuard implements RpcCaller {
     this.#reconnectsChecked = reconnects;
     if (found === undefined && !wasChecked) onReconnect();
   }
+}
+
+/** All procedures that may not be executed twice, and WRITE. */
+function changes(procedure: { readonly name: string; readonly idempotent: boolean }): boolean {
+  return !procedure.idempotent || procedure.name.startsWith('WRITE');
 }
 
 /** What goes through here are NFSv3 procedures; each can make its own failure body. */

@@ -191,7 +191,8 @@ function start(
   const { conditional } = channel;
   const mounted = late?.mounted.then((found) => client.moveTo(found.nfsPort));
   const attributes = { fsid, fileid };
-  const told = { onReconnect, onReply, mounted };
+  const mayChange = (): Promise<void> | undefined => channel.settled();
+  const told = { onReconnect, onReply, onReadOnly: () => channel.doubt(), mayChange, mounted };
   const caller = new RootGuard({ client, root, attributes, credential, name, clock, log, ...told });
   // The host, not the port: a server keeps its files when it moves to another port.
   const identity = `nfs:${host.toLowerCase()}:${fsid.toString(16)}`;
