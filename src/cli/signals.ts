@@ -6,10 +6,11 @@
  *      ├──SIGUSR1──► onOrder('write-back')      write back now
  *      └──SIGUSR2──► onOrder('invalidate')      write back now, then forget what is cached
  *
- * Orders that come before somebody listens are lost, not deadly. (Node would open its inspector on SIGUSR1: bin/viaduct switches
- * that off.)
+ * Orders that come before somebody listens are lost, not deadly. (Node would open its inspector on SIGUSR1; bin/viaduct switches
+ * that off by --disable-sigusr1, which also blocks the signal: native/signal-mask.ts.)
  */
 import { constants } from 'node:os';
+import { unblockSignal } from '../native/mod.ts';
 
 const ending = ['SIGINT', 'SIGTERM'] as const;
 
@@ -32,6 +33,7 @@ export class Signals {
     process.on('SIGHUP', () => this.#take('SIGTERM'));
     process.on('SIGUSR1', () => this.onOrder('write-back'));
     process.on('SIGUSR2', () => this.onOrder('invalidate'));
+    unblockSignal('SIGUSR1');
     process.stdout.on('error', ignoreBrokenPipe);
     process.stderr.on('error', ignoreBrokenPipe);
   }

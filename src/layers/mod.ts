@@ -13,6 +13,7 @@ export {
 } from './block-cache.ts';
 export { Checker, type CheckerContext } from './checker.ts';
 export { Identity, type IdentityOptions, type IdRange, identityDefaults } from './identity.ts';
+export { type Keepsake, type KeepsakeStore, Keepsakes } from './keepsakes.ts';
 export type { LatencySummary } from './latency-histograms.ts';
 export type { LeasesOptions, TakeoverPolicy } from './leases/service.ts';
 export { Leases, type LeasesStats } from './leases.ts';
@@ -42,6 +43,7 @@ export type {
   FileRecord,
   OriginFacts,
 } from './write-back/contract.ts';
+export { Drain, type DrainTools } from './write-back/drain.ts';
 export type { ConflictStatus, DirtyFileStatus, WriteBackStatus } from './write-back/status.ts';
 export type { WriteBackOptions } from './write-back/workings.ts';
 export { WriteBack, type WriteBackContext, writeBackDefaults } from './write-back.ts';

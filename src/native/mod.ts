@@ -1,6 +1,7 @@
 /** Floor 0: system calls that Node lacks. */
 
 export * from './at.ts';
+export { bootId } from './boot-id.ts';
 export { DirectoryReader, type RawEntry } from './directory-entries.ts';
 export { reserveRoom } from './fallocate.ts';
 export { type FileSystemStatus, fileSystemStatus, linkMaximum } from './file-system-status.ts';
@@ -20,4 +21,5 @@ export {
   seekData,
   seekHole,
 } from './preadv.ts';
+export { unblockSignal } from './signal-mask.ts';
 export { StatusReader } from './statx.ts';

@@ -1,5 +1,5 @@
 /** From the description of a stack to the stack: opens the origin and puts the layers on it, in the worker's thread. */
-import { type Clock, type Log, limits, type Random } from '../base/mod.ts';
+import type { Clock, Log, Random } from '../base/mod.ts';
 import type { CleanCache } from '../cache/mod.ts';
 import {
   AccessCache,
@@ -7,17 +7,23 @@ import {
   BlockCache,
   defaultReadAhead,
   Identity,
+  Keepsakes,
   noReadAhead,
   OriginPresence,
   Outage,
   Stability,
   Stats,
+  type WriteBack,
 } from '../layers/mod.ts';
 import { type NfsOrigin, openDirectoryOrigin, openNfsOrigin, parseOrigin } from '../origins/mod.ts';
 import type { RpcProgram } from '../rpc/mod.ts';
-import { credential, type Filesystem } from '../vfs/mod.ts';
+import type { Filesystem } from '../vfs/mod.ts';
+import { buildKeepsakes } from './build-keepsakes.ts';
+import { acquireLease, buildWriteBack, ownCredential, type WriteBackGround } from './build-write-back.ts';
 import { type ServedOrigin, SessionChannel } from './channel.ts';
 import { ReadOnly } from './read-only.ts';
+import type { SessionLease } from './session-lease.ts';
+import { openSessionLog } from './session-log.ts';
 import type { LayerDescription, StackDescription } from './stack.ts';
 import type { SessionWriteBack } from './write-back.ts';
 import type { LeftBehind } from './write-back-status.ts';
@@ -44,14 +50,63 @@ export interface Stack {
 }
 
 export async function buildStack(description: StackDescription, surroundings: Surroundings): Promise<Stack> {
-  const counters: Record<string, () => object> = {};
   const origin = await openOrigin(description.origin, surroundings);
+  let ground: Ground | undefined;
+  try {
+    ground = await openGround(description, origin, surroundings);
+    return pileUp(description, origin, ground, surroundings);
+  } catch (error) {
+    ground?.lease?.close();
+    await ground?.log.close();
+    await origin.filesystem.close();
+    throw error;
+  }
+}
+
+interface Ground extends WriteBackGround {
+  /** Once it is built. */
+  layer?: WriteBack | undefined;
+}
+
+/** The dirty log and the lease, before anything can change. */
+async function openGround(
+  description: StackDescription,
+  { filesystem, nfs }: Origin,
+  tools: Surroundings,
+): Promise<Ground | undefined> {
+  const { dirty: rule, writes } = description;
+  if (rule === undefined) return undefined;
+  const { identity } = filesystem;
+  let ground: Ground | undefined;
+  const log = await openSessionLog({ rule, writes, identity, ...tools, onPressure: () => ground?.layer?.relieve() });
+  if (log === undefined) return undefined;
+  try {
+    const isWriter = nfs !== undefined && writes === 'write-back';
+    const lease = isWriter ? await acquireLease(nfs, log, description, tools) : undefined;
+    ground = { rule, log, nfs, lease };
+    return ground;
+  } catch (error) {
+    await log.close();
+    throw error;
+  }
+}
+
+function pileUp(
+  description: StackDescription,
+  origin: Origin,
+  ground: Ground | undefined,
+  surroundings: Surroundings,
+): Stack {
   const { filesystem, nfs } = origin;
+  const counters: Record<string, () => object> = {};
   const presence = watchOrigin(nfs, surroundings);
   if (nfs !== undefined) counters.presence = presence.stats.bind(presence);
-  const caches: (BlockCache | AccessCache | AttributeCache)[] = [];
+  const caches: (BlockCache | Keepsakes | AccessCache | AttributeCache)[] = [];
   let channel: SessionChannel | undefined;
+  let writeBack: SessionWriteBack | undefined;
   let top = filesystem;
+  /** Answers from the origin itself. */
+  let fresh = filesystem;
   if ('stats' in top && typeof top.stats === 'function') counters.origin = top.stats.bind(top);
   for (const layer of description.layers.toReversed()) {
     let built: Filesystem;
@@ -59,12 +114,24 @@ export async function buildStack(description: StackDescription, surroundings: Su
       const { stateDirectory } = description.origin;
       channel = new SessionChannel(top, origin, layer.takeover, { ...surroundings, stateDirectory });
       built = channel.layer;
+    } else if (layer.layer === 'write-back') {
+      if (ground === undefined) throw new Error('the stack has a write-back layer and the session no log');
+      const made = buildWriteBack({ next: top, fresh, ...layer }, ground, surroundings);
+      ground.layer = made.layer;
+      writeBack = made.session;
+      built = made.layer;
+    } else if (layer.layer === 'keepsakes') {
+      built = buildKeepsakes(top, layer.file, caches, surroundings);
     } else built = buildLayer(layer, top, { ...surroundings, presence });
     top = built;
-    // Before the first reply of a server that came back is passed on: it may have lost what was unstable.
-    if (built instanceof Stability) nfs?.listen({ onReconnect: () => built.originMayHaveRestarted() });
+    if (built instanceof Stability) {
+      fresh = built;
+      // Before the first reply of a server that came back is passed on: it may have lost what was unstable.
+      nfs?.listen({ onReconnect: () => built.originMayHaveRestarted() });
+    }
     if (built instanceof BlockCache || built instanceof AccessCache || built instanceof AttributeCache)
       caches.push(built);
+    if (built instanceof Keepsakes) caches.push(built);
     if ('stats' in built && typeof built.stats === 'function') counters[layer.layer] = built.stats.bind(built);
     else if (built instanceof Stats) counters[layer.layer] = () => built.snapshot();
   }
@@ -72,16 +139,27 @@ export async function buildStack(description: StackDescription, surroundings: Su
     top,
     programs: channel === undefined ? [] : [channel.program(top)],
     stats: () => Object.fromEntries(Object.entries(counters).map(([name, count]) => [name, count()])),
-    writeBack: undefined,
+    writeBack,
     // From the bottom up: what a layer above asks for is new by then.
     invalidate: async () => {
       for (const cache of caches) await cache.invalidate();
     },
-    close: async () => {
-      await top.close();
-      return undefined;
-    },
+    close: () => closeStack(top, writeBack, ground?.lease),
   };
+}
+
+/** Clients are gone by now. */
+async function closeStack(
+  top: Filesystem,
+  writeBack: SessionWriteBack | undefined,
+  lease: SessionLease | undefined,
+): Promise<LeftBehind | undefined> {
+  const left = writeBack?.left();
+  // What is left needs the lease in the session's next life.
+  if (left?.files === 0) await lease?.release();
+  lease?.close();
+  await top.close();
+  return left;
 }
 
 interface Origin extends ServedOrigin {
@@ -106,17 +184,12 @@ async function openOrigin(origin: StackDescription['origin'], { clock, log, rand
     return { filesystem: directory, locator: directory.locator };
   }
   const connections = address.connections ?? origin.connections;
-  const self = credential(
-    process.getuid?.() ?? 0,
-    process.getgid?.() ?? 0,
-    process.getgroups?.().slice(0, limits.authGroups) ?? [],
-  );
-  const opened = await openNfsOrigin({ address, connections, credential: self, stateDirectory, ...tools });
+  const opened = await openNfsOrigin({ address, connections, credential: ownCredential(), stateDirectory, ...tools });
   return { filesystem: opened, nfs: opened };
 }
 
 function buildLayer(
-  description: Exclude<LayerDescription, { layer: 'leases' }>,
+  description: Exclude<LayerDescription, { layer: 'leases' | 'write-back' | 'keepsakes' }>,
   next: Filesystem,
   { clock, log, random, cache, presence }: Surroundings & { readonly presence: OriginPresence },
 ): Filesystem {
@@ -129,8 +202,6 @@ function buildLayer(
       return new Stats(next, { clock });
     case 'outage':
       return new Outage(next, { clock, presence, options: description });
-    case 'write-back':
-      throw new Error('there is no write-back yet');
     case 'block-cache': {
       if (cache === undefined) throw new Error('the stack has a block cache and the session no cache');
       const { readAheadBytes, soleWriter } = description;

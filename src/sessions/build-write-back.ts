@@ -1,0 +1,102 @@
+/**
+ * Builds the write-back layer of a session and what belongs to it: the log under it, the drain, the lease, the names for people.
+ *
+ *     DirtyLog ──pressure──► WriteBack ──creates──► Drain        SessionWriteBack: status and tasks
+ *        └─ notes: policy, instance         OriginFacts: attributes past the caches, conditions, lease
+ */
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { type Clock, type Log, limits, type Random } from '../base/mod.ts';
+import type { DirtyLog } from '../dirty/mod.ts';
+import { type DirtyFiles, Drain, type DrainFace, type OriginFacts, WriteBack } from '../layers/mod.ts';
+import type { NfsOrigin } from '../origins/mod.ts';
+import { type Credential, credential, type Filesystem } from '../vfs/mod.ts';
+import { Paths } from './paths.ts';
+import { SessionLease } from './session-lease.ts';
+import type { StackDescription } from './stack.ts';
+import { SessionWriteBack } from './write-back.ts';
+import type { DirtyRule, LoggedPolicy } from './write-policy.ts';
+
+export interface WriteBackTools {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: Random;
+}
+
+/** What is there before the layers: the log is open, and the lease is held or being asked for. */
+export interface WriteBackGround {
+  readonly rule: DirtyRule;
+  readonly log: DirtyLog;
+  readonly nfs: NfsOrigin | undefined;
+  readonly lease: SessionLease | undefined;
+}
+
+const instanceNote = 'session/instance';
+
+/** This process, for what it asks in its own name. */
+export function ownCredential(): Credential {
+  const groups = process.getgroups?.().slice(0, limits.authGroups) ?? [];
+  return credential(process.getuid?.() ?? 0, process.getgid?.() ?? 0, groups);
+}
+
+export function acquireLease(
+  nfs: NfsOrigin,
+  log: DirtyLog,
+  { takeOverLease }: StackDescription,
+  { clock, log: logger, random }: WriteBackTools,
+): Promise<SessionLease> {
+  const noted = log.noted(instanceNote) ?? random.bytes(new Uint8Array(16));
+  log.note(instanceNote, noted);
+  const instance = Buffer.from(noted).toString('latin1');
+  return SessionLease.acquire({
+    ...{ origin: nfs, takeOver: takeOverLease, holder: hostname(), instance, clock, log: logger },
+  });
+}
+
+export interface BuiltWriteBack {
+  readonly layer: WriteBack;
+  readonly session: SessionWriteBack;
+}
+
+export interface WriteBackWish {
+  readonly next: Filesystem;
+  /** Answers from the origin itself. */
+  readonly fresh: OriginFacts['fresh'];
+  readonly policy: LoggedPolicy;
+  readonly commit: 'local' | 'origin';
+}
+
+export function buildWriteBack(
+  { next, fresh, policy, commit }: WriteBackWish,
+  { rule, log, nfs, lease }: WriteBackGround,
+  { clock, log: logger, random }: WriteBackTools,
+): BuiltWriteBack {
+  const { directory, writeBackAfterMs, rateBytesPerSecond, ageMs } = rule;
+  let files: DirtyFiles | undefined;
+  let drain: DrainFace | undefined;
+  const layer = new WriteBack(next, {
+    log,
+    clock,
+    logger,
+    origin: {
+      fresh,
+      conditionalWrites: () => nfs?.channel.conditionalWrites() ?? false,
+      lease: () => lease?.state() ?? { state: 'none' },
+    },
+    options: { commit, mode: policy, dirtyAgeMs: ageMs },
+    createDrain: (context) => {
+      const options = {
+        ...{ writeBackAfterMs, rateBytesPerSecond, isManual: policy === 'redirect', hostName: hostname() },
+        conflictDirectory: join(directory, 'conflicts'),
+      };
+      files = context.files;
+      drain = new Drain(context, { clock, logger, random, options });
+      return drain;
+    },
+  });
+  if (files === undefined || drain === undefined) throw new Error('a write-back layer made no drain');
+  const awake = drain;
+  nfs?.channel.onLeaseLost(() => awake.wake());
+  const paths = new Paths(next, ownCredential(), clock);
+  return { layer, session: new SessionWriteBack({ policy, directory, layer, files, drain, paths, clock, logger }) };
+}
