@@ -77,6 +77,23 @@ export class AccessCache extends ForwardingFilesystem {
     this.#entries.clear();
   }
 
+  /** What is granted to whom, by credential key and whatever its age. */
+  grants(object: string): Readonly<Record<string, number>> {
+    const grants = this.#entries.get(object)?.grants ?? [];
+    return Object.fromEntries([...grants].map(([key, { access }]) => [key, access]));
+  }
+
+  /** What was granted in an earlier life, for a file that looked so: its time has run out. */
+  putBack(object: string, attributes: Attributes, credentialKey: string, access: number): void {
+    let entry = this.#entries.get(object);
+    if (entry === undefined) {
+      entry = newEntry();
+      this.#entries.set(object, entry);
+    }
+    entry.seen ??= attributes;
+    entry.grants.set(credentialKey, { access, validUntilMs: Number.NEGATIVE_INFINITY });
+  }
+
   override access(call: fs.Call, args: fs.AccessArguments): Eventual<fs.AccessReply> {
     const entry = this.#entries.get(args.object);
     if (entry !== undefined) {

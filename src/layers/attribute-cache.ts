@@ -25,6 +25,7 @@ import {
   attributeCacheDefaults,
 } from './attribute-cache-options.ts';
 import { AttributeTable, type Issue, type KnownReply, type Verdict } from './attribute-table.ts';
+import { KnownFiles } from './known-files.ts';
 import { NameTable } from './name-table.ts';
 import { OriginPresence } from './origin-presence.ts';
 
@@ -42,6 +43,7 @@ interface Replied {
 type Created = fs.CreateReply;
 
 export class AttributeCache extends ForwardingFilesystem {
+  readonly known: KnownFiles;
   readonly #clock: Clock;
   readonly #options: AttributeCacheOptions;
   readonly #attributes: AttributeTable;
@@ -60,6 +62,7 @@ export class AttributeCache extends ForwardingFilesystem {
     this.#options = { ...attributeCacheDefaults, ...options };
     this.#attributes = new AttributeTable(this.#options.entries, this.#options);
     this.#names = new NameTable(this.#options.names);
+    this.known = new KnownFiles(this.#attributes, this.#names);
     this.#presence = presence ?? new OriginPresence({ clock });
   }
 

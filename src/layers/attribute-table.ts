@@ -146,6 +146,15 @@ export class AttributeTable {
     this.#floorTick = ++this.#tick;
   }
 
+  /** What was known in an earlier life: its time has run out, and whatever a reply says is newer. */
+  putBack(handle: string, attributes: Attributes): void {
+    if (this.#entries.get(handle) !== undefined) return;
+    const entry = this.#add(handle);
+    entry.reply = { status: 0, attributes };
+    entry.timeoutMs = this.#minimum(attributes);
+    entry.validUntilMs = Number.NEGATIVE_INFINITY;
+  }
+
   /** Learns from a reply. `before` is the wcc_attr of a mutation. */
   observe(handle: string, attributes: Attributes, issue: Issue, before?: WccAttributes): Verdict {
     const entry = this.#entries.get(handle);

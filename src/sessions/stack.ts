@@ -4,14 +4,15 @@
  *
  *   serve:  RPC server > identity > stats > read-only | leases > origin
  *   proxy:  RPC server > identity > stats [> read-only | > write-back] [> outage]
- *                      > block cache > access cache > attribute cache > stability > origin
+ *                      > block cache [> keepsakes] > access cache > attribute cache > stability > origin
  *
  * The order has reasons. Identity is on top, so that everything below, caches of grants included, sees the identities that count.
  * Write-back is above the caches: they hold clean data only, and what it writes back goes through them. The outage policy is
  * below it: changes go on while the origin is away. The block cache asks the layers below for ACCESS and attributes on each hit;
- * both answer from memory. Stability is next to the origin: it alone sees the origin's write verifier. Leases
- * are next to the origin of a server: whatever would change it passes them.
+ * both answer from memory, and keepsakes carry what they know over a restart. Stability is next to the origin: it alone sees the
+ * origin's write verifier. Leases are next to the origin of a server: whatever would change it passes them.
  */
+import { join } from 'node:path';
 import type { SessionPlan } from './plan.ts';
 import { type DirtyRule, defaultOutage, keepsLog, type LoggedPolicy, type WritePolicy } from './write-policy.ts';
 
@@ -22,6 +23,7 @@ export type LayerDescription =
   | { readonly layer: 'write-back'; readonly policy: LoggedPolicy; readonly commit: 'local' | 'origin' }
   | { readonly layer: 'outage'; readonly misses: 'fail' | 'stale'; readonly failAfterMs: number }
   | { readonly layer: 'block-cache'; readonly readAheadBytes: number; readonly soleWriter: boolean }
+  | { readonly layer: 'keepsakes'; readonly file: string }
   | { readonly layer: 'access-cache' }
   | { readonly layer: 'attribute-cache'; readonly times: SessionPlan['attributes'] }
   | { readonly layer: 'stability' }
@@ -53,6 +55,8 @@ export function describeStack(plan: SessionPlan): StackDescription {
       const { readAheadBytes, soleWriter = false } = plan;
       layers.push({ layer: 'block-cache', readAheadBytes, soleWriter });
     }
+    const file = keepsakeFile(plan);
+    if (file !== undefined) layers.push({ layer: 'keepsakes', file });
     layers.push({ layer: 'access-cache' });
     layers.push({ layer: 'attribute-cache', times: plan.attributes });
     layers.push({ layer: 'stability' });
@@ -64,4 +68,10 @@ export function describeStack(plan: SessionPlan): StackDescription {
     takeOverLease: plan.takeOverLease ?? false,
     layers,
   };
+}
+
+/** As the kept replies: where the session has an address of its own; port 0 is another each time. */
+function keepsakeFile({ listen: { host, port }, stateDirectory }: SessionPlan): string | undefined {
+  if (port === 0) return undefined;
+  return join(stateDirectory, `known-${host.replaceAll(/[^0-9a-zA-Z.]/g, '_')}-${port ?? 2049}`);
 }

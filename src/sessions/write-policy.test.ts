@@ -59,7 +59,7 @@ test('what contradicts is refused, and the message names it', () => {
 test('write-back stands over the outage policy, and both over the caches; hold needs no layer', () => {
   const names = (change: Partial<SessionPlan>): string[] =>
     describeStack({ ...plan, ...change }).layers.map((layer) => layer.layer);
-  const below = ['access-cache', 'attribute-cache', 'stability'];
+  const below = ['keepsakes', 'access-cache', 'attribute-cache', 'stability'];
   assert.deepEqual(names({ writes: 'write-back', dirty }), ['identity', 'stats', 'write-back', ...below]);
   const outage = { misses: 'stale', failAfterMs: 1 } as const;
   assert.deepEqual(names({ writes: 'redirect', dirty, outage }), [
