@@ -58,11 +58,11 @@ export class ConflictSaver {
   }
 
   /** A crash or a refusal came in between. */
-  resume(record: FileRecord): Promise<string | undefined> {
-    return this.#keep(record.number, undefined);
+  resume(record: FileRecord, writer: number): Promise<string | undefined> {
+    return this.#keep(record.number, writer);
   }
 
-  async #keep(number: FileNumber, writer: number | undefined): Promise<string | undefined> {
+  async #keep(number: FileNumber, writer: number): Promise<string | undefined> {
     const { context, logger } = this.#parts;
     const { log, files } = context;
     for (;;) {
@@ -91,12 +91,7 @@ export class ConflictSaver {
   }
 
   /** Where the copy is, or why there is none. */
-  async #copy(
-    record: FileRecord,
-    conflict: Conflict,
-    state: DirtyState,
-    writer: number | undefined,
-  ): Promise<SavedAs | string> {
+  async #copy(record: FileRecord, conflict: Conflict, state: DirtyState, writer: number): Promise<SavedAs | string> {
     const { place } = record;
     let name = this.#nameOf(record, conflict);
     let problem = 'no name of it is known';
@@ -201,9 +196,9 @@ export class ConflictSaver {
 function credentialsOf(
   files: DrainParts['context']['files'],
   { owner }: FileRecord,
-  writer: number | undefined,
+  writer: number,
 ): (vfs.Credential | { readonly uid: number; readonly gid: number })[] {
-  const who = writer === undefined ? undefined : files.credentialOf(writer);
+  const who = files.credentialOf(writer);
   return [...(owner === undefined ? [] : [owner]), ...(who === undefined ? [] : [who])];
 }
 

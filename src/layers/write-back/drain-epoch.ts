@@ -128,7 +128,7 @@ export class EpochRun {
     }
     // A conflict that a crash or a refusal kept from being saved.
     if (record.conflict !== undefined && record.conflict.kind !== 'interleaved') {
-      await this.#save(file, () => this.#saver.resume(record));
+      await this.#save(file, () => this.#saver.resume(record, file.plan.writer));
       return false;
     }
     const found =

@@ -109,7 +109,7 @@ export class DrainGate {
   #arm(): void {
     const waitMs = this.#paidUntilMs - this.#clock.now();
     if (this.#closed || this.#timer !== undefined || this.#waiting.length === 0 || waitMs <= 0) return;
-    this.#timer = this.#clock.after(waitMs, () => {
+    this.#timer = this.#clock.after(Math.ceil(waitMs), () => {
       this.#timer = undefined;
       this.#admit();
     });

@@ -227,7 +227,8 @@ export class Drain implements DrainFace {
   #epochWaitMs(oldest: EpochInfo | undefined): number {
     const { clock, options } = this.#parts;
     if (oldest === undefined) return Number.POSITIVE_INFINITY;
-    if (this.#requests.length > 0 || this.#mustHurry()) return 0;
+    // What was begun is brought to its end.
+    if (this.#run !== undefined || this.#requests.length > 0 || this.#mustHurry()) return 0;
     if (options.isManual) return Number.POSITIVE_INFINITY;
     const ageMs = clock.wallTimeMs() - oldest.firstMs;
     return Math.min(options.writeBackAfterMs - ageMs, options.writeBackAfterMs);
@@ -243,11 +244,13 @@ export class Drain implements DrainFace {
 
   #setTimer(waitMs: number): void {
     if (waitMs === Number.POSITIVE_INFINITY) return;
-    const dueMs = this.#parts.clock.now() + waitMs;
+    // Whole milliseconds: a rest that rounding leaves would be waited for in no time, again and again.
+    const delayMs = Math.ceil(waitMs);
+    const dueMs = this.#parts.clock.now() + delayMs;
     if (this.#timer !== undefined && dueMs >= this.#timerDueMs) return;
     this.#timer?.cancel();
     this.#timerDueMs = dueMs;
-    this.#timer = this.#parts.clock.after(waitMs, () => {
+    this.#timer = this.#parts.clock.after(delayMs, () => {
       this.#timer = undefined;
       this.#timerDueMs = Number.POSITIVE_INFINITY;
       this.#look();

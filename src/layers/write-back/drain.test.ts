@@ -1,0 +1,329 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { seededRandom } from '../../base/mod.ts';
+import { pattern, settle } from '../../testing/mod.ts';
+import * as vfs from '../../vfs/mod.ts';
+import { alice, EpochModel, root, sameBytes, sector, stamp, World } from './drain-fixture.test.ts';
+
+const { Stability, Status } = vfs;
+
+test('a change goes to the origin by itself after the delay, and not before', async () => {
+  const world = await World.start({ writeBackAfterMs: 5_000 });
+  const object = world.make('disk');
+  await world.proxy.write(object, 0, pattern(10_000));
+  await world.clock.advance(4_500);
+  assert.equal(world.origin.calls('write'), 0);
+  assert.equal(world.proxy.drain.status().state, 'waiting');
+  assert.equal(world.proxy.drain.status().pendingBytes, 10_000);
+  await world.clock.advance(1_000);
+  sameBytes(world.content(object), pattern(10_000));
+  const { state, pendingBytes, secondsLeft, movedBytes } = world.proxy.drain.status();
+  assert.deepEqual(
+    { state, pendingBytes, secondsLeft, movedBytes },
+    { state: 'idle', pendingBytes: 0, secondsLeft: 0, movedBytes: 10_000 },
+  );
+});
+
+test('a request sends everything sealed at once and is answered when it is there', async () => {
+  const world = await World.start();
+  const object = world.make('disk');
+  await world.proxy.write(object, 0, pattern(100_000));
+  assert.deepEqual(await world.proxy.flush(), { outcome: 'done', problems: [] });
+  sameBytes(world.content(object), pattern(100_000));
+  assert.deepEqual(await world.until(world.proxy.drain.request()), { outcome: 'done', problems: [] });
+});
+
+test('the origin shows all epochs up to one, and part of the next, after every WRITE', async () => {
+  const world = await World.start({ writeBackAfterMs: 0 });
+  const model = new EpochModel();
+  const objects = ['a', 'b', 'c'].map((name) => world.make(name));
+  const random = seededRandom(21);
+  let writes = 0;
+  world.origin.on('write', async (_args, proceed) => {
+    await new Promise<void>((resolve) => world.clock.after(random.uint32() % 40, resolve));
+    const reply = await proceed();
+    writes++;
+    model.check(world);
+    return reply;
+  });
+  for (; model.epoch <= 30; model.epoch++) {
+    for (let i = random.uint32() % 12; i >= 0; i--) {
+      const index = random.uint32() % 24;
+      const object = objects[random.uint32() % objects.length]!;
+      await world.proxy.write(object, index * sector, stamp(model.epoch, i));
+      model.wrote(object, index);
+    }
+    await world.proxy.commit();
+    world.proxy.drain.wake();
+    await world.clock.advance(random.uint32() % 60);
+  }
+  assert.equal((await world.proxy.flush()).outcome, 'done');
+  model.check(world);
+  assert.ok(writes > 60, `${writes} WRITEs`);
+});
+
+test('an epoch of one small write is one FILE_SYNC WRITE without COMMIT, and costs one fdatasync', async () => {
+  const world = await World.start();
+  const object = world.make('disk', pattern(sector));
+  const stable: number[] = [];
+  world.origin.on('write', (args, proceed) => {
+    stable.push(args.stable);
+    return proceed();
+  });
+  for (let i = 1; i <= 10; i++) {
+    await world.proxy.write(object, i * sector, stamp(i));
+    world.proxy.log.seal();
+  }
+  const before = world.proxy.log.stats().syncs;
+  assert.equal((await world.proxy.flush()).outcome, 'done');
+  await world.clock.advance(100);
+  assert.deepEqual(stable, new Array(10).fill(Stability.FILE_SYNC));
+  assert.equal(world.origin.calls('commit'), 0);
+  assert.equal(world.proxy.log.stats().syncs - before, 11);
+});
+
+test('a larger epoch goes UNSTABLE, pipelined, with one COMMIT', async () => {
+  const world = await World.start();
+  const object = world.make('disk');
+  await world.proxy.write(object, 0, pattern(500_000));
+  const held = world.origin.hold('write');
+  world.proxy.log.seal();
+  const request = world.proxy.drain.request();
+  await world.clock.advance(50);
+  assert.ok(held.held() > 1, `${held.held()} WRITEs under way`);
+  held.release();
+  assert.equal((await world.until(request)).outcome, 'done');
+  assert.equal(world.origin.calls('commit'), 1);
+  sameBytes(world.content(object), pattern(500_000));
+});
+
+test('cuts, holes and growth reach the origin', async () => {
+  const world = await World.start();
+  const object = world.make('disk', pattern(50_000));
+  await world.proxy.resize(object, 10_000);
+  await world.proxy.write(object, 20_000, pattern(1_000, 2));
+  await world.proxy.resize(object, 30_000);
+  assert.equal((await world.proxy.flush()).outcome, 'done');
+  const expected = Buffer.alloc(30_000);
+  pattern(50_000).copy(expected, 0, 0, 10_000);
+  pattern(1_000, 2).copy(expected, 20_000);
+  sameBytes(world.content(object), expected);
+});
+
+test('data that the origin lost at a restart in the middle of an epoch is there at its end', async () => {
+  const world = await World.start();
+  const object = world.make('disk');
+  let count = 0;
+  world.origin.on('write', async (_args, proceed) => {
+    const reply = await proceed();
+    if (++count === 5) world.memory.restart();
+    return reply;
+  });
+  await world.proxy.write(object, 0, pattern(600_000));
+  assert.equal((await world.proxy.flush()).outcome, 'done');
+  world.memory.restart();
+  sameBytes(world.content(object), pattern(600_000));
+  assert.equal(world.proxy.files.get(object)?.conflict, undefined);
+});
+
+test('what a WRITE reply leaves out is sent again', async () => {
+  const world = await World.start();
+  const object = world.make('disk');
+  world.origin.on('write', (args, _proceed, call) => {
+    const count = Math.max(1, Math.floor(args.count / 3));
+    return world.memory.write(call, { ...args, count, data: [Buffer.concat(args.data).subarray(0, count)] });
+  });
+  await world.proxy.write(object, 0, pattern(100_000));
+  assert.equal((await world.proxy.flush()).outcome, 'done');
+  sameBytes(world.content(object), pattern(100_000));
+});
+
+test('a refusal is told, kept and tried again; what was taken is not sent twice', async () => {
+  const world = await World.start();
+  const object = world.make('disk');
+  let refusing = true;
+  const sent = new Map<number, number>();
+  world.origin.on('write', (args, proceed) => {
+    if (refusing && args.offset >= 200_000) return { status: Status.NOSPC, wcc: {} };
+    sent.set(args.offset, (sent.get(args.offset) ?? 0) + 1);
+    return proceed();
+  });
+  await world.proxy.write(object, 0, pattern(400_000));
+  const result = await world.proxy.flush();
+  assert.equal(result.outcome, 'refused');
+  assert.match(result.problems.join(), /disk: the origin refuses WRITE with NFS3ERR_NOSPC/);
+  await settle();
+  assert.equal(world.proxy.drain.status().state, 'refused');
+  assert.match(world.proxy.drain.status().problem ?? '', /NOSPC/);
+  refusing = false;
+  await world.clock.advance(5_000);
+  sameBytes(world.content(object), pattern(400_000));
+  assert.equal(world.proxy.drain.status().state, 'idle');
+  assert.equal(world.proxy.drain.status().problem, undefined);
+  assert.deepEqual(
+    [...sent.values()].filter((times) => times > 1),
+    [],
+  );
+});
+
+test('a writer who is refused now is replaced by the owner', async () => {
+  const world = await World.start();
+  const object = world.make('disk');
+  const bob = vfs.credential(1002, 1002);
+  await world.proxy.write(object, 0, pattern(300_000), bob);
+  assert.equal((await world.proxy.flush()).outcome, 'done');
+  sameBytes(world.content(object), pattern(300_000));
+});
+
+test('an origin that does not answer is waited for, without sending anything twice', async () => {
+  const world = await World.start();
+  const object = world.make('disk');
+  const held = world.origin.hold('write');
+  await world.proxy.write(object, 0, pattern(50_000));
+  world.proxy.log.seal();
+  const request = world.proxy.drain.request();
+  await world.clock.advance(3_600_000);
+  assert.equal(world.proxy.drain.status().state, 'origin-away');
+  assert.equal(world.proxy.drain.status().secondsLeft, undefined);
+  const calls = world.origin.calls('write');
+  held.release();
+  assert.equal((await world.until(request)).outcome, 'done');
+  assert.equal(calls, 1);
+  assert.equal(world.origin.calls('write'), 1);
+  sameBytes(world.content(object), pattern(50_000));
+});
+
+test('changes of a file that was removed here never cross', async () => {
+  const world = await World.start();
+  const object = world.make('temporary');
+  const other = world.make('other');
+  await world.proxy.write(object, 0, pattern(500_000));
+  await world.proxy.write(other, 0, pattern(100));
+  const held = world.origin.hold('write');
+  world.proxy.log.seal();
+  const request = world.proxy.drain.request();
+  await world.clock.advance(20);
+  const before = world.origin.calls('write');
+  world.proxy.log.drop(world.proxy.files.get(object)!.number);
+  held.release();
+  assert.equal((await world.until(request)).outcome, 'done');
+  assert.ok(world.origin.calls('write') <= before + 1, 'nothing of it is sent after it was dropped');
+  assert.equal(world.proxy.files.get(object)?.conflict, undefined);
+});
+
+test('a file that vanishes just before our own removal of it is answered is no conflict', async () => {
+  const world = await World.start();
+  const object = world.make('temporary');
+  await world.proxy.write(object, 0, pattern(5_000));
+  world.memory.remove(
+    { credential: root, peer: 'test', priority: 'demand' },
+    { directory: world.memory.root, name: 'temporary' },
+  );
+  world.clock.after(500, () => world.proxy.log.drop(world.proxy.files.get(object)!.number));
+  assert.deepEqual(await world.proxy.flush(), { outcome: 'done', problems: [] });
+  assert.deepEqual(world.names(), []);
+});
+
+test('the rate cap holds', async () => {
+  const world = await World.start({ rateBytesPerSecond: 100_000 });
+  const object = world.make('disk');
+  await world.proxy.write(object, 0, pattern(900_000));
+  const beganMs = world.clock.now();
+  assert.equal((await world.proxy.flush()).outcome, 'done');
+  const tookMs = world.clock.now() - beganMs;
+  assert.ok(tookMs > 8_000 && tookMs < 10_000, `${tookMs} ms`);
+});
+
+test('a full log is drained without delay, and the writer goes on', async () => {
+  const world = await World.start({ writeBackAfterMs: 3_600_000, limitBytes: 16 * 1024 * 1024 });
+  const object = world.make('disk');
+  const data = pattern(1024 * 1024);
+  for (let i = 0; i < 40; i++) await world.proxy.write(object, i * data.length, data);
+  assert.ok(world.proxy.drain.status().movedBytes > 20 * data.length);
+  assert.equal((await world.proxy.flush()).outcome, 'done');
+});
+
+test('nothing is written without the lease, and everything is kept', async () => {
+  const world = await World.start();
+  const object = world.make('disk');
+  world.lease = { state: 'lost', holder: 'other', sinceMs: 0 };
+  await world.proxy.write(object, 0, pattern(5_000));
+  const result = await world.proxy.flush();
+  assert.equal(result.outcome, 'lease-lost');
+  assert.match(result.problems.join(), /other/);
+  assert.equal(world.proxy.drain.status().state, 'lease-lost');
+  await world.clock.advance(60_000);
+  assert.equal(world.origin.calls('write'), 0);
+  world.lease = { state: 'held' };
+  await world.clock.advance(10_000);
+  sameBytes(world.content(object), pattern(5_000));
+});
+
+test('a lease lost in the middle of an epoch ends it there', async () => {
+  const world = await World.start();
+  const object = world.make('disk');
+  await world.proxy.write(object, 0, pattern(800_000));
+  const held = world.origin.hold('write');
+  world.proxy.log.seal();
+  const request = world.proxy.drain.request();
+  await world.clock.advance(20);
+  world.lease = { state: 'lost', holder: 'other', sinceMs: 0 };
+  const under = world.origin.calls('write');
+  held.release();
+  assert.equal((await world.until(request)).outcome, 'lease-lost');
+  assert.equal(world.origin.calls('write'), under);
+  assert.ok(world.proxy.log.state(world.proxy.files.get(object)!.number) !== undefined);
+});
+
+test('only a request drains in the manual mode', async () => {
+  const world = await World.start({ isManual: true });
+  const object = world.make('disk');
+  await world.proxy.write(object, 0, pattern(5_000));
+  await world.clock.advance(3_600_000);
+  assert.equal(world.origin.calls('write'), 0);
+  assert.equal((await world.proxy.flush()).outcome, 'done');
+  sameBytes(world.content(object), pattern(5_000));
+});
+
+test('times that a client set are sent when the file is clean', async () => {
+  const world = await World.start();
+  const object = world.make('disk');
+  await world.proxy.write(object, 0, pattern(5_000));
+  const mtime = { seconds: 1_000_000, nanoseconds: 5 };
+  world.proxy.files.update(object, { times: { mtime } });
+  await world.proxy.commit();
+  await world.proxy.write(object, 5_000, pattern(5_000));
+  assert.equal((await world.proxy.flush()).outcome, 'done');
+  assert.deepEqual(world.attributes(object).mtime, mtime);
+  assert.equal(world.origin.calls('setattr'), 1);
+  assert.deepEqual(world.proxy.files.get(object)?.times, undefined);
+  assert.deepEqual(world.proxy.files.get(object)?.base?.mtime, mtime);
+});
+
+test('each file that is clean at the origin is told with what it shows there', async () => {
+  const world = await World.start();
+  const object = world.make('disk');
+  await world.proxy.write(object, 0, pattern(5_000));
+  await world.proxy.flush();
+  assert.deepEqual(world.proxy.settled, [object]);
+  const { size, mtime, ctime } = world.attributes(object);
+  assert.deepEqual(world.proxy.files.get(object)?.base, { size, mtime, ctime });
+  assert.equal(world.proxy.files.get(object)?.intent, undefined);
+});
+
+test('close answers who waits, and sends nothing more', async () => {
+  const world = await World.start();
+  const object = world.make('disk');
+  world.origin.hold('write');
+  await world.proxy.write(object, 0, pattern(500_000), alice);
+  world.proxy.log.seal();
+  const request = world.proxy.drain.request();
+  await world.clock.advance(20);
+  const closing = world.proxy.drain.close();
+  assert.equal((await request).outcome, 'closed');
+  await world.until(closing);
+  const calls = world.origin.calls('write');
+  await world.clock.advance(60_000);
+  assert.equal(world.origin.calls('write'), calls);
+  assert.equal((await world.proxy.drain.request()).outcome, 'closed');
+});
