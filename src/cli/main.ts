@@ -4,6 +4,7 @@ import { cacheCommand } from './cache.ts';
 import { conflictsCommand } from './conflicts.ts';
 import { demoCommand } from './demo.ts';
 import { doctorCommand } from './doctor.ts';
+import { leaseCommand } from './lease.ts';
 import { mountCommand } from './mount.ts';
 import { reportError, usageError } from './output.ts';
 import { proxyCommand } from './proxy.ts';
@@ -39,6 +40,7 @@ for (const command of [
   writebackCommand(),
   conflictsCommand(),
   redirectCommand(),
+  leaseCommand(),
   cacheCommand(),
   doctorCommand(),
   demoCommand(),

@@ -1,4 +1,5 @@
 /** Floor 5: from a plan to a running session. */
+export { leasesFile } from './channel.ts';
 export type { ErrorRecord } from './error-record.ts';
 export type { ListeningPlace, WorkerStats } from './messages.ts';
 export {
@@ -11,6 +12,7 @@ export {
   type SessionPlan,
 } from './plan.ts';
 export { type RunningSession, type SessionOptions, type SessionStatus, startSession } from './session.ts';
+export { SqliteLeaseStore } from './sqlite-lease-store.ts';
 export { describeStack, type LayerDescription, type StackDescription } from './stack.ts';
 export {
   parseTask,
