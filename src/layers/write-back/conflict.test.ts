@@ -7,7 +7,7 @@ import { callBy, pattern } from '../../testing/mod.ts';
 import * as vfs from '../../vfs/mod.ts';
 import { conflictName, isOurs } from './conflict.ts';
 import { WccChain } from './conflict-chain.ts';
-import { alice, root, sameBytes, sector, stamp, World } from './drain-fixture.test.ts';
+import { alice, dieAtCall, root, sameBytes, sector, stamp, World } from './drain-fixture.test.ts';
 
 const { Status } = vfs;
 
@@ -283,33 +283,3 @@ test('after a crash, what changed within our last sign of life is ours, later ch
   assert.equal(isOurs({ ...record, intent: undefined }, wcc(150, 1_500), undefined, sizes), false);
   assert.equal(isOurs({ ...record, intent: undefined }, { ...base, ctime: at(99_000) }, undefined, sizes), true);
 });
-
-/** The process dies when it has made so many calls from now on (or when the drain comes to its end), and starts again. */
-export async function dieAtCall(world: World, step: number, kind: 'kill' | 'power'): Promise<boolean> {
-  let calls = 0;
-  const off: (() => void)[] = [];
-  const proxy = world.proxy;
-  for (const operation of ['getattr', 'setattr', 'write', 'create', 'lookup', 'commit'] as const) {
-    const hook = async (_args: unknown, proceed: () => unknown) => {
-      const isLast = ++calls === step;
-      // Every other time the origin does it, and the answer is lost.
-      if (isLast && step % 2 === 0) proxy.isDead = true;
-      const reply = isLast && step % 2 === 1 ? undefined : await proceed();
-      if (isLast) proxy.isDead = true;
-      return reply;
-    };
-    off.push(world.origin.on(operation, hook as never));
-  }
-  world.proxy.log.seal();
-  const request = world.proxy.drain.request();
-  request.catch(() => undefined);
-  let ended = false;
-  void request.then(() => {
-    ended = true;
-  });
-  for (let i = 0; i < 2_000 && !ended && !proxy.isDead; i++) await world.clock.advance(2);
-  for (const remove of off) remove();
-  const died = proxy.isDead;
-  await world.crash(kind);
-  return died;
-}

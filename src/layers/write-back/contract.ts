@@ -61,6 +61,11 @@ export interface OriginFacts {
   readonly fresh: Pick<Filesystem, 'getattr' | 'lookup'>;
   /** Whether WRITE and SETATTR honour `expected` (WriteArguments). */
   conditionalWrites(): boolean;
+  /**
+   * How often the origin is known to have restarted (the stability layer's `originRestarts`): data is sent again then without
+   * the drain's doing, which moves times. Absent: never.
+   */
+  restarts?(): number;
   /** `none`: the origin knows no leases. `lost`: another host took it over; nothing may be written any more. */
   lease(): LeaseState;
 }

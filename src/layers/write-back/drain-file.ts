@@ -60,6 +60,8 @@ export class FileRun {
   /** In the answer to the last change, if nothing else was under way with it. */
   #final: vfs.Attributes | undefined;
   #isSingle = false;
+  #isResumed = false;
+  #restarts = 0;
   isFinished = false;
 
   constructor(parts: DrainParts, epoch: EpochPlan, plan: FilePlan) {
@@ -79,7 +81,7 @@ export class FileRun {
   }
   /** Somebody else wrote while the epoch was being written. */
   get wasInterleaved(): boolean {
-    return this.#chain?.isBroken ?? false;
+    return this.#chain?.isBroken === true && !this.#isResumed && this.#restarts === this.#restartsNow();
   }
   /** What the epoch may leave behind if it is cut off. */
   sizes(base: vfs.WccAttributes): SizeRange {
@@ -100,6 +102,9 @@ export class FileRun {
 
   /** Looked at the origin: this is what changes are based on. */
   begin(found: vfs.Attributes): void {
+    // What a process before this one sent may still come in.
+    if (this.record?.intent !== undefined) this.#isResumed = true;
+    this.#restarts = this.#restartsNow();
     this.#found = found;
     this.#expected = wccOf(found);
     this.#chain = new WccChain(found);
@@ -344,6 +349,10 @@ export class FileRun {
     }
     this.#end = { end: 'conflict', kind: 'changed', found };
     return false;
+  }
+
+  #restartsNow(): number {
+    return this.#parts.context.origin.restarts?.() ?? 0;
   }
 
   #condition(): { readonly expected?: vfs.WccAttributes } {

@@ -32,7 +32,7 @@ export class World {
   readonly options: WorldOptions;
   lease: LeaseState = { state: 'none' };
   disk: SimulatedDisk;
-  proxy!: Proxy;
+  proxy!: ProxyLife;
 
   private constructor(options: WorldOptions) {
     this.options = options;
@@ -53,7 +53,7 @@ export class World {
   }
 
   /** Opens the log again and begins to drain, as the next process does. */
-  async boot(bootId = 'boot'): Promise<Proxy> {
+  async boot(bootId = 'boot'): Promise<ProxyLife> {
     const { clock, options, disk } = this;
     let wake = (): void => undefined;
     const opening = DirtyLog.open({
@@ -68,7 +68,7 @@ export class World {
       onPressure: () => wake(),
     });
     const log = await this.until(opening);
-    const proxy = new Proxy(this, log);
+    const proxy = new ProxyLife(this, log);
     wake = () => proxy.drain.wake();
     this.proxy = proxy;
     return proxy;
@@ -146,7 +146,7 @@ export class World {
 }
 
 /** One life of the proxy: what stands between the log and the origin. */
-export class Proxy {
+export class ProxyLife {
   readonly log: DirtyLog;
   readonly files: DirtyFileTable;
   readonly drain: Drain;
@@ -165,7 +165,12 @@ export class Proxy {
       log,
       files: this.files,
       next,
-      origin: { fresh: gate, conditionalWrites: () => options.conditional ?? false, lease: () => world.lease },
+      origin: {
+        fresh: gate,
+        conditionalWrites: () => options.conditional ?? false,
+        restarts: () => next.stats().originRestarts,
+        lease: () => world.lease,
+      },
       settled: (handle, { size, mtime, ctime }) => {
         this.settled.push(handle);
         this.files.settled(this.files.opened(handle), { size, mtime, ctime });
@@ -316,4 +321,34 @@ export class EpochModel {
       );
     }
   }
+}
+
+/** The process dies when it has made so many calls from now on (or when the drain comes to its end), and starts again. */
+export async function dieAtCall(world: World, step: number, kind: 'kill' | 'power'): Promise<boolean> {
+  let calls = 0;
+  const off: (() => void)[] = [];
+  const proxy = world.proxy;
+  for (const operation of ['getattr', 'setattr', 'write', 'create', 'lookup', 'commit'] as const) {
+    const hook = async (_args: unknown, proceed: () => unknown) => {
+      const isLast = ++calls === step;
+      // Every other time the origin does it, and the answer is lost.
+      if (isLast && step % 2 === 0) proxy.isDead = true;
+      const reply = isLast && step % 2 === 1 ? undefined : await proceed();
+      if (isLast) proxy.isDead = true;
+      return reply;
+    };
+    off.push(world.origin.on(operation, hook as never));
+  }
+  world.proxy.log.seal();
+  const request = world.proxy.drain.request();
+  request.catch(() => undefined);
+  let ended = false;
+  void request.then(() => {
+    ended = true;
+  });
+  for (let i = 0; i < 2_000 && !ended && !proxy.isDead; i++) await world.clock.advance(2);
+  for (const remove of off) remove();
+  const died = proxy.isDead;
+  await world.crash(kind);
+  return died;
 }

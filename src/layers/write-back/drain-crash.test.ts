@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { seededRandom } from '../../base/mod.ts';
+import { pattern, SimulatedClock } from '../../testing/mod.ts';
+import type * as vfs from '../../vfs/mod.ts';
+import { dieAtCall, EpochModel, sameBytes, sector, stamp, World } from './drain-fixture.test.ts';
+
+/** Several epochs over two files: single writes, larger ones, a cut, times. */
+async function fill(world: World): Promise<{ objects: string[]; expected: Buffer[]; mtime: vfs.Time }> {
+  const objects = ['a', 'b'].map((name) => world.make(name, pattern(30_000)));
+  const [a, b] = objects as [string, string];
+  const { proxy } = world;
+  await proxy.write(a, 0, stamp(1));
+  await proxy.commit();
+  await proxy.write(a, 8_192, pattern(150_000, 2));
+  await proxy.write(b, 100, pattern(200, 3));
+  await proxy.commit();
+  await proxy.resize(b, 10_000);
+  await proxy.write(b, 20_000, pattern(90_000, 4));
+  await proxy.write(a, 8_192, stamp(3));
+  await proxy.commit();
+  await proxy.write(b, 0, stamp(4));
+  const mtime = { seconds: 1_000_000, nanoseconds: 0 };
+  proxy.files.update(b, { times: { mtime } });
+  await proxy.commit();
+  const wholeA = Buffer.alloc(158_192);
+  pattern(30_000).copy(wholeA);
+  stamp(1).copy(wholeA);
+  pattern(150_000, 2).copy(wholeA, 8_192);
+  stamp(3).copy(wholeA, 8_192);
+  const wholeB = Buffer.alloc(110_000);
+  pattern(30_000).copy(wholeB, 0, 0, 10_000);
+  pattern(200, 3).copy(wholeB, 100);
+  pattern(90_000, 4).copy(wholeB, 20_000);
+  stamp(4).copy(wholeB);
+  return { objects, expected: [wholeA, wholeB], mtime };
+}
+
+for (const kind of ['kill', 'power'] as const) {
+  test(`a ${kind} at any call of a write-back is no conflict, and the next process brings it to its end`, async () => {
+    let deaths = 0;
+    for (let step = 1; step <= 60; step++) {
+      const world = await World.start({ writeBackAfterMs: 3_600_000 });
+      const { objects, expected, mtime } = await fill(world);
+      const died = await dieAtCall(world, step, kind);
+      if (died) deaths++;
+      assert.deepEqual(await world.proxy.flush(), { outcome: 'done', problems: [] }, `step ${step}`);
+      await world.clock.advance(5_000);
+      objects.forEach((object, i) => {
+        sameBytes(world.content(object), expected[i]!);
+      });
+      assert.deepEqual(world.attributes(objects[1]!).mtime, mtime, `step ${step}`);
+      const { size, mtime: shown, ctime } = world.attributes(objects[0]!);
+      assert.deepEqual(world.proxy.files.get(objects[0]!)?.base, { size, mtime: shown, ctime });
+      assert.equal(world.memory.restart(), 0, 'everything is committed');
+      if (!died) break;
+    }
+    assert.ok(deaths > 20, `${deaths} steps`);
+  });
+}
+
+test('epochs reach the origin in their order over many crashes of proxy and origin', async () => {
+  const seed = 77;
+  const random = seededRandom(seed);
+  const world = await World.start({ writeBackAfterMs: 0 });
+  const model = new EpochModel();
+  const objects = ['a', 'b'].map((name) => world.make(name));
+  const written = new Map<string, Buffer>();
+  world.origin.on('write', async (_args, proceed) => {
+    const { proxy } = world;
+    await new Promise<void>((resolve) => world.clock.after(random.uint32() % 30, resolve));
+    if (proxy.isDead) return new Promise(() => undefined);
+    const reply = await proceed();
+    model.check(world);
+    if (random.uint32() % 40 === 0) world.memory.changeVerifier();
+    return reply;
+  });
+  for (; model.epoch <= 60; model.epoch++) {
+    for (let i = random.uint32() % 6; i >= 0; i--) {
+      const index = random.uint32() % 16;
+      const object = objects[random.uint32() % objects.length]!;
+      await world.proxy.write(object, index * sector, stamp(model.epoch, i));
+      model.wrote(object, index);
+      written.set(`${object}/${index}`, stamp(model.epoch, i));
+    }
+    await world.proxy.commit();
+    world.proxy.drain.wake();
+    await world.clock.advance(random.uint32() % 80);
+    if (random.uint32() % 3 === 0) await world.crash(random.uint32() % 2 === 0 ? 'kill' : 'power');
+  }
+  assert.deepEqual(await world.proxy.flush(), { outcome: 'done', problems: [] }, `seed ${seed}`);
+  for (const [key, bytes] of written) {
+    const [object, index] = [key.slice(0, key.lastIndexOf('/')), Number(key.slice(key.lastIndexOf('/') + 1))];
+    sameBytes(world.content(object).subarray(index * sector, (index + 1) * sector), bytes);
+  }
+});
+
+for (const kind of ['kill', 'power'] as const) {
+  test(`a ${kind} in the middle of a long epoch is no conflict, however the origin's clock goes`, async () => {
+    for (const aheadMs of [-3_600_000, 0, 90_000]) {
+      const clock = new SimulatedClock();
+      const shifted = { now: () => clock.now(), wallTimeMs: () => clock.wallTimeMs() + aheadMs, after: clock.after };
+      const world = await World.start({ rateBytesPerSecond: 50_000, memory: { clock: shifted, volatile: true } });
+      // The origin's clock is another one that goes as ours does.
+      const advance = world.clock.advance.bind(world.clock);
+      world.clock.advance = async (ms) => {
+        await clock.advance(0);
+        await advance(ms);
+        await clock.advance(world.clock.now() - clock.now());
+      };
+      const object = world.make('disk', pattern(10_000));
+      await world.proxy.write(object, 0, pattern(1_000_000, 2));
+      world.proxy.log.seal();
+      void world.proxy.drain.request();
+      for (let i = 0; i < 90; i++) await world.clock.advance(100);
+      const moved = world.proxy.drain.status().movedBytes;
+      assert.ok(moved > 300_000 && moved < 600_000, `${moved} bytes moved`);
+      await world.crash(kind);
+      await world.clock.advance(100);
+      assert.deepEqual(
+        await world.proxy.flush(),
+        { outcome: 'done', problems: [] },
+        `the origin's clock is ${aheadMs} ms ahead`,
+      );
+      sameBytes(world.content(object), pattern(1_000_000, 2));
+    }
+  });
+}
+
+test('a foreign change after the crash is a conflict', async () => {
+  const world = await World.start({ rateBytesPerSecond: 50_000 });
+  const object = world.make('disk', pattern(10_000));
+  await world.proxy.write(object, 0, pattern(1_000_000, 2));
+  world.proxy.log.seal();
+  void world.proxy.drain.request();
+  await world.clock.advance(5_000);
+  await world.crash('kill');
+  world.proxy.drain.close().catch(() => undefined);
+  await world.clock.advance(20_000);
+  world.foreignWrite(object, 0, pattern(100, 9));
+  await world.crash('kill');
+  const result = await world.proxy.flush();
+  assert.equal(result.outcome, 'conflict');
+  sameBytes(world.content(object).subarray(0, 100), pattern(100, 9));
+  const { savedAs } = world.proxy.files.get(object)!.conflict!;
+  sameBytes(world.content(world.find(savedAs!.name)!), pattern(1_000_000, 2));
+});
