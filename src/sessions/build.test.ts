@@ -1,5 +1,8 @@
 /** Stacks as they are built for real: what the parts must tell each other. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { silentLog, systemClock, systemRandom } from '../base/mod.ts';
 import { mount3Program } from '../mount3/mod.ts';
@@ -13,7 +16,7 @@ import type { StackDescription } from './stack.ts';
 const tools = { clock: systemClock, log: silentLog, random: systemRandom };
 const call = callBy(credential(0, 0));
 
-test('a read after the origin restarted gets the unstable data that it lost', async () => {
+test('a read after the origin restarted gets the unstable data that it lost', async (t) => {
   const memory = new MemoryFilesystem({ volatile: true });
   const serve = async (port: number) => {
     const programs = [nfs3Program(memory), mount3Program({ filesystem: memory })];
@@ -22,8 +25,10 @@ test('a read after the origin restarted gets the unstable data that it lost', as
   };
   const first = await serve(0);
   const text = `nfs://127.0.0.1:${first.port}/?mountport=${first.port}`;
+  const stateDirectory = mkdtempSync(join(tmpdir(), 'viaduct-build-'));
+  t.after(() => rmSync(stateDirectory, { recursive: true }));
   const description: StackDescription = {
-    origin: { text, stateDirectory: '/nowhere', connections: 2 },
+    origin: { text, stateDirectory, connections: 2 },
     writes: 'write-through',
     dirty: undefined,
     takeOverLease: false,
