@@ -11,7 +11,7 @@
  * Invariants: one write in flight; records are applied in the order of their addresses; a record that was encoded keeps its epoch
  * whatever happens to its segment; what was written to a segment whose write failed is past that segment's end in every later table.
  */
-import { assert, type Clock, type Log, sleep, systemCode, ViaductError } from '../base/mod.ts';
+import { assert, type Clock, type Log, systemCode, ViaductError } from '../base/mod.ts';
 import type { Appended } from './contract.ts';
 import { addressOf, align } from './format.ts';
 import type { Item } from './item.ts';
@@ -35,6 +35,8 @@ export interface AppenderOptions {
   readonly firstLsn: number;
   /** No room for changes. True: something was done about it, or will be; false: nothing in the log can go. */
   readonly onStarved: () => boolean;
+  /** Another segment was begun: the one before is full. */
+  readonly onSegment: () => void;
 }
 
 interface Batch {
@@ -54,11 +56,15 @@ export class Appender {
   #again: Item[] = [];
   #isBusy = false;
   #isScheduled = false;
+  /** Changes wait for room. */
   #isStarved = false;
+  /** So does control: not even the disk has room. */
+  #isStuck = false;
   #holds = 0;
   #failure: unknown;
   #nextLsn: number;
-  #idleWaiters: (() => void)[] = [];
+  #quietWaiters: (() => void)[] = [];
+  #settledWaiters: PromiseWithResolvers<void>[] = [];
   /** The last record that is in the log. */
   appliedLsn: number;
   /** The last one that somebody may want to be stable. */
@@ -109,27 +115,49 @@ export class Appender {
     });
   }
 
-  /** Resolves when what control was given before is in the log, and no write is in flight. */
+  /** Resolves when all control is in the log and no write is in flight; rejects with LOG_FAILED. */
   settled(): Promise<void> | undefined {
     this.flush();
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    if (!this.#isBusy && this.#control.length === 0 && this.#again.length === 0) return undefined;
-    return new Promise<void>((resolve) => this.#idleWaiters.push(resolve)).then(() => this.settled());
+    if (this.#isSettled) return undefined;
+    const waiter = Promise.withResolvers<void>();
+    this.#settledWaiters.push(waiter);
+    return waiter.promise;
   }
 
-  /** Nothing is written until the answer is called: for what rewrites the log's end. */
+  get #isSettled(): boolean {
+    return !this.#isBusy && this.#control.length === 0 && this.#again.length === 0;
+  }
+
+  /** Nothing of what waits is written until the answer is called: for what rewrites parts of the log. */
   async hold(): Promise<() => void> {
     this.#holds++;
-    while (this.#isBusy) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
+    while (this.#isBusy) await new Promise<void>((resolve) => this.#quietWaiters.push(resolve));
     return () => {
       this.#holds--;
       this.flush();
     };
   }
 
+  /** Under a hold: these records, and nothing between them. Rejects if the disk fails or has no room. */
+  async append(items: Item[]): Promise<void> {
+    assert(this.#holds > 0, 'the log is held');
+    while (items.length > 0) {
+      const batch = this.#begin();
+      if (batch !== undefined) this.#take(batch, items, batch.segment.file.size);
+      if (batch !== undefined && batch.items.length > 0) {
+        await batch.segment.file.write(batch.position, batch.slices);
+        this.#complete(batch);
+      } else if ((await this.makeSegment(bytesOf(items[0]!) + 1024, Number.POSITIVE_INFINITY)) === undefined) {
+        throw Object.assign(new Error('no room for another segment'), { code: 'ENOSPC' });
+      }
+    }
+  }
+
   /** There may be room now. */
   roomMade(): void {
     this.#isStarved = false;
+    this.#isStuck = false;
     this.flush();
   }
 
@@ -158,34 +186,32 @@ export class Appender {
       }
       this.#complete(batch);
     }
-    if (!this.#isBusy) this.#wakeIdle();
+    if (!this.#isBusy) this.#wake();
   }
 
   #release(action: () => void): void {
     action();
     this.#isBusy = false;
     this.flush();
-    if (!this.#isBusy) this.#wakeIdle();
   }
 
-  #wakeIdle(): void {
-    if (this.#idleWaiters.length === 0) return;
-    const waiters = this.#idleWaiters;
-    this.#idleWaiters = [];
-    for (const waiter of waiters) waiter();
+  #wake(): void {
+    if (this.#quietWaiters.length > 0) for (const waiter of this.#quietWaiters.splice(0)) waiter();
+    if (this.#settledWaiters.length === 0 || !this.#isSettled) return;
+    for (const waiter of this.#settledWaiters.splice(0)) waiter.resolve();
   }
 
   #hasWork(): boolean {
+    if (this.#isStuck) return false;
     if (this.#again.length > 0 || this.#control.length > 0) return true;
     return this.#changes.length > 0 && !this.#isStarved;
   }
 
   /** As much as fits the current segment; undefined if the next record needs another one. */
   #fill(): Batch | undefined {
-    const segment = this.#options.segments.current;
-    if (segment === undefined) return undefined;
-    this.#encoder.reset();
-    const batch: Batch = { segment, position: segment.end, items: [], slices: [], end: segment.end };
+    const batch = this.#begin();
+    if (batch === undefined) return undefined;
+    const { segment } = batch;
     const whole = segment.file.size;
     const forChanges = whole - segment.reservedBytes;
     this.#take(batch, this.#again, whole);
@@ -193,6 +219,13 @@ export class Appender {
     const isBehind = this.#again.length > 0 || this.#control.length > 0;
     if (!isBehind && !this.#isStarved) this.#take(batch, this.#changes, forChanges);
     return batch.items.length === 0 ? undefined : batch;
+  }
+
+  #begin(): Batch | undefined {
+    const segment = this.#options.segments.current;
+    if (segment === undefined) return undefined;
+    this.#encoder.reset();
+    return { segment, position: segment.end, items: [], slices: [], end: segment.end };
   }
 
   #take(batch: Batch, queue: Item[], limit: number): void {
@@ -272,57 +305,65 @@ export class Appender {
 
   /** Makes the next segment the current one, or says that there is no room. */
   async #grow(): Promise<void> {
-    const { segments, log, clock } = this.#options;
+    const { log, clock, limitBytes } = this.#options;
+    const first = this.#again[0] ?? this.#control[0] ?? this.#changes[0]!;
+    const isExempt = this.#again.length > 0 || this.#control.length > 0;
     try {
-      const first = this.#again[0] ?? this.#control[0] ?? this.#changes[0]!;
-      const isExempt = this.#again.length > 0 || this.#control.length > 0;
-      const limit = isExempt ? Number.POSITIVE_INFINITY : this.#options.limitBytes;
+      const limit = isExempt ? Number.POSITIVE_INFINITY : limitBytes;
       const segment = await this.makeSegment(bytesOf(first) + 1024, limit);
       if (segment === undefined) this.#starve(isExempt);
-      else this.#isStarved = false;
+      else this.#options.onSegment();
     } catch (error) {
       log.error({ cause: String(error), code: systemCode(error) }, 'no new segment of the dirty log can be made');
-      if (this.#again.length > 0 && segments.current === undefined) this.#refuse(error);
-      else this.#isStarved = true;
+      this.#refuse(error);
+      this.#isStuck = true;
       clock.after(retryMs, () => this.roomMade());
-      if (this.#control.length > 0) {
-        await sleep(clock, retryMs);
-      }
     }
     this.#release(() => {});
   }
 
-  /** Changes wait from now on; control that found no room anywhere tries again after a while. */
+  /** Changes wait from now on. Control that finds no room even beyond the limit tries again after a while. */
   #starve(isExempt: boolean): void {
-    const { clock, onStarved } = this.#options;
     this.#isStarved = true;
-    if (!isExempt && !onStarved()) {
-      for (const item of this.#changes.splice(0)) item.resolve?.('no-room');
+    if (isExempt) this.#isStuck = true;
+    const isHopeful = this.#options.onStarved();
+    if (!isHopeful) {
+      const waiting = this.#changes.splice(0);
+      const again = this.#again;
+      this.#again = again.filter((item) => !item.isChange);
+      for (const item of again) if (item.isChange) waiting.push(item);
+      for (const item of waiting) item.resolve?.('no-room');
       this.#isStarved = false;
-      return;
     }
-    if (isExempt) this.#holds++;
-    clock.after(retryMs, () => {
-      if (isExempt) this.#holds--;
-      this.roomMade();
-    });
+    if (isHopeful || isExempt) this.#options.clock.after(retryMs, () => this.roomMade());
   }
 
-  /** A write that had begun can be repeated nowhere. */
+  /** The disk fails: what was not answered is refused; control is kept, and tried again. */
   #refuse(from: unknown): void {
     const error = new ViaductError('LOG_FAILED', {
       cause: `the disk of the dirty log refuses writes: ${String(from)}`,
       remedy: 'check the disk of --dirty-log; what was accepted before is kept',
       from,
     });
-    for (const item of this.#again.splice(0)) item.reject?.(error);
+    const again = this.#again;
+    this.#again = again.filter((item) => !item.isChange);
+    for (const item of again) if (item.isChange) item.reject?.(error);
     for (const item of this.#changes.splice(0)) item.reject?.(error);
+    for (const waiter of this.#settledWaiters.splice(0)) waiter.reject(error);
   }
 
-  /** A new current segment with copies of what later records need at its head; undefined: no room. */
-  async makeSegment(recordsBytes: number, limitBytes: number): Promise<Segment | undefined> {
+  /**
+   * A new current segment with copies of what later records need at its head; undefined: no room. `moved` are records of a void part of
+   * the log: they are part of the head, so that all of them are there or none; `settle` comes before the segment counts.
+   */
+  async makeSegment(
+    recordsBytes: number,
+    limitBytes: number,
+    moved: readonly Item[] = [],
+    settle?: (segment: Segment) => Promise<void>,
+  ): Promise<Segment | undefined> {
     const { segments, state, facts } = this.#options;
-    const items = snapshotItems(state, segments.table());
+    const items = snapshotItems(state, segments.table(), moved);
     const needed = Math.ceil(((snapshotBytes(items) + recordsBytes) * 8) / 7) + 64;
     const segment = await segments.make(needed, limitBytes);
     if (segment === undefined) return undefined;
@@ -330,31 +371,26 @@ export class Appender {
       const slices = headSlices({ ...facts, segment, items, lsn: this.#nextLsn, syncedLsn: this.syncedLsn, state });
       this.#nextLsn += items.length;
       await segment.file.write(0, slices);
+      await settle?.(segment);
     } catch (error) {
       await segments.unmake(segment);
       if (isFull(error)) return undefined;
       throw error;
     }
-    this.adopt(segment, items);
-    return segment;
-  }
-
-  /** The head of the segment is written. */
-  adopt(segment: Segment, items: readonly Item[]): void {
-    const { segments } = this.#options;
-    const last = items[items.length - 1]!;
-    segment.lastLsn = last.lsn;
-    this.appliedLsn = last.lsn;
-    this.wantedLsn = last.lsn;
+    segment.lastLsn = items[items.length - 1]!.lsn;
+    this.appliedLsn = segment.lastLsn;
+    this.wantedLsn = segment.lastLsn;
     segments.add(segment);
     segments.current = segment;
+    return segment;
   }
 
   /** Everything that waits is rejected. */
   close(error: unknown): void {
     this.#failure = error;
     for (const item of [...this.#again.splice(0), ...this.#changes.splice(0)]) item.reject?.(error);
-    this.#wakeIdle();
+    for (const waiter of this.#settledWaiters.splice(0)) waiter.reject(error);
+    this.#wake();
   }
 }
 

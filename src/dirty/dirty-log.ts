@@ -8,6 +8,7 @@
  */
 import { assert, type Eventual, limits, ViaductError } from '../base/mod.ts';
 import { Appender } from './appender.ts';
+import { cleanOldest } from './cleaner.ts';
 import type {
   Appended,
   Change,
@@ -23,16 +24,18 @@ import type {
   View,
   WriteChange,
 } from './contract.ts';
+import { addressOf } from './format.ts';
 import { changeItem, Item, writeItem } from './item.ts';
 import { type OpenedLog, openLog } from './opening.ts';
 import { checkKey, noteItem, stateItem } from './payloads.ts';
 import { Plan } from './plan.ts';
 import { LogReader } from './reader.ts';
 import { mostPayload, RecordType } from './record.ts';
+import { rescue } from './rescue.ts';
 import type { Segments } from './segments.ts';
 import { type SegmentFacts, verifierFrom } from './snapshot.ts';
 import type { LogState } from './state.ts';
-import { Syncer } from './syncer.ts';
+import { type LogMark, Syncer } from './syncer.ts';
 
 export class DirtyLog implements DirtyLogFace {
   readonly recovery: Recovery;
@@ -45,6 +48,9 @@ export class DirtyLog implements DirtyLogFace {
   readonly #reader: LogReader;
   #plan: Plan | undefined;
   #isClosed = false;
+  #isCleaning = false;
+  /** Everything before this address is stable. */
+  #stableAddress = 0;
 
   /** Rejects with LOG_FOREIGN, LOG_VERSION, LOG_DAMAGED, LOG_FAILED or DISK_FULL; then nothing was changed. */
   static async open(options: DirtyLogOptions): Promise<DirtyLog> {
@@ -70,14 +76,18 @@ export class DirtyLog implements DirtyLogFace {
     this.#segments = segments;
     this.#facts = facts;
     this.#appender = new Appender({
-      ...{ state, segments, facts, clock, log, limitBytes: options.limitBytes, firstLsn: opened.nextLsn },
+      ...{ state, segments, facts, clock, log, firstLsn: opened.nextLsn },
+      // Cleaning needs a place to copy to.
+      limitBytes: options.limitBytes - (options.keeps ? segments.largestBytes : 0),
       onStarved: () => this.#makeRoom(),
+      // Bounds what a failed sync has to write again.
+      onSegment: () => void this.#syncer.request(false).catch(() => {}),
     });
     this.#syncer = new Syncer({
       ...{ appender: this.#appender, segments, directory, log },
       seal: () => this.#sealForSync(),
-      boundary: () => state.boundary,
-      onStable: (lsn, boundary) => this.#stable(lsn, boundary),
+      mark: () => this.#mark(),
+      onStable: (mark) => this.#stable(mark),
       rescue: () => this.#rescue(),
     });
     this.#reader = new LogReader({ seed: facts.seed, segment: (address) => segments.at(address), log, clock });
@@ -290,9 +300,16 @@ export class DirtyLog implements DirtyLogFace {
     assert(!this.#isClosed, 'a closed log is not used');
   }
 
-  #stable(lsn: number, boundary: number): void {
+  #mark(): LogMark {
+    const { current } = this.#segments;
+    const address = current === undefined ? this.#stableAddress : addressOf(current.number, current.end);
+    return { lsn: this.#appender.appliedLsn, address, boundary: this.#state.boundary };
+  }
+
+  #stable({ lsn, address, boundary }: LogMark): void {
     const appender = this.#appender;
     appender.syncedLsn = Math.max(appender.syncedLsn, lsn);
+    this.#stableAddress = Math.max(this.#stableAddress, address);
     if (!this.#isClosed) appender.control(this.#control(RecordType.MARK));
     if (!this.#segments.hasBefore(boundary)) return;
     void this.#segments.removeBefore(boundary).then(() => appender.roomMade());
@@ -303,16 +320,52 @@ export class DirtyLog implements DirtyLogFace {
     const { epochs, boundary } = this.#state;
     const goes = this.#segments.hasBefore(boundary);
     if (goes) void this.#syncer.request(false).catch(() => {});
-    if (epochs.count === 0) return goes;
+    if (epochs.count === 0 || goes) return goes;
+    if (this.#options.keeps && epochs.newestSealed() === 0) return this.#clean();
     this.#options.onPressure?.();
     return true;
   }
 
-  /** A datasync failed: what was answered since the last good one may be lost. */
+  /** Frees the oldest segment of a log that is never written back. False: what lives fills it. */
+  #clean(): boolean {
+    if (this.#isCleaning) return true;
+    const { limitBytes, clock, log } = this.#options;
+    const room = limitBytes - 4 * this.#segments.largestBytes;
+    if (this.#state.dirtyBytes * 1.05 > room || this.#segments.count < 2) return false;
+    this.#isCleaning = true;
+    const parts = {
+      ...{ state: this.#state, segments: this.#segments, appender: this.#appender, seed: this.#facts.seed },
+      wallTimeMs: () => clock.wallTimeMs(),
+      sync: () => this.#syncer.request(false),
+    };
+    void cleanOldest(parts)
+      .catch((error) => log.error({ cause: String(error) }, 'the dirty log could not be cleaned'))
+      .then(() => {
+        this.#isCleaning = false;
+        this.#appender.roomMade();
+      });
+    return true;
+  }
+
+  /** A datasync failed: what was answered since the last good one may be lost, unless it can be written once more. */
   async #rescue(): Promise<void> {
-    this.#state.verifier = verifierFrom(this.#options.random.bytes(new Uint8Array(8)));
-    this.#appender.control(stateItem(this.#state.fields));
-    throw new Error('sync failed');
+    const { random, directory } = this.#options;
+    const appender = this.#appender;
+    try {
+      await rescue({
+        ...{ state: this.#state, segments: this.#segments, appender, directory, seed: this.#facts.seed },
+        ...{ stableAddress: this.#stableAddress, stableLsn: appender.syncedLsn },
+      });
+    } catch (from) {
+      this.#state.verifier = verifierFrom(random.bytes(new Uint8Array(8)));
+      appender.control(stateItem(this.#state.fields));
+      throw new ViaductError('LOG_FAILED', {
+        cause: `the disk of the dirty log does not keep what is written to it: ${String(from)}`,
+        remedy: 'check the disk of --dirty-log; clients are told that their data are not stable',
+        from,
+      });
+    }
+    this.#stable(this.#mark());
   }
 }
 

@@ -19,7 +19,7 @@ interface Mark {
 
 export class DirtyFile {
   readonly number: FileNumber;
-  readonly key: string;
+  key: string;
   /** A FILE record for it is in the log. */
   recorded = false;
   readonly tree = new ExtentTree();
@@ -125,7 +125,14 @@ export class DirtyFileTable {
 
   add(number: FileNumber, key: string): DirtyFile {
     const known = this.#byNumber.get(number);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      // Salvage meets changes of files whose name comes later.
+      if (known.key === '' && key !== '') {
+        known.key = key;
+        this.#byKey.set(key, known);
+      }
+      return known;
+    }
     const file = new DirtyFile(number, key);
     this.#byKey.set(key, file);
     this.#byNumber.set(number, file);

@@ -195,6 +195,7 @@ export interface Replayed {
   readonly cleanlyClosed: boolean;
 }
 
+/** Standing records count as the newest head has them, changes as all segments have them (moved ones are in a head). */
 export async function replay(chosen: Chosen, seed: number, state: LogState, log: Log): Promise<Replayed> {
   let records = 0;
   let last = 0;
@@ -204,24 +205,23 @@ export async function replay(chosen: Chosen, seed: number, state: LogState, log:
   });
   for (const one of chosen.kept) {
     const isNewest = one === chosen.newest;
-    let isHead = true;
+    let isHead = isNewest;
     const from = segmentOf(state.boundary) === one.segment.number ? positionOf(state.boundary) : firstPosition;
     await replaySegment(
       one,
       seed,
       isNewest ? firstPosition : Math.max(from, firstPosition),
       (record, address, end, payload) => {
-        if (record.type === RecordType.READY) isHead = false;
-        else if (!isHead || !isNewest) {
-          if (!isStanding(record.type)) state.apply(record, address, end);
-          else if (isNewest) state.recover(record, payload);
-          if (record.type === RecordType.WRITE || record.type === RecordType.SIZE) records++;
-        }
         last = record.type;
+        if (record.type === RecordType.READY) isHead = false;
+        if (!isStanding(record.type)) state.apply(record, address, end);
+        else if (isNewest && !isHead) state.recover(record, payload);
+        if (record.type === RecordType.WRITE || record.type === RecordType.SIZE) records++;
         return true;
       },
     );
   }
+  for (const file of state.files.allDirty()) file.encodedSize = file.size;
   log.debug({ records }, 'the dirty log was read');
   return { records, cleanlyClosed: last === RecordType.CLOSE };
 }

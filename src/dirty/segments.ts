@@ -170,6 +170,21 @@ export class Segments {
     segment.removed();
   }
 
+  /** It does not count any more, and is not removed yet. */
+  leaveOut(segment: Segment): void {
+    this.#kept.delete(segment.number);
+  }
+
+  /** Undoes `leaveOut`, in ascending order. */
+  takeBack(segment: Segment): void {
+    this.#kept.set(segment.number, segment);
+  }
+
+  async removeLeftOut(segment: Segment): Promise<void> {
+    this.#kept.set(segment.number, segment);
+    await this.remove(segment);
+  }
+
   #isBefore(segment: Segment, boundary: number): boolean {
     if (segment === this.current) return false;
     const last = segmentOf(boundary);

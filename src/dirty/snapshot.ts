@@ -20,7 +20,7 @@ export interface SegmentFacts {
   readonly wallTimeMs: () => number;
 }
 
-export function snapshotItems(state: LogState, table: readonly TableEntry[]): Item[] {
+export function snapshotItems(state: LogState, table: readonly TableEntry[], moved: readonly Item[]): Item[] {
   const items = tableItems(table);
   items.push(stateItem(state.fields));
   for (const file of state.files.all()) {
@@ -28,7 +28,7 @@ export function snapshotItems(state: LogState, table: readonly TableEntry[]): It
     items.push(fileItem(file.number, file.key));
   }
   for (const [key, value] of state.notes) items.push(noteItem(key, value));
-  items.push(new Item(RecordType.READY));
+  items.push(...moved, new Item(RecordType.READY));
   return items;
 }
 
@@ -70,7 +70,7 @@ export function headSlices(
     const position = align(end);
     item.lsn = parts.lsn + index;
     item.syncedLsn = parts.syncedLsn;
-    item.wallMs = header.createdMs;
+    if (item.wallMs === 0) item.wallMs = header.createdMs;
     item.address = addressOf(segment.number, position);
     slices.push(encoder.encode(item, item.data, segment.number, position, position - end), ...item.data);
     end = position + headBytes(item.sums) + item.payloadBytes;

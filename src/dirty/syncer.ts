@@ -5,7 +5,7 @@
  *
  * Invariant: a group is answered only if all records that were in the log when it began are stable.
  */
-import { type Log, ViaductError } from '../base/mod.ts';
+import type { Log } from '../base/mod.ts';
 import type { Appender } from './appender.ts';
 import type { LogDirectory } from './contract.ts';
 import type { Segments } from './segments.ts';
@@ -17,6 +17,15 @@ interface Group {
   readonly reject: (error: unknown) => void;
 }
 
+/** An end of the log: what came before it. */
+export interface LogMark {
+  readonly lsn: number;
+  /** Of the next record. */
+  readonly address: number;
+  /** No change before this address is needed any more. */
+  readonly boundary: number;
+}
+
 export interface SyncerOptions {
   readonly appender: Appender;
   readonly segments: Segments;
@@ -24,10 +33,10 @@ export interface SyncerOptions {
   readonly log: Log;
   /** Seals the open epoch. */
   readonly seal: () => void;
-  /** Everything up to this LSN is stable. */
-  readonly onStable: (lsn: number, boundary: number) => void;
-  /** No change before this address is needed any more, by what is in the log. */
-  readonly boundary: () => number;
+  /** Where the log ends now. */
+  readonly mark: () => LogMark;
+  /** Everything up to the mark is stable. */
+  readonly onStable: (mark: LogMark) => void;
   /** A datasync failed: puts what is not stable elsewhere and syncs that. Rejects if that fails too. */
   readonly rescue: () => Promise<void>;
 }
@@ -36,6 +45,7 @@ export class Syncer {
   readonly #options: SyncerOptions;
   #next: Group | undefined;
   #isRunning = false;
+  #isBroken = false;
   #running: Promise<void> = Promise.resolve();
   syncs = 0;
   failures = 0;
@@ -74,25 +84,25 @@ export class Syncer {
     const { appender, onStable } = this.#options;
     if (seals) this.#options.seal();
     await appender.settled();
-    const lsn = appender.appliedLsn;
-    const boundary = this.#options.boundary();
-    if (appender.wantedLsn <= appender.syncedLsn && !this.#options.segments.namesChanged) return;
-    try {
-      await this.#sync();
-    } catch (error) {
-      this.failures++;
-      this.#options.log.warn({ cause: String(error) }, 'the disk of the dirty log failed a sync: writing it again');
-      try {
-        await this.#options.rescue();
-      } catch (from) {
-        throw failed(from);
+    const mark = this.#options.mark();
+    if (!this.#isBroken && appender.wantedLsn <= appender.syncedLsn && !this.#options.segments.namesChanged) return;
+    // After a failure another datasync answers well without having written anything: only writing again helps.
+    if (!this.#isBroken) {
+      const failure = await this.#sync();
+      if (failure === undefined) {
+        onStable(mark);
+        return;
       }
-      return;
+      this.failures++;
+      this.#options.log.warn({ cause: String(failure) }, 'the disk of the dirty log failed a sync: writing it again');
     }
-    onStable(lsn, boundary);
+    this.#isBroken = true;
+    await this.#options.rescue();
+    this.#isBroken = false;
   }
 
-  async #sync(): Promise<void> {
+  /** The failure, if there was one. */
+  async #sync(): Promise<unknown> {
     const { segments, directory } = this.#options;
     this.syncs++;
     const unsynced = segments.all().filter((segment) => segment.isUnsynced);
@@ -112,7 +122,7 @@ export class Syncer {
       segments.namesChanged = true;
       failure ??= error;
     }
-    if (failure !== undefined) throw failure;
+    return failure;
   }
 }
 
@@ -121,12 +131,4 @@ function group(): Group {
   // Whoever asked sees the rejection; a group that nobody waits for any more does no harm.
   promise.catch(() => {});
   return { seals: false, done: promise, resolve, reject };
-}
-
-export function failed(from: unknown): ViaductError {
-  return new ViaductError('LOG_FAILED', {
-    cause: `the disk of the dirty log does not keep what is written to it: ${String(from)}`,
-    remedy: 'check the disk of --dirty-log; clients are told that their data are not stable',
-    from,
-  });
 }

@@ -1,0 +1,162 @@
+/** Crashes at every kind of moment, on a disk that does what disks may do: what comes back is a prefix, and a long enough one. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { seededRandom } from '../base/mod.ts';
+import { type CrashKind, SimulatedClock, SimulatedDisk } from '../testing/mod.ts';
+import { difference, during, fileBytes, openOn, type Step } from './log-model.test.ts';
+import type { DirtyLog } from './mod.ts';
+
+interface Run {
+  readonly steps: Step[];
+  /** Steps that were answered. */
+  answered: number;
+  /** Steps that were answered before a sync that was answered. */
+  stable: number;
+}
+
+class Driver {
+  readonly #chance;
+  readonly #log: DirtyLog;
+  readonly #run: Run;
+  readonly #sizes = new Map<number, number>();
+
+  constructor(log: DirtyLog, run: Run, seed: number) {
+    this.#log = log;
+    this.#run = run;
+    this.#chance = seededRandom(seed);
+  }
+
+  #below(limit: number): number {
+    return this.#chance.uint32() % limit;
+  }
+
+  #add(step: Step): void {
+    this.#run.steps.push(step);
+  }
+
+  /** Some changes at once; answered all, or the disk died. */
+  async #changes(): Promise<void> {
+    const promises: unknown[] = [];
+    for (let left = 1 + this.#below(6); left > 0; left--) {
+      const file = 1 + this.#below(3);
+      const number = this.#log.file(`file ${file}`);
+      const size = this.#sizes.get(file) ?? 10_000;
+      const time = { seconds: 5, nanoseconds: 6 };
+      if (this.#below(5) === 0) {
+        const sizeAfter = this.#below(fileBytes);
+        this.#sizes.set(file, sizeAfter);
+        this.#add({ kind: 'resize', file, sizeAfter });
+        promises.push(this.#log.resize({ file: number, writer: 1, sizeAfter, time }));
+        continue;
+      }
+      const offset = this.#below(fileBytes - 1);
+      const count = Math.min(1 + this.#below(9_000), fileBytes - offset);
+      const sizeAfter = Math.max(size, offset + count);
+      this.#sizes.set(file, sizeAfter);
+      const byte = this.#run.steps.length % 251;
+      this.#add({ kind: 'write', file, offset, count, byte, sizeAfter });
+      const data = [Buffer.alloc(Math.floor(count / 2), byte), Buffer.alloc(count - Math.floor(count / 2), byte)];
+      promises.push(this.#log.write({ file: number, writer: 1, offset, count, sizeAfter, time, data }));
+    }
+    for (const answer of await Promise.all(promises)) assert.equal(answer, 'appended');
+    this.#run.answered = this.#run.steps.length;
+  }
+
+  async step(): Promise<void> {
+    const action = this.#below(12);
+    const log = this.#log;
+    if (action < 6) return this.#changes();
+    if (action === 6) {
+      this.#add({ kind: 'seal' });
+      log.seal();
+    } else if (action < 9) {
+      if (action === 7) {
+        this.#add({ kind: 'seal' });
+        await log.stabilize();
+      } else await log.sync();
+      this.#run.answered = this.#run.steps.length;
+      this.#run.stable = this.#run.steps.length;
+    } else if (action === 9) {
+      const epoch = log.epochs()[0];
+      if (epoch?.sealedMs === undefined) return;
+      const plan = await log.plan(epoch.number);
+      log.drained(epoch.number);
+      plan.release();
+      this.#add({ kind: 'drained' });
+    } else if (action === 10 && this.#below(3) === 0) {
+      const file = 1 + this.#below(3);
+      log.drop(log.file(`file ${file}`));
+      this.#add({ kind: 'drop', file });
+    } else {
+      log.note('note', Buffer.alloc(1 + this.#below(300), this.#run.steps.length % 251));
+    }
+  }
+}
+
+async function life(seed: number): Promise<void> {
+  const random = seededRandom(seed);
+  const run: Run = { steps: [], answered: 0, stable: 0 };
+  let clock = new SimulatedClock();
+  let disk = new SimulatedDisk({ clock, random: seededRandom(seed + 1) });
+  for (let boot = 0; boot < 4; boot++) {
+    let left = 1 + (random.uint32() % 120);
+    const kind: CrashKind = random.uint32() % 2 === 0 ? 'kill' : 'power';
+    let next: SimulatedDisk | undefined;
+    const nextClock = new SimulatedClock();
+    const current = disk.crash('kill', {
+      clock,
+      onEvent: () => {
+        if (--left !== 0) return;
+        next = current.crash(kind, { clock: nextClock, onEvent: undefined });
+      },
+    });
+    const work = async (): Promise<void> => {
+      const log = await openOn(current, clock, seed + boot);
+      await check(log, run, seed, boot);
+      const driver = new Driver(log, run, random.uint32());
+      while (next === undefined) await driver.step();
+    };
+    let problem: unknown;
+    void work().catch((error) => {
+      problem = error;
+    });
+    for (let turns = 0; next === undefined && problem === undefined; turns++) {
+      assert.ok(turns < 4_000, `seed ${seed}: nothing hangs`);
+      await clock.advance(1);
+    }
+    if (problem !== undefined) throw problem;
+    // What was only answered survives kills, until the power fails.
+    if (kind === 'power') run.answered = run.stable;
+    disk = next!;
+    clock = nextClock;
+  }
+  const log = await during(clock, openOn(disk, clock, seed));
+  await during(clock, check(log, run, seed, 9));
+  await during(clock, log.close());
+}
+
+/** The log is one of the prefixes that it may be; from now on that one is the history. */
+async function check(log: DirtyLog, run: Run, seed: number, boot: number): Promise<void> {
+  const why: string[] = [];
+  for (let count = run.steps.length; count >= run.answered; count--) {
+    const problem = await difference(log, run.steps, count);
+    if (problem !== undefined) {
+      why.push(`${count}: ${problem}`);
+      continue;
+    }
+    run.steps.length = count;
+    // The same state may come of several prefixes: seals and drains show in the epochs.
+    run.answered = count;
+    run.stable = count;
+    return;
+  }
+  assert.fail(
+    `seed ${seed}, boot ${boot}: no prefix of ${run.answered} to ${run.steps.length} steps fits: ${why.join('; ')}`,
+  );
+}
+
+test('after any crash the log is a prefix of what was asked, and holds all that was stable', async () => {
+  const first = Number(process.env.SEED ?? 1);
+  const count = Number(process.env.SEEDS ?? 40);
+  for (let seed = first; seed < first + count; seed++) await life(seed * 1000);
+});

@@ -1,0 +1,142 @@
+/**
+ * After a failed datasync: the kernel has written back what it could and forgot the rest, and no later sync will try again. So the records
+ * after the last stable one are read once more, verified, and put into the head of a new segment, which is synced before it counts:
+ *
+ *     segment 7: [stable ......|not stable]    segment 8: [not stable]    ──►    7: [stable ......|   9: [head, moved records][...
+ *
+ * In between the old records stay where they are; recovery takes either the old or the new ones.
+ */
+import type { Appender } from './appender.ts';
+import type { LogDirectory } from './contract.ts';
+import { addressOf, firstPosition, positionOf, segmentOf } from './format.ts';
+import { Item } from './item.ts';
+import { damaged } from './plan.ts';
+import { type RecordCode, type RecordDecoder, RecordType } from './record.ts';
+import { SegmentScanner } from './scanner.ts';
+import type { Segment, Segments } from './segments.ts';
+import type { LogState } from './state.ts';
+
+export interface RescueParts {
+  readonly state: LogState;
+  readonly segments: Segments;
+  readonly appender: Appender;
+  readonly directory: LogDirectory;
+  readonly seed: number;
+  /** Everything before this address is stable. */
+  readonly stableAddress: number;
+  readonly stableLsn: number;
+}
+
+interface Moved {
+  readonly item: Item;
+  readonly from: number;
+}
+
+/** Rejects if the disk does not take the records either; then nothing has changed. */
+export async function rescue(parts: RescueParts): Promise<void> {
+  const release = await parts.appender.hold();
+  try {
+    await rescueHeld(parts);
+  } finally {
+    release();
+  }
+}
+
+async function rescueHeld(parts: RescueParts): Promise<void> {
+  const { state, segments, appender, directory, stableAddress, stableLsn } = parts;
+  const first = segmentOf(stableAddress);
+  const after = segments.all().filter(({ number }) => number >= first);
+  const moved: Moved[] = [];
+  for (const segment of after) await collect(parts, segment, moved);
+  const ends = after.map(({ end, lastLsn }) => ({ end, lastLsn }));
+  const restore = (): void => {
+    for (const [index, segment] of after.entries()) Object.assign(segment, ends[index]);
+  };
+  for (const segment of after) {
+    segment.end = segment.number === first ? positionOf(stableAddress) : firstPosition;
+    segment.lastLsn = segment.number === first ? stableLsn : 0;
+  }
+  const gone = after.filter(({ number }) => number > first);
+  for (const segment of gone) segments.leaveOut(segment);
+  let made: Segment | undefined;
+  try {
+    made = await appender.makeSegment(
+      64 * 1024,
+      Number.POSITIVE_INFINITY,
+      moved.map(({ item }) => item),
+      async (segment) => {
+        await segment.file.datasync();
+        await directory.sync();
+      },
+    );
+    if (made === undefined) throw Object.assign(new Error('no room for another segment'), { code: 'ENOSPC' });
+  } catch (error) {
+    restore();
+    for (const segment of gone) segments.takeBack(segment);
+    throw error;
+  }
+  made.isUnsynced = false;
+  for (const segment of segments.all()) segment.isUnsynced = false;
+  for (const segment of gone) await segments.removeLeftOut(segment);
+  readdress(state, moved, stableAddress);
+}
+
+/** The records of a segment after the stable ones that still mean something. */
+async function collect({ state, seed, stableAddress }: RescueParts, segment: Segment, moved: Moved[]): Promise<void> {
+  const from = segment.number === segmentOf(stableAddress) ? positionOf(stableAddress) : firstPosition;
+  const scanner = new SegmentScanner(segment.file, segment.number, seed, from);
+  while (scanner.after < segment.end) {
+    if (!(await scanner.next(segment.end))) throw damaged(segment.number, scanner.position);
+    const { header } = scanner;
+    const address = addressOf(segment.number, scanner.position);
+    if (!isWanted(state, header, address)) continue;
+    const payload = header.payloadBytes === 0 ? undefined : await scanner.payload();
+    if (payload === undefined && header.payloadBytes > 0) throw damaged(segment.number, scanner.position);
+    moved.push({ item: copyOf(header, payload), from: address });
+  }
+}
+
+/** What the head says anyway is left out, and so is what is void. */
+function isWanted(state: LogState, header: RecordDecoder, address: number): boolean {
+  const { type } = header;
+  if (type === RecordType.DROP) return true;
+  const isChange = type === RecordType.WRITE || type === RecordType.SIZE || type === RecordType.CARRY;
+  if (!isChange && type !== RecordType.SEAL) return false;
+  if (state.isDrained(header.epoch) || address < state.boundary) return false;
+  return !isChange || address >= (state.files.get(header.file)?.droppedAt ?? 0);
+}
+
+function copyOf(header: RecordDecoder, payload: Uint8Array | undefined): Item {
+  const item = new Item(header.type as RecordCode);
+  item.flags = header.flags;
+  item.sums = header.sums;
+  item.payloadBytes = header.payloadBytes;
+  item.epoch = header.epoch;
+  item.file = header.file;
+  item.writer = header.writer;
+  item.offset = header.offset;
+  item.sizeAfter = header.sizeAfter;
+  item.seconds = header.seconds;
+  item.nanoseconds = header.nanoseconds;
+  item.wallMs = header.wallMs;
+  if (payload !== undefined) item.data = [payload];
+  return item;
+}
+
+/** What pointed at the old places points at the new ones. */
+function readdress(state: LogState, moved: readonly Moved[], stableAddress: number): void {
+  const begun = new Set<number>();
+  for (const { item, from } of moved) {
+    const file = state.files.get(item.file);
+    if (item.type === RecordType.WRITE) {
+      file?.tree.readdress(item.offset, item.offset + item.payloadBytes, from, item.address);
+    } else if (item.type === RecordType.DROP && file !== undefined) {
+      file.droppedAt = Math.max(file.droppedAt, item.address);
+    }
+    const epoch = item.epoch === 0 ? undefined : state.epochs.find(item.epoch);
+    if (epoch === undefined) continue;
+    if (epoch.start >= stableAddress && !begun.has(epoch.number)) epoch.start = item.address;
+    begun.add(epoch.number);
+    if (item.type === RecordType.SEAL) epoch.end = item.end;
+  }
+}
