@@ -18,9 +18,11 @@ import { bootCase } from './cases/boot.ts';
 import { firstTouch } from './cases/first-touch.ts';
 import { largeCache } from './cases/large-cache.ts';
 import { warmReads } from './cases/warm-reads.ts';
+import { writeBack } from './cases/write-back.ts';
+import { writes } from './cases/writes.ts';
 import { writeReport } from './report.ts';
 
-const cases: readonly BenchCase[] = [warmReads, bootCase, firstTouch, largeCache];
+const cases: readonly BenchCase[] = [warmReads, bootCase, firstTouch, largeCache, writes, writeBack];
 const resultsFolder = join(import.meta.dirname, 'results');
 
 interface Flags {

@@ -1,6 +1,6 @@
 /**
- * A process that sends so many bytes to whoever connects: one plain TCP stream, the baseline for bulk reads. This file is both
- * sides of the fork.
+ * A process that sends so many bytes to whoever connects, or takes them: one plain TCP stream, the baseline for bulk reads and for
+ * write-back. This file is both sides of the fork.
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,8 +11,17 @@ export interface StreamServer {
   close(): Promise<void>;
 }
 
-export async function startStreamServer(bytes: number): Promise<StreamServer> {
-  const child = fork(import.meta.filename, ['stream-server', String(bytes)], {
+export function startStreamServer(bytes: number): Promise<StreamServer> {
+  return start('stream-server', bytes);
+}
+
+/** Says one byte when all have come. */
+export function startSinkServer(bytes: number): Promise<StreamServer> {
+  return start('sink-server', bytes);
+}
+
+async function start(what: string, bytes: number): Promise<StreamServer> {
+  const child = fork(import.meta.filename, [what, String(bytes)], {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
   const [port] = (await once(child, 'message')) as [number];
@@ -26,9 +35,53 @@ export async function startStreamServer(bytes: number): Promise<StreamServer> {
   };
 }
 
+/** Seconds from the connect until the server has taken all. */
+export function uploadSeconds(
+  address: { readonly host: string; readonly port: number },
+  bytes: number,
+): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const started = performance.now();
+    const chunk = Buffer.alloc(256 * 1024, 'one plain stream ');
+    const socket = net.connect(address);
+    let left = bytes;
+    const send = (): void => {
+      while (left > 0) {
+        const length = Math.min(left, chunk.length);
+        left -= length;
+        if (!socket.write(chunk.subarray(0, length))) return;
+      }
+    };
+    socket.on('drain', send);
+    socket.once('error', reject);
+    socket.once('data', () => {
+      socket.destroy();
+      resolve((performance.now() - started) / 1000);
+    });
+    send();
+  });
+}
+
+function listen(meet: (socket: net.Socket) => void): void {
+  const server = net.createServer(meet);
+  server.listen(0, '127.0.0.1', () => process.send?.((server.address() as net.AddressInfo).port));
+  process.on('disconnect', () => process.exit(0));
+}
+
+function take(bytes: number): void {
+  listen((socket) => {
+    let left = bytes;
+    socket.on('error', () => {});
+    socket.on('data', (chunk) => {
+      left -= chunk.length;
+      if (left <= 0) socket.end('.');
+    });
+  });
+}
+
 function serve(bytes: number): void {
   const chunk = Buffer.alloc(1024 * 1024, 'one plain stream ');
-  const server = net.createServer((socket) => {
+  listen((socket) => {
     let left = bytes;
     const send = (): void => {
       while (left > 0) {
@@ -42,8 +95,7 @@ function serve(bytes: number): void {
     socket.on('drain', send);
     send();
   });
-  server.listen(0, '127.0.0.1', () => process.send?.((server.address() as net.AddressInfo).port));
-  process.on('disconnect', () => process.exit(0));
 }
 
 if (process.argv[2] === 'stream-server') serve(Number(process.argv[3]));
+else if (process.argv[2] === 'sink-server') take(Number(process.argv[3]));

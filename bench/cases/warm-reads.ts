@@ -5,8 +5,6 @@
  * qemu-img has no random mode: a step of 0.618 of the file, in odd multiples of 4 KiB, taken modulo the file's size, visits every
  * block once before any twice and no two neighbours in a row.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { startGanesha } from '../../test/support/ganesha.ts';
@@ -14,6 +12,7 @@ import { run } from '../../test/support/programs.ts';
 import { proxy, serve } from '../../test/support/viaduct.ts';
 import { type BenchCase, type BenchContext, type Figure, interleave } from '../case.ts';
 import { randomFile } from '../files.ts';
+import { separateNetwork } from '../separate-network.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -148,22 +147,4 @@ async function benchOnce(place: Place, pattern: Pattern, fileBytes: number): Pro
   const seconds = Number(/completed in ([\d.]+) seconds/.exec(said)?.[1]);
   if (!(seconds > 0)) throw new Error(`qemu-img bench said: ${said}`);
   return pattern.unit === 'MB/s' ? (pattern.requests * pattern.bytes) / 1e6 / seconds : pattern.requests / seconds;
-}
-
-/** A second network namespace with a /run of its own, entered by nsenter: Ganesha's rpcbind must not meet our portmapper. */
-async function separateNetwork(): Promise<{ within: readonly string[]; close(): Promise<void> }> {
-  const script = 'ip link set lo up && mount -t tmpfs tmpfs /run && echo ready && exec sleep infinity';
-  const holder = spawn('unshare', ['--net', '--mount', 'sh', '-c', script], { stdio: ['ignore', 'pipe', 'inherit'] });
-  await Promise.race([
-    once(holder.stdout!, 'data'),
-    once(holder, 'exit').then(() => Promise.reject(new Error('no second network namespace'))),
-  ]);
-  return {
-    within: ['nsenter', '--target', String(holder.pid), '--net', '--mount'],
-    async close() {
-      const gone = once(holder, 'exit');
-      holder.kill('SIGKILL');
-      await gone;
-    },
-  };
 }
