@@ -75,7 +75,7 @@ export const limits = {
   /** Handles that the lease layer remembers the tree of: some 200 bytes each. */
   leasePlaces: 65_536,
   /** Files under conditional change whose chain is remembered: above it a writer may be told NOT_SYNC of its own change, and looks again. */
-  changeChains: 16_384,
+  changeChains: 4_096,
   /** Clean files whose presented times write-back remembers: some 400 bytes each, copied into each segment of the dirty log. */
   writeBackRecords: 4096,
   /** Names lately seen, of which one is wanted when a file becomes dirty; about 200 bytes each. */

@@ -321,7 +321,16 @@ test('a change that a restart interrupted is the holder’s own; one made since 
   bench.start();
   ok(await bench.write(holder, bench.disk, 'two', base));
   ok(await bench.write(holder, bench.disk, 'six', base));
-  assert.deepEqual(expectedBelow, [base, reached, reached]);
+  ok(await bench.write(holder, bench.disk, 'plain'));
+  assert.deepEqual(expectedBelow, [base, reached, reached, undefined]);
+  // Unstable data sent again without a condition goes on with the chain as well.
+  const again = await stamp();
+  await bench.clock.advance(Math.max(0, (again.ctime.seconds + 1) * 1000 - bench.clock.wallTimeMs()));
+  bench.start();
+  ok(await bench.write(holder, bench.disk, 'again'));
+  ok(await bench.write(holder, bench.disk, 'plain'));
+  ok(await bench.write(holder, bench.disk, 'seven', base));
+  assert.deepEqual(expectedBelow.slice(4), [again, undefined, again]);
   // Begun in this life: nothing is assumed.
   const now = await stamp();
   ok(await bench.write(holder, bench.disk, 'more', now));

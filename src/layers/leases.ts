@@ -10,7 +10,7 @@
  * Invariants: while nobody holds a lease, a change without a token costs one comparison more than without this layer; once a
  * grant has been answered, nothing that was let through under an older view is still under way.
  */
-import type { Eventual } from '../base/mod.ts';
+import { chain, type Eventual } from '../base/mod.ts';
 import * as vfs from '../vfs/mod.ts';
 import { EarlierChanges } from './leases/earlier-changes.ts';
 import { InFlight } from './leases/in-flight.ts';
@@ -104,13 +104,17 @@ export class Leases extends vfs.ForwardingFilesystem {
 
   #expecting<
     Arguments extends { readonly object: vfs.FileHandle; readonly expected?: vfs.WccAttributes | undefined },
-    R,
+    R extends { readonly status: number },
   >(call: vfs.Call, args: Arguments, perform: (args: Arguments) => Eventual<R>): Eventual<R> {
-    const { expected } = args;
-    if (expected === undefined || call.fencing === undefined) return perform(args);
-    const known = this.#earlier.expected(call, call.fencing, args.object, expected);
-    if (known instanceof Promise) return known.then((value) => perform({ ...args, expected: value }));
-    return perform(known === expected ? args : { ...args, expected: known });
+    const { fencing } = call;
+    if (fencing === undefined) return perform(args);
+    return chain(this.#earlier.expected(call, fencing, args.object, args.expected), (expected) => {
+      if (expected === args.expected) return perform(args);
+      const reply = perform({ ...args, expected });
+      if (args.expected !== undefined) return reply;
+      // Who made no condition is told of none: it was ours, to go on with what the holder had begun.
+      return chain(reply, (value) => (value.status === Status.NOT_SYNC ? perform(args) : value));
+    });
   }
 
   /** Before and after: a look between the two would be remembered. */

@@ -13,6 +13,7 @@ import { SqliteLeaseStore } from './sqlite-lease-store.ts';
 
 const top = mkdtempSync(join(tmpdir(), 'viaduct-leases-'));
 after(() => rmSync(top, { recursive: true }));
+const base = { size: 1, mtime: { seconds: 2, nanoseconds: 3 }, ctime: { seconds: 4, nanoseconds: 5 } };
 let number = 0;
 let path = '';
 beforeEach(() => {
@@ -40,12 +41,12 @@ test('leases, tokens, the server’s id and notes survive a restart', () => {
   const { serverId } = store;
   const record = grant(store, 'tree');
   store.renew('tree', record.token, 99);
-  assert.equal(store.noteChange(record.token, 'file', 'base'), false);
+  store.noteChange(record.token, 'file', base);
   store.close();
   store = open();
   assert.equal(store.serverId, serverId);
   assert.deepEqual(store.held(), [{ ...record, seenMs: 99 }]);
-  assert.equal(store.noteChange(record.token, 'file', 'base'), true);
+  assert.deepEqual(store.notedChanges(), [{ token: record.token, file: 'file', base }]);
   assert.ok(grant(store, 'other').token > record.token);
   store.close();
 });
@@ -145,7 +146,7 @@ test('a renewal and a note wait for no disk, a look at the version costs microse
   const started = systemClock.now();
   for (let i = 0; i < 200; i++) {
     store.renew('tree', token, i);
-    store.noteChange(token, `file ${i}`, 'base');
+    store.noteChange(token, `file ${i}`, base);
     store.version();
   }
   // 200 waits for this disk are more than a second.

@@ -11,7 +11,15 @@
  */
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { type Clock, limits, type Random, ViaductError } from '../base/mod.ts';
-import type { FileHandle, LeaseRecord, LeaseRequest, LeaseStore, LeaseToken } from '../vfs/mod.ts';
+import type {
+  FileHandle,
+  LeaseRecord,
+  LeaseRequest,
+  LeaseStore,
+  LeaseToken,
+  NotedChange,
+  WccAttributes,
+} from '../vfs/mod.ts';
 
 export interface SqliteLeaseStoreOptions {
   readonly path: string;
@@ -31,7 +39,7 @@ const migrations = [
      since INTEGER NOT NULL, seen INTEGER NOT NULL, ended TEXT, ended_by BLOB, ended_at INTEGER
    ) STRICT;
    CREATE TABLE changes (
-     number INTEGER PRIMARY KEY AUTOINCREMENT, file BLOB NOT NULL UNIQUE, token BLOB NOT NULL, base BLOB NOT NULL
+     number INTEGER PRIMARY KEY AUTOINCREMENT, file BLOB NOT NULL UNIQUE, token BLOB NOT NULL, base TEXT NOT NULL
    ) STRICT;`,
 ] as const;
 
@@ -42,6 +50,7 @@ export class SqliteLeaseStore implements LeaseStore {
   readonly #path: string;
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
+  /** Rows of `changes` at most, and those written since. */
   #changes = 0;
 
   constructor(options: SqliteLeaseStoreOptions) {
@@ -95,18 +104,24 @@ export class SqliteLeaseStore implements LeaseStore {
     return this.#guard('written', () => this.#together(() => this.#end(tree, token, ended)));
   }
 
-  noteChange(token: LeaseToken, file: FileHandle, base: string): boolean {
-    return this.#lightly(() => {
-      const known = this.#get('SELECT token, base FROM changes WHERE file = ?', blob(file));
-      if (known !== undefined && text(known.token) === token && text(known.base) === base) return true;
+  noteChange(token: LeaseToken, file: FileHandle, base: WccAttributes): void {
+    this.#lightly(() => {
+      const { size, mtime, ctime } = base;
+      const numbers = [size, mtime.seconds, mtime.nanoseconds, ctime.seconds, ctime.nanoseconds];
       const sql = 'INSERT OR REPLACE INTO changes (file, token, base) VALUES (?, ?, ?)';
-      this.#prepare(sql).run(blob(file), blob(token), blob(base));
-      if (known === undefined) this.#changes++;
-      if (this.#changes <= limits.changeChains) return false;
-      this.#prepare('DELETE FROM changes WHERE number = (SELECT min(number) FROM changes)').run();
-      this.#changes--;
-      return false;
+      this.#prepare(sql).run(blob(file), blob(token), JSON.stringify(numbers));
+      // Overwritten rows count twice: now and then it is counted anew.
+      if (++this.#changes <= 2 * limits.changeChains) return;
+      const forget = 'DELETE FROM changes WHERE number <= (SELECT max(number) FROM changes) - ?';
+      this.#prepare(forget).run(limits.changeChains);
+      this.#changes = limits.changeChains;
     });
+  }
+
+  notedChanges(): readonly NotedChange[] {
+    return this.#guard('read', () =>
+      this.#prepare('SELECT token, file, base FROM changes ORDER BY number').all().map(changeOf),
+    );
   }
 
   close(): void {
@@ -136,7 +151,7 @@ export class SqliteLeaseStore implements LeaseStore {
   }
 
   #end(tree: FileHandle, token: LeaseToken, { how, by, atMs }: Ended): boolean {
-    this.#changes -= Number(this.#prepare('DELETE FROM changes WHERE token = ?').run(blob(token)).changes);
+    this.#prepare('DELETE FROM changes WHERE token = ?').run(blob(token));
     const sql =
       'UPDATE leases SET ended = ?, ended_by = ?, ended_at = ? WHERE tree = ? AND token = ? AND ended IS NULL';
     return this.#prepare(sql).run(how, blob(by), Math.floor(atMs), blob(tree), blob(token)).changes === 1;
@@ -229,6 +244,16 @@ function recordOf(row: Record<string, unknown>): LeaseRecord {
     seenMs: Number(row.seen),
     ended: how === undefined ? undefined : { how, by: text(row.ended_by), atMs: Number(row.ended_at) },
   };
+}
+
+function changeOf(row: Record<string, unknown>): NotedChange {
+  const [size, mtime, mtimeNanoseconds, ctime, ctimeNanoseconds] = JSON.parse(String(row.base));
+  const base = {
+    size: Number(size),
+    mtime: { seconds: Number(mtime), nanoseconds: Number(mtimeNanoseconds) },
+    ctime: { seconds: Number(ctime), nanoseconds: Number(ctimeNanoseconds) },
+  };
+  return { token: text(row.token), file: text(row.file), base };
 }
 
 function blob(value: string): Buffer {

@@ -78,15 +78,35 @@ export function leaseStoreSuite(title: string, open: () => LeaseStoreSubject): v
       assert.deepEqual(store.held(), []);
     });
 
-    test('remembers what a holder began to change, until its lease ends', (store) => {
+    test('remembers what a holder began to change last, until its lease ends', (store) => {
       const { tree, token } = granted(store, { tree: 'tree' });
-      assert.equal(store.noteChange(token, 'file', 'base 1'), false);
-      assert.equal(store.noteChange(token, 'file', 'base 1'), true);
-      assert.equal(store.noteChange(token, 'other', 'base 1'), false);
-      assert.equal(store.noteChange(token, 'file', 'base 2'), false);
-      assert.equal(store.noteChange(token, 'file', 'base 1'), false);
+      const other = granted(store, { tree: 'other' });
+      const time = (seconds: number) => ({ seconds, nanoseconds: 999_999_999 });
+      const base = (size: number) => ({ size, mtime: time(0), ctime: time(0xffff_ffff) });
+      store.noteChange(token, '\0\xfffile', base(1));
+      store.noteChange(other.token, 'far', base(Number.MAX_SAFE_INTEGER));
+      store.noteChange(token, 'file', base(2));
+      store.noteChange(token, '\0\xfffile', base(3));
+      assert.deepEqual(store.notedChanges(), [
+        { token: other.token, file: 'far', base: base(Number.MAX_SAFE_INTEGER) },
+        { token, file: 'file', base: base(2) },
+        { token, file: '\0\xfffile', base: base(3) },
+      ]);
       store.end(tree, token, { how: 'released', by: 'me', atMs: 1 });
-      assert.equal(store.noteChange(token, 'file', 'base 1'), false);
+      assert.deepEqual(
+        store.notedChanges().map((change) => change.file),
+        ['far'],
+      );
+    });
+
+    test('forgets the oldest of too many such notes', (store) => {
+      const { token } = granted(store, { tree: 'tree' });
+      const time = { seconds: 1, nanoseconds: 1 };
+      const count = 2 * limits.changeChains + 2;
+      for (let i = 0; i < count; i++) store.noteChange(token, `file ${i}`, { size: i, mtime: time, ctime: time });
+      const noted = store.notedChanges();
+      assert.ok(noted.length >= limits.changeChains && noted.length <= 2 * limits.changeChains, `${noted.length}`);
+      assert.equal(noted.at(-1)?.file, `file ${count - 1}`);
     });
 
     test('forgets the oldest of too many leases that have ended', (store) => {

@@ -1,13 +1,21 @@
 /** Leases in memory: what a test of the lease layer needs, and a model for the store on disk. */
 import { limits } from '../base/mod.ts';
-import type { FileHandle, LeaseRecord, LeaseRequest, LeaseStore, LeaseToken } from '../vfs/mod.ts';
+import type {
+  FileHandle,
+  LeaseRecord,
+  LeaseRequest,
+  LeaseStore,
+  LeaseToken,
+  NotedChange,
+  WccAttributes,
+} from '../vfs/mod.ts';
 
 type Ended = NonNullable<LeaseRecord['ended']>;
 
 export class MemoryLeaseStore implements LeaseStore {
   readonly serverId = 'memory, 16 bytes';
   readonly #rows = new Map<FileHandle, LeaseRecord>();
-  readonly #changes = new Map<FileHandle, { readonly token: LeaseToken; readonly base: string }>();
+  readonly #changes = new Map<FileHandle, NotedChange>();
   #counter = 0;
   #version = 1;
 
@@ -59,14 +67,15 @@ export class MemoryLeaseStore implements LeaseStore {
     return true;
   }
 
-  noteChange(token: LeaseToken, file: FileHandle, base: string): boolean {
-    const known = this.#changes.get(file);
-    if (known?.token === token && known.base === base) return true;
+  noteChange(token: LeaseToken, file: FileHandle, base: WccAttributes): void {
     this.#changes.delete(file);
-    this.#changes.set(file, { token, base });
+    this.#changes.set(file, { token, file, base });
     const oldest = this.#changes.keys().next().value;
     if (this.#changes.size > limits.changeChains && oldest !== undefined) this.#changes.delete(oldest);
-    return false;
+  }
+
+  notedChanges(): readonly NotedChange[] {
+    return [...this.#changes.values()];
   }
 
   close(): void {}

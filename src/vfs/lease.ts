@@ -5,6 +5,7 @@
  * Invariants: tokens rise strictly, over all trees, restarts and losses of the store; a lease ends by release, by a take-over or by
  * an administrator, never by time alone (time may make it breakable: then the next who asks takes it over).
  */
+import type { WccAttributes } from './attributes.ts';
 import type { FileHandle } from './filesystem.ts';
 
 /** Eight bytes, one character each; big-endian, so that comparing the strings compares the numbers. */
@@ -45,6 +46,12 @@ export interface LeaseRequest {
   readonly seenVersion: number;
 }
 
+export interface NotedChange {
+  readonly token: LeaseToken;
+  readonly file: FileHandle;
+  readonly base: WccAttributes;
+}
+
 /**
  * Where leases are remembered. Synchronous: a lease is granted and ended rarely. Methods throw ViaductError LEASE_STORE_FAILED
  * if the store cannot be read or written; then nothing has changed.
@@ -69,9 +76,10 @@ export interface LeaseStore {
     ended: { readonly how: 'released' | 'broken'; readonly by: string; readonly atMs: number },
   ): boolean;
   /**
-   * Notes that the holder of `token` began to change a file that showed `base` (opaque bytes). True if that had been noted before,
-   * in an earlier life of the server: then what the file shows may be that change. Survives kill -9; bounded, oldest forgotten.
+   * Notes that the holder of `token` began to change a file that showed `base`: after a restart, what the file shows may be that
+   * change. Survives kill -9; one a file, bounded, the oldest are forgotten, and those of a lease when it ends.
    */
-  noteChange(token: LeaseToken, file: FileHandle, base: string): boolean;
+  noteChange(token: LeaseToken, file: FileHandle, base: WccAttributes): void;
+  notedChanges(): readonly NotedChange[];
   close(): void;
 }

@@ -3,7 +3,7 @@ export * from './attributes.ts';
 export { type Credential, credential, inGroup, nobody, nobodyId } from './credential.ts';
 export * from './filesystem.ts';
 export { ForwardingFilesystem } from './forwarding.ts';
-export type { LeaseRecord, LeaseRequest, LeaseState, LeaseStore, LeaseToken } from './lease.ts';
+export type { LeaseRecord, LeaseRequest, LeaseState, LeaseStore, LeaseToken, NotedChange } from './lease.ts';
 export type {
   AcquireArguments,
   AcquireReply,
