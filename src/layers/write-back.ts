@@ -22,6 +22,7 @@ import { Admission } from './write-back/admission.ts';
 import { Barriers } from './write-back/barriers.ts';
 import { Changes } from './write-back/changes.ts';
 import type { DrainContext, DrainFace, DrainResult, OriginFacts } from './write-back/contract.ts';
+import { isFrozen } from './write-back/file-record.ts';
 import { DirtyFileTable } from './write-back/files.ts';
 import { Names } from './write-back/names.ts';
 import { Places } from './write-back/places.ts';
@@ -107,8 +108,9 @@ export class WriteBack extends ForwardingFilesystem {
     const { files, log } = this.#workings;
     const file = files.find(handle);
     if (file?.record.conflict === undefined) return false;
-    file.shown = undefined;
-    files.update(handle, { conflict: undefined, base: undefined, presented: undefined, intent: undefined });
+    const wasFrozen = isFrozen(file.record);
+    files.update(handle, { conflict: undefined });
+    if (wasFrozen) files.update(handle, { base: undefined, presented: undefined, intent: undefined });
     await log.sync();
     return true;
   }
@@ -177,7 +179,7 @@ export class WriteBack extends ForwardingFilesystem {
     const answer = (isStable: boolean): vfs.CommitReply => {
       const after = presented.current(args.object);
       const wcc = { before: after && wccOf(after), after };
-      const isKept = isStable && file.record.conflict === undefined;
+      const isKept = isStable && !isFrozen(file.record);
       return isKept ? { status: 0, wcc, verifier: log.verifier } : { status: Status.IO, wcc };
     };
     // Not dirty any more: the origin has it.

@@ -23,6 +23,7 @@ export { type LeaseStoreSubject, leaseStoreSuite } from './lease-store-suite.ts'
 export { MemoryFilesystem, type MemoryFilesystemOptions } from './memory-filesystem.ts';
 export { MemoryLeaseStore } from './memory-lease-store.ts';
 export { type Arbitraries, nfsArbitraries } from './nfs-arbitraries.ts';
+export { PlainDrain } from './plain-drain.ts';
 export {
   eventually,
   framed,
@@ -61,3 +62,4 @@ export {
   type SuiteCapabilities,
   Workbench,
 } from './suite/workbench.ts';
+export { WriteBackFixture, type WriteBackFixtureOptions } from './write-back-fixture.ts';

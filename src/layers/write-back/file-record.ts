@@ -27,6 +27,11 @@ export function emptyRecord(number: FileNumber, handle: FileHandle): FileRecord 
   };
 }
 
+/** The two versions differ, and somebody has to decide: until then the file takes no changes of content. */
+export function isFrozen({ conflict }: FileRecord): boolean {
+  return conflict !== undefined && conflict.kind !== 'interleaved';
+}
+
 export function encodeRecord({ number: _, handle: __, ...fields }: FileRecord): Uint8Array {
   return Buffer.from(JSON.stringify(fields, plainAttributes));
 }

@@ -30,8 +30,6 @@ export interface DirtyFile {
   resizes: number;
   /** The table's tick when the origin last showed what our write-back made: replies to older calls prove nothing. */
   settledTick: number;
-  /** Operations under way that may take the file's last name. */
-  leaving: number;
 }
 
 export class DirtyFileTable implements DirtyFiles {
@@ -133,10 +131,6 @@ export class DirtyFileTable implements DirtyFiles {
     for (const file of this.#files.values()) yield file.record;
   }
 
-  isLeaving(handle: FileHandle): boolean {
-    return (this.#files.get(handle)?.leaving ?? 0) > 0;
-  }
-
   writer(who: Credential): number {
     return this.#writers.numberOf(who);
   }
@@ -154,7 +148,6 @@ export class DirtyFileTable implements DirtyFiles {
       appending: 0,
       resizes: 0,
       settledTick: 0,
-      leaving: 0,
     };
     this.#files.set(record.handle, file);
     this.#byNumber.set(record.number, file);
@@ -167,7 +160,7 @@ export class DirtyFileTable implements DirtyFiles {
     for (const [handle, file] of this.#files) {
       if (surplus-- <= 0) return;
       const { conflict, times, intent } = file.record;
-      const isNeeded = conflict !== undefined || times !== undefined || intent !== undefined || file.leaving > 0;
+      const isNeeded = conflict !== undefined || times !== undefined || intent !== undefined;
       if (!isNeeded && !this.isBusy(file)) this.forget(handle);
     }
   }

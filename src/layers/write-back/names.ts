@@ -107,10 +107,9 @@ export class Names {
       await this.#barriers.everythingArrived();
       if (this.#mayBeJournal(target)) return { status: Status.IO, directoryWcc: {} };
     }
-    return this.#leaving(call, [target], async () => {
-      const reply = await next.remove(call, place);
-      return { reply, lost: reply.status === 0 ? target : undefined };
-    });
+    const reply = await next.remove(call, place);
+    if (reply.status === 0) this.#lostName(call, target);
+    return reply;
   }
 
   rename(call: vfs.Call, args: vfs.RenameArguments): Eventual<vfs.RenameReply> {
@@ -131,35 +130,20 @@ export class Names {
       }
     }
     const replaced = isSame ? undefined : this.#busy(to);
-    return this.#leaving(call, [replaced], async () => {
-      const reply = await next.rename(call, args);
-      if (reply.status !== 0) return { reply, lost: undefined };
-      if (from.status === 0) this.saw(args.to, from.object);
-      return { reply, lost: replaced };
-    });
+    const reply = await next.rename(call, args);
+    if (reply.status !== 0) return reply;
+    if (from.status === 0) this.saw(args.to, from.object);
+    this.#lostName(call, replaced);
+    return reply;
   }
 
-  /** While one of these is under way, a file that is gone at the origin is no conflict. */
-  async #leaving<Reply>(
-    call: vfs.Call,
-    targets: readonly (DirtyFile | undefined)[],
-    action: () => Promise<{ readonly reply: Reply; readonly lost: DirtyFile | undefined }>,
-  ): Promise<Reply> {
-    for (const file of targets) if (file !== undefined) file.leaving++;
-    const done = (): void => {
-      for (const file of targets) if (file !== undefined) file.leaving--;
-    };
-    try {
-      const { reply, lost } = await action();
-      // The caller need not wait for the proof that it was the last name.
-      const dropped = lost === undefined ? undefined : this.#dropIfGone(call, lost);
-      if (isPromise(dropped)) dropped.then(done, done);
-      else done();
-      return reply;
-    } catch (error) {
-      done();
-      throw error;
-    }
+  /** The file lost a name. The caller need not wait for the proof that it was the last one. */
+  #lostName(call: vfs.Call, file: DirtyFile | undefined): void {
+    const dropped = file === undefined ? undefined : this.#dropIfGone(call, file);
+    if (!isPromise(dropped)) return;
+    dropped.catch((error: unknown) => {
+      this.#workings.logger.warn({ error: String(error) }, 'whether a removed file is gone could not be asked');
+    });
   }
 
   #dropIfGone(call: vfs.Call, file: DirtyFile): Eventual<void> {

@@ -10,6 +10,7 @@
  */
 import type { DirtyLogFace } from '../../dirty/mod.ts';
 import { type Attributes, type FileHandle, timeEquals, type WccAttributes, type WccData } from '../../vfs/mod.ts';
+import { isFrozen } from './file-record.ts';
 import type { DirtyFile, DirtyFileTable } from './files.ts';
 import { isLater, justAfter, latest, sameData, wccOf } from './times.ts';
 
@@ -68,8 +69,8 @@ export class Presented {
   }
 
   #clean(file: DirtyFile, issue: number, origin: Attributes): Attributes {
-    const { base, presented, conflict } = file.record;
-    if (base === undefined || presented === undefined || conflict !== undefined) return origin;
+    const { base, presented } = file.record;
+    if (base === undefined || presented === undefined || isFrozen(file.record)) return origin;
     if (sameData(origin, base)) {
       const { mtime } = presented;
       if (timeEquals(origin.ctime, base.ctime)) return { ...origin, mtime, ctime: presented.ctime };

@@ -14,6 +14,7 @@ import * as vfs from '../../vfs/mod.ts';
 import type { Admission, Verdict } from './admission.ts';
 import type { Barriers } from './barriers.ts';
 import type { Changed, Changes } from './changes.ts';
+import { isFrozen } from './file-record.ts';
 import type { Workings } from './workings.ts';
 import type { Writer } from './writer.ts';
 
@@ -156,7 +157,7 @@ export class AttributeSetter {
       const chosen = { atime, mtime: typeof mtime === 'object' ? mtime : undefined };
       const after = isChosen ? this.#changes.setTimes(file, chosen).after : wcc.after;
       return this.#barriers.settle().then((isStable): vfs.WccReply => {
-        if (!isStable || file.record.conflict !== undefined) return this.#failed(object, Status.IO);
+        if (!isStable || isFrozen(file.record)) return this.#failed(object, Status.IO);
         return { status: 0, wcc: { before: wcc.before, after } };
       });
     });

@@ -12,6 +12,7 @@ import * as vfs from '../../vfs/mod.ts';
 import type { Admission } from './admission.ts';
 import type { Barriers } from './barriers.ts';
 import type { Changed, Changes } from './changes.ts';
+import { isFrozen } from './file-record.ts';
 import type { DirtyFile } from './files.ts';
 import { FileMaximum } from './maximum.ts';
 import type { Workings } from './workings.ts';
@@ -55,7 +56,8 @@ export class Writer {
   refusal(object: vfs.FileHandle): vfs.Failure | 0 {
     const { files, origin, options } = this.#workings;
     if (options.mode === 'write-back' && origin.lease().state === 'lost') return Status.ROFS;
-    return files.find(object)?.record.conflict === undefined ? 0 : Status.IO;
+    const file = files.find(object);
+    return file !== undefined && isFrozen(file.record) ? Status.IO : 0;
   }
 
   #known(call: vfs.Call, args: vfs.WriteArguments, issue: number, got: vfs.GetattrReply): Eventual<vfs.WriteReply> {
@@ -122,7 +124,7 @@ export class Writer {
       return { status: 0, wcc, count, committed: Stability.UNSTABLE, verifier: log.verifier };
     }
     return this.#barriers.commit().then((isStable): vfs.WriteReply => {
-      if (!isStable || file.record.conflict !== undefined) return this.#failed(args.object, Status.IO);
+      if (!isStable || isFrozen(file.record)) return this.#failed(args.object, Status.IO);
       return { status: 0, wcc, count, committed: Stability.FILE_SYNC, verifier: log.verifier };
     });
   }
