@@ -19,6 +19,8 @@ const firstWritten = 1024;
 const writtenBlocks = 1024;
 /** Read-ahead must not have come here: far from all that was read. */
 const firstUntouched = 7168;
+/** What is fetched brings its neighbours into the cache. */
+const apart = 64;
 /** What goes on goes on without waiting for anybody. */
 const promptMs = 5000;
 
@@ -37,7 +39,7 @@ export async function linkCut(round: number, options: { readonly cutsMs: readonl
     const file = await client.file('image');
     await readCached(file, expected);
     const outage = new Outage(bed, file, expected, seededRandom(round));
-    for (const [index, cutMs] of options.cutsMs.entries()) await outage.run(cutMs, firstUntouched + index);
+    for (const [index, cutMs] of options.cutsMs.entries()) await outage.run(cutMs, firstUntouched + index * apart);
     await bed.writeBackAll();
     await bed.assertOnly(['image']);
     return outage.figures();
