@@ -74,15 +74,19 @@ export class Changes {
     return this.#appending(file, before, after, () => this.#workings.log.resize(this.#change(call, file, after)));
   }
 
-  /** Times that a client chose: kept here, and told to the origin when the file is clean. */
-  setTimes(file: DirtyFile, { atime, mtime }: Pick<vfs.SetAttributes, 'atime' | 'mtime'>): vfs.WccData {
+  /** Times that a client chose: kept here, and told to the origin when the file is clean. `isMoved`: by a change of the same call. */
+  setTimes(
+    file: DirtyFile,
+    { atime, mtime }: Pick<vfs.SetAttributes, 'atime' | 'mtime'>,
+    isMoved: boolean,
+  ): vfs.WccData {
     const { files } = this.#workings;
     const before = file.shown!;
-    const ctime = timeAfter(file.lastTime, this.#workings.clock.wallTimeMs());
+    const ctime = isMoved ? before.ctime : timeAfter(file.lastTime, this.#workings.clock.wallTimeMs());
     const after = { size: before.size, mtime: typeof mtime === 'object' ? mtime : before.mtime, ctime };
     const times = { atime: atime ?? file.record.times?.atime, mtime: mtime ?? file.record.times?.mtime };
     file.shown = after;
-    file.lastTime = ctime;
+    file.lastTime = latest(file.lastTime, ctime);
     files.update(file.record.handle, { times, presented: after });
     return this.#wcc(file, before, after);
   }

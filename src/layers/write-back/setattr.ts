@@ -155,7 +155,7 @@ export class AttributeSetter {
       if (status !== 0) return this.#failed(object, status);
       const isChosen = atime !== undefined || typeof mtime === 'object';
       const chosen = { atime, mtime: typeof mtime === 'object' ? mtime : undefined };
-      const after = isChosen ? this.#changes.setTimes(file, chosen).after : wcc.after;
+      const after = isChosen ? this.#changes.setTimes(file, chosen, isMoved).after : wcc.after;
       return this.#barriers.settle().then((isStable): vfs.WccReply => {
         if (!isStable || isFrozen(file.record)) return this.#failed(object, Status.IO);
         return { status: 0, wcc: { before: wcc.before, after } };
