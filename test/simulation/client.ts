@@ -18,11 +18,12 @@ export interface ClientOptions {
   readonly model: Model;
   readonly credential: vfs.Credential;
   /** Whether faults under way excuse this status. */
-  readonly excuses: (status: number) => boolean;
+  readonly excuses: (status: number, file: FileHistory | undefined) => boolean;
   /** Whether the origin does not have all of the file yet. */
   readonly isBehind: (file: FileHistory) => boolean;
   /** COMMIT and FILE_SYNC mean the origin's disk: called before the answer counts. */
   readonly onStableAtOrigin?: ((asked: number) => void) | undefined;
+  readonly trace: (line: string) => void;
 }
 
 /** The reply, and when it was asked and answered. */
@@ -53,10 +54,10 @@ export class Client {
     const data = file.write(change);
     file.givenTime = undefined;
     const args = { object: file.handle, offset, count, stable, data };
-    const answer = await this.#ask((fs) => fs.write(this.#call, args), change.issued);
+    const answer = await this.#ask(change.what, (fs) => fs.write(this.#call, args), change.issued);
     if (answer === undefined) return;
     const { reply, answered } = answer;
-    if (reply.status !== 0) return this.#refused(reply.status, 'WRITE');
+    if (reply.status !== 0) return this.#refused(reply.status, 'WRITE', file);
     this.#wcc(file, reply.wcc, answer);
     if (reply.count !== count) throw new Violation(`WRITE of ${count} bytes answered ${reply.count}`);
     if (reply.committed < stable) throw new Violation(`WRITE asked for ${stable} answered ${reply.committed}`);
@@ -68,7 +69,7 @@ export class Client {
     }
     change.isStable = true;
     if (stable === Stability.UNSTABLE) return;
-    change.settled = change.issued;
+    change.isBarrier = true;
     this.#pass({ asked: change.issued, isStable: true }, reply.verifier);
   }
 
@@ -78,12 +79,13 @@ export class Client {
     file.resize(change);
     file.givenTime = undefined;
     const answer = await this.#ask(
+      change.what,
       (fs) => fs.setattr(this.#call, { object: file.handle, set: { size } }),
       change.issued,
     );
     if (answer === undefined) return;
     const { reply, answered } = answer;
-    if (reply.status !== 0) return this.#refused(reply.status, 'SETATTR');
+    if (reply.status !== 0) return this.#refused(reply.status, 'SETATTR', file);
     change.answered = answered;
     change.settled = answered;
     // Only WRITE may be answered before it is stable (RFC 1813 4.8).
@@ -94,10 +96,12 @@ export class Client {
   /** A barrier for all files, unless the origin has all of this one already: then there is nothing to wait for. */
   async commit(file: FileHistory): Promise<void> {
     const isBarrier = this.#options.isBehind(file);
-    const answer = await this.#ask((fs) => fs.commit(this.#call, { object: file.handle, offset: 0, count: 0 }));
+    const answer = await this.#ask(`COMMIT of file ${file.id}`, (fs) =>
+      fs.commit(this.#call, { object: file.handle, offset: 0, count: 0 }),
+    );
     if (answer === undefined) return;
     const { reply, asked } = answer;
-    if (reply.status !== 0) return this.#refused(reply.status, 'COMMIT');
+    if (reply.status !== 0) return this.#refused(reply.status, 'COMMIT', file);
     this.#wcc(file, reply.wcc, answer);
     if (isBarrier) this.#pass({ asked, isStable: true }, reply.verifier);
   }
@@ -108,10 +112,12 @@ export class Client {
   }
 
   async read(file: FileHistory, offset: number, count: number): Promise<void> {
-    const answer = await this.#ask((fs) => fs.read(this.#call, { object: file.handle, offset, count }));
+    const answer = await this.#ask(`READ of file ${file.id} ${offset}+${count}`, (fs) =>
+      fs.read(this.#call, { object: file.handle, offset, count }),
+    );
     if (answer === undefined) return;
     const { reply, asked, answered } = answer;
-    if (reply.status !== 0) return this.#refused(reply.status, 'READ');
+    if (reply.status !== 0) return this.#refused(reply.status, 'READ', file);
     const bytes = Buffer.concat(reply.data);
     reply.release?.();
     if (reply.attributes !== undefined) this.#attributes(file, reply.attributes, answer);
@@ -154,18 +160,22 @@ export class Client {
   }
 
   async getattr(file: FileHistory): Promise<void> {
-    const answer = await this.#ask((fs) => fs.getattr(this.#call, { object: file.handle }));
+    const answer = await this.#ask(`GETATTR of file ${file.id}`, (fs) =>
+      fs.getattr(this.#call, { object: file.handle }),
+    );
     if (answer === undefined) return;
-    if (answer.reply.status !== 0) return this.#refused(answer.reply.status, 'GETATTR');
+    if (answer.reply.status !== 0) return this.#refused(answer.reply.status, 'GETATTR', file);
     this.#attributes(file, answer.reply.attributes, answer);
   }
 
   async access(file: FileHistory): Promise<void> {
     const wanted = vfs.Access.READ | vfs.Access.MODIFY | vfs.Access.EXTEND;
-    const answer = await this.#ask((fs) => fs.access(this.#call, { object: file.handle, access: wanted }));
+    const answer = await this.#ask(`ACCESS of file ${file.id}`, (fs) =>
+      fs.access(this.#call, { object: file.handle, access: wanted }),
+    );
     if (answer === undefined) return;
     const { reply } = answer;
-    if (reply.status !== 0) return this.#refused(reply.status, 'ACCESS');
+    if (reply.status !== 0) return this.#refused(reply.status, 'ACCESS', file);
     if (reply.access !== wanted) throw new Violation(`ACCESS grants ${reply.access}`);
     if (reply.attributes !== undefined) this.#attributes(file, reply.attributes, answer);
   }
@@ -173,29 +183,36 @@ export class Client {
   async lookup(file: FileHistory, directory: vfs.FileHandle): Promise<void> {
     const name = file.name;
     if (name === undefined) return;
-    const answer = await this.#ask((fs) => fs.lookup(this.#call, { directory, name }));
+    const answer = await this.#ask(`LOOKUP of ${name}`, (fs) => fs.lookup(this.#call, { directory, name }));
     if (answer === undefined || file.name !== name) return;
     const { reply } = answer;
-    if (reply.status !== 0) return this.#refused(reply.status, 'LOOKUP');
+    if (reply.status !== 0) return this.#refused(reply.status, 'LOOKUP', file);
     if (reply.object !== file.handle) throw new Violation(`LOOKUP of ${name} finds another file`);
     if (reply.attributes !== undefined) this.#attributes(file, reply.attributes, answer);
   }
 
   /** Gives the file a time; the caller keeps everybody else away from it. */
   async setTime(file: FileHistory, mtime: vfs.Time): Promise<void> {
-    const answer = await this.#ask((fs) => fs.setattr(this.#call, { object: file.handle, set: { mtime } }));
+    // Until the answer, old and new may be seen.
+    file.shown.mtime.reset(Number.POSITIVE_INFINITY);
+    file.givenTime = undefined;
+    const answer = await this.#ask(`mtime ${JSON.stringify(mtime)} of file ${file.id}`, (fs) =>
+      fs.setattr(this.#call, { object: file.handle, set: { mtime } }),
+    );
     file.shown.mtime.reset(this.#model.moment);
     file.givenTime = undefined;
     if (answer === undefined) return;
-    if (answer.reply.status !== 0) return this.#refused(answer.reply.status, 'SETATTR');
+    if (answer.reply.status !== 0) return this.#refused(answer.reply.status, 'SETATTR', file);
     file.givenTime = { time: mtime, since: answer.answered };
     this.#wcc(file, answer.reply.wcc, answer);
   }
 
   async setMode(file: FileHistory, mode: number): Promise<void> {
-    const answer = await this.#ask((fs) => fs.setattr(this.#call, { object: file.handle, set: { mode } }));
+    const answer = await this.#ask(`mode of file ${file.id}`, (fs) =>
+      fs.setattr(this.#call, { object: file.handle, set: { mode } }),
+    );
     if (answer === undefined) return;
-    if (answer.reply.status !== 0) return this.#refused(answer.reply.status, 'SETATTR');
+    if (answer.reply.status !== 0) return this.#refused(answer.reply.status, 'SETATTR', file);
     this.#wcc(file, answer.reply.wcc, answer);
     if (answer.reply.wcc.after !== undefined && (answer.reply.wcc.after.mode & 0o777) !== mode) {
       throw new Violation(`the mode given is ${mode.toString(8)}, shown is ${answer.reply.wcc.after.mode.toString(8)}`);
@@ -208,22 +225,28 @@ export class Client {
     question: (fs: vfs.Filesystem, call: vfs.Call) => Eventual<{ readonly status: number }>,
   ): Promise<{ readonly status: number } | undefined> {
     if (file !== undefined) this.#model.askName(file);
-    const answer = await this.#ask((fs) => question(fs, this.#call));
+    const answer = await this.#ask(`name operation on ${file?.name}`, (fs) => question(fs, this.#call));
     if (answer === undefined) return undefined;
     if (file !== undefined) this.#model.nameDone(file);
     if (answer.reply.status === 0) this.#model.pass({ asked: answer.asked, isStable: false }, undefined);
-    else this.#refused(answer.reply.status, 'name operation');
+    else this.#refused(answer.reply.status, 'name operation', file);
     return answer.reply;
   }
 
   async #ask<R>(
+    what: string,
     question: (fs: vfs.Filesystem) => Eventual<R>,
     asked = this.#model.tick(),
   ): Promise<Answer<R> | undefined> {
     const reply = await this.#options.machine.ask((system) => question(system.top));
-    if (reply === undefined) return undefined;
+    if (reply === undefined) {
+      this.#options.trace(`${what}: asked ${asked}, the proxy died`);
+      return undefined;
+    }
     this.answers++;
-    return { reply, asked, answered: this.#model.tick() };
+    const answered = this.#model.tick();
+    this.#options.trace(`${what}: asked ${asked}, answered ${answered} with ${shortly(reply)}`);
+    return { reply, asked, answered };
   }
 
   #change(file: FileHistory, fromCell: number, toCell: number, what: string): Change {
@@ -242,12 +265,13 @@ export class Client {
       answered: Number.POSITIVE_INFINITY,
       verifier: undefined,
       isStable: false,
+      isBarrier: false,
     };
   }
 
-  #refused(status: number, operation: string): void {
+  #refused(status: number, operation: string, file: FileHistory | undefined): void {
     this.refusals++;
-    if (!this.#options.excuses(status)) {
+    if (!this.#options.excuses(status, file)) {
       throw new Violation(`${operation} answered ${vfs.statusName(status as vfs.Failure)} without a reason`);
     }
     if (status === Status.JUKEBOX) throw new Violation(`${operation} answered JUKEBOX`);
@@ -293,4 +317,11 @@ function isMadeOf(file: FileHistory, bytes: Buffer, from: number, values: readon
     at += longest;
   }
   return true;
+}
+
+function shortly(reply: unknown): string {
+  const { status, wcc, attributes } = reply as { status: number; wcc?: vfs.WccData; attributes?: vfs.Attributes };
+  const shown = wcc?.after ?? attributes;
+  if (shown === undefined) return `status ${status}`;
+  return `status ${status}, size ${shown.size}, mtime ${nanosecondsOf(shown.mtime)}, ctime ${nanosecondsOf(shown.ctime)}`;
 }

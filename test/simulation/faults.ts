@@ -4,6 +4,8 @@ import type { Chance, SimulatedClock, SimulatedNetwork } from '../../src/testing
 import type { Machine } from './machine.ts';
 import type { ScenarioPlan } from './plan.ts';
 
+const mostTimes = 25;
+
 export class Faults {
   count = 0;
   readonly #clock: SimulatedClock;
@@ -43,7 +45,8 @@ export class Faults {
   }
 
   async #repeat(meanMs: number, fault: () => Promise<void> | void): Promise<void> {
-    for (;;) {
+    // Ends by itself: faults that come faster than anything can be done would hold everything up for ever.
+    for (let times = 0; times < mostTimes; times++) {
       await this.#sleep(2 * meanMs * this.#chance.share());
       if (this.#isOver) return;
       this.count++;

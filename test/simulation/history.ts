@@ -33,6 +33,8 @@ export interface Change {
   verifier: string | undefined;
   /** Promised to survive everything. */
   isStable: boolean;
+  /** A write that was answered as FILE_SYNC or DATA_SYNC: what is asked after its answer belongs to later epochs. */
+  isBarrier: boolean;
 }
 
 export interface Version {

@@ -76,6 +76,7 @@ export class Model {
       answered: issued,
       verifier: undefined,
       isStable: true,
+      isBarrier: false,
     });
   }
 

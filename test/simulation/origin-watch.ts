@@ -35,18 +35,25 @@ interface Shown {
   readonly runs: readonly { readonly oldest: Version; readonly newest: Version }[];
 }
 
+export interface WatchTold {
+  /** The network below may swallow what is thrown. */
+  readonly report: (error: unknown) => void;
+  readonly trace: (line: string) => void;
+}
+
 export class OriginWatch {
   mutations = 0;
   /** Redirect: nothing may reach the origin. */
   isForbidden = false;
   readonly #origin: SimulatedOrigin;
   readonly #model: Model;
+  readonly #trace: (line: string) => void;
   readonly #shown: Record<State, Map<FileHistory, Shown[]>> = { now: new Map(), crash: new Map() };
 
-  constructor(origin: SimulatedOrigin, model: Model, report: (error: unknown) => void) {
+  constructor(origin: SimulatedOrigin, model: Model, { report, trace }: WatchTold) {
+    this.#trace = trace;
     this.#origin = origin;
     this.#model = model;
-    // The network below may swallow what is thrown here.
     const reporting = (action: () => void): void => {
       try {
         action();
@@ -116,7 +123,8 @@ export class OriginWatch {
 
   #mutated(operation: OperationName | 'restart', args: unknown, reply: { status: number } | undefined): void {
     this.mutations++;
-    if (this.isForbidden && operation !== 'restart' && reply?.status === 0) {
+    this.#trace(this.#line(operation, args, reply?.status));
+    if (this.isForbidden && operation !== 'restart' && operation !== 'commit' && reply?.status === 0) {
       throw new Violation(`${operation} reached the origin of a redirected session`);
     }
     if (operation === 'restart') {
@@ -131,6 +139,13 @@ export class OriginWatch {
       this.#changed((args as CommitArguments).object, 0, Number.POSITIVE_INFINITY);
     } else return;
     this.#check(operation);
+  }
+
+  #line(operation: string, args: unknown, status: number | undefined): string {
+    const { object, data: _, ...rest } = { ...(args as { object?: string; data?: unknown }) };
+    const file = object === undefined ? '' : `file ${this.#model.byHandle(object)?.id}`;
+    const text = JSON.stringify(rest, (key, value: unknown) => (key === 'directory' ? undefined : value));
+    return `${operation} ${file} ${text} status ${status}`;
   }
 
   #changed(handle: string, from: number, to: number): void {
@@ -191,36 +206,44 @@ export class OriginWatch {
   }
 
   #compare(state: State, operation: string): void {
-    let latest: { after: number; change: Change; cell: number } | undefined;
-    let missing: { change: Change; cell: number } | undefined;
+    // Of what is there: what was asked behind the latest barrier, and what was asked latest. Of what is not: settled first.
+    let behind: Change | undefined;
+    let latest: Change | undefined;
+    let missing: Change | undefined;
+    let missingBarrier: Change | undefined;
     for (const file of this.#model.files()) {
       const shown = this.#shown[state].get(file);
       if (shown === undefined || !this.#isThere(file)) continue;
       for (let cell = 0; cell < shown.length; cell++) {
         const versions = file.cells[cell]!;
         for (const { oldest, newest } of shown[cell]!.runs) {
-          if (latest === undefined || oldest.change.after > latest.after) {
-            latest = { after: oldest.change.after, change: oldest.change, cell };
-          }
+          if (behind === undefined || oldest.change.after > behind.after) behind = oldest.change;
+          const isAsked = oldest.change.after !== Number.NEGATIVE_INFINITY;
+          if (isAsked && oldest.change.issued > (latest?.issued ?? -1)) latest = oldest.change;
           for (let index = versions.length - 1; versions[index] !== newest && index >= 0; index--) {
             const { change } = versions[index]!;
-            if (missing === undefined || change.settled < missing.change.settled) missing = { change, cell };
+            if (missing === undefined || change.settled < missing.settled) missing = change;
+            if (change.isBarrier && change.answered < (missingBarrier?.answered ?? Number.POSITIVE_INFINITY)) {
+              missingBarrier = change;
+            }
           }
         }
       }
     }
-    if (latest === undefined) return;
-    if (missing !== undefined && missing.change.settled <= latest.after) {
-      throw new Violation(
-        `after ${operation} the origin (${state}) has ${describe(latest.change)} (cell ${latest.cell}) but not ${describe(missing.change)} (cell ${missing.cell}) of an earlier epoch`,
-      );
+    if (behind === undefined) return;
+    const where = `after ${operation} the origin (${state})`;
+    if (missing !== undefined && missing.settled <= behind.after) {
+      throw new Violation(`${where} has ${describe(behind)}, but not ${describe(missing)} of an earlier epoch`);
+    }
+    if (missingBarrier !== undefined && latest !== undefined && missingBarrier.answered <= latest.issued) {
+      throw new Violation(`${where} has ${describe(latest)}, but not ${describe(missingBarrier)}, a barrier before it`);
     }
     for (const file of this.#model.files()) {
-      if (this.#isThere(file)) this.#compareSize(file, state, latest, operation);
+      if (this.#isThere(file)) this.#compareSize(file, state, behind, operation);
     }
   }
 
-  #compareSize(file: FileHistory, state: State, latest: { after: number; change: Change }, operation: string): void {
+  #compareSize(file: FileHistory, state: State, latest: Change, operation: string): void {
     let size = 0;
     let low = Number.NaN;
     let high = Number.NaN;
@@ -233,7 +256,7 @@ export class OriginWatch {
     const there = this.sizeAt(file, state);
     if (there >= low && there <= high) return;
     throw new Violation(
-      `after ${operation} file ${file.id} is ${there} bytes at the origin (${state}), not ${low} to ${high}, though it has ${describe(latest.change)}`,
+      `after ${operation} file ${file.id} is ${there} bytes at the origin (${state}), not ${low} to ${high}, though it has ${describe(latest)}`,
     );
   }
 
@@ -263,19 +286,18 @@ export class OriginWatch {
     }
   }
 
-  /** A rollback journal goes only when the overwrites that it protects are there: those of epochs after the journal's. */
+  /** A rollback journal goes only when the overwrites that it protects are there: those committed, of epochs after the journal's. */
   #demandJournalled(journal: FileHistory, operation: string): void {
     const after = this.#model.nameOperation(journal)?.after;
     if (after === undefined) return;
+    const database = this.#model.byName(journal.name?.replace('-journal', '') ?? '');
+    if (database === undefined || database === journal) return;
     const first = Math.min(
       ...[...journal.changes()].filter((change) => change.toCell > change.fromCell).map((change) => change.settled),
     );
-    for (const file of this.#model.files()) {
-      if (file === journal) continue;
-      for (const change of this.#lacking(file)) {
-        if (change.overwrites && change.settled <= after && change.after >= first) {
-          throw new Violation(`${operation} (a journal) came before ${describe(change)}`);
-        }
+    for (const change of this.#lacking(database)) {
+      if (change.overwrites && change.settled <= after && change.after >= first) {
+        throw new Violation(`${operation} came before ${describe(change)} of its database`);
       }
     }
   }

@@ -106,7 +106,7 @@ export function drawPlan(random: Random): ScenarioPlan {
       look: weight(8),
       resize: weight(5),
       setTime: weight(2),
-      setMode: weight(1),
+      setMode: names * weight(1),
       create: names * (1 + weight(2)),
       remove: names * weight(2),
       rename: names * weight(2),

@@ -107,7 +107,10 @@ class Scenario {
     this.#machine.onError = (error) => this.#fail(error);
     this.#machine.crashKind = () => (chance.happens(this.#plan.killShare) ? 'kill' : 'power');
     this.#machine.onCrash = () => this.#crashed();
-    this.#watch = new OriginWatch(this.#origin, this.#model, (error) => this.#fail(error));
+    this.#watch = new OriginWatch(this.#origin, this.#model, {
+      report: (error) => this.#fail(error),
+      trace: (line) => this.#say(`origin: ${line}`),
+    });
     this.#recovery = new RecoveryCheck(this.#model);
     this.#faults = new Faults(clock, chance);
   }
@@ -141,6 +144,10 @@ class Scenario {
     };
   }
 
+  #say(line: string): void {
+    this.#trace(`${this.#clock.now().toFixed(1)} ${line}`);
+  }
+
   #fail(error: unknown): void {
     this.#failure ??= { error };
   }
@@ -171,13 +178,14 @@ class Scenario {
   /** Files that the origin has before anybody asks. */
   #prepare(): void {
     const { memory } = this.#origin;
-    const excuses = (status: number): boolean => this.#excuses(status);
+    const excuses = (status: number, file: FileHistory | undefined): boolean => this.#excuses(status, file);
     for (let index = 0; index < this.#plan.clients; index++) {
       const client = new Client({
         machine: this.#machine,
         model: this.#model,
         credential: clientCredential,
         excuses,
+        trace: (line) => this.#say(`client ${index}: ${line}`),
         isBehind: (file) => this.#watch.isBehind(file),
         onStableAtOrigin:
           this.#plan.commit === 'origin' && this.#plan.mode === 'write-back'
@@ -232,7 +240,7 @@ class Scenario {
       if (thinkMs > 0) await sleep(this.#clock, thinkMs * this.#chance.share());
       let drawn = this.#chance.share() * total;
       const name = names.find((candidate) => (drawn -= work[candidate]) < 0) ?? 'write';
-      this.#trace(`${this.#clock.now().toFixed(1)} client ${index}: ${name} (moment ${this.#model.moment})`);
+      this.#say(`client ${index}: ${name} (moment ${this.#model.moment})`);
       await this.#workloads[index]!.step(name);
       // Others have their turn, also when nothing had to be waited for.
       if (thinkMs === 0) await sleep(this.#clock, 0);
@@ -246,13 +254,13 @@ class Scenario {
 
   #crashed(): void {
     this.#crashesLeft--;
-    this.#trace(`${this.#clock.now().toFixed(1)} CRASH`);
+    this.#say(`CRASH`);
     this.#armCrash(this.#plan.crashEvery);
   }
 
   /** A process is up: nobody has asked it anything yet. */
   async #booted(system: System, died: CrashKind | 'closed' | undefined, isAlive: () => boolean): Promise<void> {
-    this.#trace(`${this.#clock.now().toFixed(1)} up after ${died}; ${JSON.stringify(system.log.recovery)}`);
+    this.#say(`up after ${died}; ${JSON.stringify(system.log.recovery)}`);
     if (died === undefined) return;
     this.#reconcileNames();
     const files = [...this.#model.files()];
@@ -291,7 +299,9 @@ class Scenario {
     return error.code === 'LOG_FAILED' && (failedSyncEveryMs ?? failedWriteEveryMs) !== undefined;
   }
 
-  #excuses(status: number): boolean {
+  #excuses(status: number, file: FileHistory | undefined): boolean {
+    const isLeaving = file !== undefined && (file.name === undefined || this.#busyNames.has(file.name));
+    if (status === Status.STALE || status === Status.NOENT) return isLeaving;
     const { failedSyncEveryMs, failedWriteEveryMs, fullEveryMs, mode } = this.#plan;
     const disk = failedSyncEveryMs ?? failedWriteEveryMs;
     if (status === Status.IO) return disk !== undefined;
