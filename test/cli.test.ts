@@ -151,6 +151,89 @@ test('serve, then proxy: real clients read and write through both, cold, warm an
   assert.deepEqual(readdirSync(join(scratch, 'run')), []);
 });
 
+test('write-back: status says what waits, writeback brings it, signals do too, and the end says what is left', async () => {
+  const serve = await start('serve', images, '--listen', '127.0.0.1:0');
+  const origin = `nfs://127.0.0.1:${serve.ready.port}/?mountport=${serve.ready.port}`;
+  const log = join(scratch, 'dirty');
+  const listen = ['--listen', '127.0.0.1:0', '--cache', join(scratch, 'cache-wb'), '--cache-size', '64M'];
+  const writing = [...listen, '--policy', 'write-back', '--dirty-log', log, '--write-back-after', '1h'];
+  let proxy = await start('proxy', origin, ...writing);
+  const put = async (name: string, bytes: Buffer): Promise<void> => {
+    writeFileSync(join(scratch, name), bytes);
+    const url = `nfs://127.0.0.1//${name}${query(proxy.ready.port)}`;
+    const copied = await run('nfs-cp', [join(scratch, name), url]);
+    assert.equal(copied.code, 0, copied.stderr);
+  };
+  const atOrigin = (name: string): Buffer => readFileSync(join(images, name));
+  const statusText = async (): Promise<string> => (await run(viaduct, ['status'])).stdout.toString();
+  const first = randomBytes(3_000_000);
+  await put('first', first);
+  assert.equal(atOrigin('first').length, 0);
+  assert.match(await statusText(), /^2\.9 MiB of 1 file are not at the origin yet, oldest \d+ s, .*\n/);
+  assert.match(await statusText(), /file +\/first: 2\.9 MiB/);
+  const all = await run(viaduct, ['writeback', '--wait', '--json']);
+  assert.equal(all.code, 0, all.stderr);
+  const lines = all.stdout
+    .toString()
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.equal(lines[0].kind, 'progress');
+  assert.deepEqual(lines.at(-1), { kind: 'result', result: { outcome: 'done', problems: [] } });
+  assert.ok(atOrigin('first').equals(first));
+  assert.match(await statusText(), /^everything is at the origin\n/);
+
+  const pid = String(proxy.child.pid);
+  const second = randomBytes(500_000);
+  await put('second', second);
+  const begun = await run(viaduct, ['writeback', '--pid', pid]);
+  assert.match(begun.stdout.toString(), /^begun/);
+  const one = await run(viaduct, ['writeback', `nfs://127.0.0.1:${proxy.ready.port}/second`, '--wait']);
+  assert.deepEqual([one.code, one.stdout.toString()], [0, '/second is at the origin\n'], one.stderr);
+  assert.ok(atOrigin('second').equals(second));
+  for (const [signal, name] of [
+    ['SIGUSR1', 'third'],
+    ['SIGUSR2', 'fourth'],
+  ] as const) {
+    await put(name, second);
+    proxy.child.kill(signal);
+    for (let i = 0; i < 200 && !atOrigin(name).equals(second); i++) await new Promise((next) => setTimeout(next, 50));
+    assert.ok(atOrigin(name).equals(second), signal);
+  }
+  await put('fifth', first);
+  assert.equal(await proxy.end(), 0);
+  const last = JSON.parse(proxy.lines().at(-1)!);
+  assert.deepEqual([last.ended, last.pendingBytes, last.pendingFiles], [true, 3_000_000, 1]);
+  assert.equal(atOrigin('fifth').length, 0);
+
+  const shown = JSON.parse((await run(viaduct, ['log', 'show', log, '--json'])).stdout.toString());
+  assert.deepEqual([shown.policy, shown.dirtyBytes, shown.cleanlyClosed], ['write-back', 3_000_000, true]);
+  assert.equal(shown.files[0].name, 'fifth');
+  const salvaged = await run(viaduct, ['log', 'salvage', log, join(scratch, 'salvaged')]);
+  assert.equal(salvaged.code, 0, salvaged.stderr);
+  assert.ok(readFileSync(join(scratch, 'salvaged/fifth')).equals(first));
+  assert.match((await run(viaduct, ['log', 'salvage', log, join(scratch, 'salvaged')])).stderr, /is not empty/);
+  const other = await run(viaduct, ['proxy', origin, ...listen, '--dirty-log', log]);
+  assert.equal(other.code, 1);
+  assert.match(other.stderr, /LOG_NOT_EMPTY[\s\S]*--policy write-back[\s\S]*remedy: /);
+
+  proxy = await start('proxy', origin, ...writing);
+  assert.match(await statusText(), /^2\.9 MiB of 1 file are not at the origin yet/);
+  const rest = await run(viaduct, ['writeback', '--wait', '--invalidate']);
+  assert.equal(rest.code, 0, rest.stderr);
+  assert.ok(atOrigin('fifth').equals(first));
+  assert.match((await run(viaduct, ['conflicts'])).stdout.toString(), /^no conflicts/);
+  const cleared = await run(viaduct, ['conflicts', 'clear', '/fifth', '--pid', String(proxy.child.pid)]);
+  assert.match(cleared.stderr, /in no conflict/);
+  assert.match((await run(viaduct, ['redirect', 'discard'])).stderr, /SESSION_NOT_FOUND/);
+  const missing = await run(viaduct, ['writeback', '/nowhere', '--wait']);
+  assert.equal(missing.code, 2);
+  assert.match(missing.stderr, /no such file in the export/);
+  assert.equal(await proxy.end(), 0);
+  assert.match((await run(viaduct, ['writeback', '--wait'])).stderr, /SESSION_NOT_FOUND/);
+  assert.equal(await serve.end(), 0);
+});
+
 test('an address alone has NFS on 2049 and a portmapper, so QEMU finds it', async () => {
   const serve = await start('serve', images, '--listen', '127.0.0.41', '--read-only');
   assert.deepEqual([serve.ready.port, serve.ready.portmapper], [2049, 'own']);
@@ -226,6 +309,7 @@ test('bad input gets its code, a remedy and its exit code', async () => {
   });
   const cache = ['--cache', join(scratch, 'bad-cache')];
   const listen = ['--listen', '127.0.0.1:0'];
+  const dirty = ['--policy', 'write-back', '--dirty-log', join(scratch, 'bad-dirty')];
   const cases: [string[], RegExp, number][] = [
     [['serve', join(scratch, 'nowhere')], /nowhere[\s\S]*remedy: /, -1],
     [['serve', join(images, 'hello')], /hello[\s\S]*remedy: /, -1],
@@ -241,6 +325,22 @@ test('bad input gets its code, a remedy and its exit code', async () => {
     [['proxy', images, ...listen, ...cache, '--cache-size', '1K'], /too small/, 2],
     [['proxy', images, ...listen], /--cache/, 2],
     [['proxy', images, ...listen, ...cache, '--connections', '0'], /whole number/, 2],
+    [['proxy', images, ...listen, ...cache, '--policy', 'write-back'], /--dirty-log/, 2],
+    [['proxy', images, ...listen, ...cache, '--policy', 'sometimes'], /Allowed choices/, 2],
+    [['proxy', images, ...listen, ...cache, '--policy', 'redirect', '--read-only'], /--read-only contradicts/, 2],
+    [['proxy', images, ...listen, ...cache, '--commit', 'local'], /--commit local contradicts/, 2],
+    [['proxy', images, ...listen, ...cache, '--dirty-limit', '20G'], /--dirty-limit contradicts/, 2],
+    [['proxy', images, ...listen, ...cache, ...dirty, '--dirty-limit', '1M'], /too small/, 2],
+    [['proxy', images, ...listen, ...cache, ...dirty, '--write-back-rate', '0'], /never/, 2],
+    [['proxy', images, ...listen, ...cache, ...dirty, '--dirty-age', '1s'], /shorter/, 2],
+    [['proxy', images, ...listen, ...cache, '--outage', 'panic'], /fail:TIME/, 2],
+    [['proxy', images, ...listen, ...cache, '--take-over'], /--take-over contradicts/, 2],
+    [['serve', images, '--policy', 'write-back'], /unknown option/, 2],
+    [['log', 'show', images], /no dirty log/, 2],
+    [['log', 'salvage', join(scratch, 'nowhere'), scratch], /does not exist/, 2],
+    [['writeback', '--pid', 'me'], /whole number/, 2],
+    [['writeback', '--pid', '1'], /SESSION_NOT_FOUND/, 1],
+    [['conflicts', 'clear'], /missing required argument/, 2],
     [['mount', images, join(scratch, 'no-such-mountpoint')], /not a directory|Only root/, -1],
     [['cache', 'stat', join(scratch, 'nowhere')], /does not exist/, 2],
     [['cache', 'verify', images], /CACHE_FOREIGN/, 1],
@@ -293,7 +393,20 @@ test('doctor answers quickly, in words and in JSON', async () => {
 
 test('help teaches every command, with examples', async () => {
   const help = (await run(viaduct, ['--help'])).stdout.toString();
-  await inParallel(['serve', 'proxy', 'mount', 'status', 'cache', 'doctor', 'demo'], async (command) => {
+  const commands = [
+    'serve',
+    'proxy',
+    'mount',
+    'status',
+    'writeback',
+    'conflicts',
+    'redirect',
+    'log',
+    'cache',
+    'doctor',
+    'demo',
+  ];
+  await inParallel(commands, async (command) => {
     assert.match(help, new RegExp(`^  ${command}\\b`, 'm'));
     const own = await run(viaduct, [command, '--help']);
     assert.equal(own.code, 0, command);

@@ -5,6 +5,7 @@ import { conflictsCommand } from './conflicts.ts';
 import { demoCommand } from './demo.ts';
 import { doctorCommand } from './doctor.ts';
 import { leaseCommand } from './lease.ts';
+import { logCommand } from './log.ts';
 import { mountCommand } from './mount.ts';
 import { reportError, usageError } from './output.ts';
 import { proxyCommand } from './proxy.ts';
@@ -42,6 +43,7 @@ for (const command of [
   redirectCommand(),
   leaseCommand(),
   cacheCommand(),
+  logCommand(),
   doctorCommand(),
   demoCommand(),
 ]) {

@@ -44,6 +44,7 @@ export type {
   OriginFacts,
 } from './write-back/contract.ts';
 export { Drain, type DrainTools } from './write-back/drain.ts';
+export { decodeRecord, fileNotes } from './write-back/file-record.ts';
 export type { ConflictStatus, DirtyFileStatus, WriteBackStatus } from './write-back/status.ts';
 export type { WriteBackOptions } from './write-back/workings.ts';
 export { WriteBack, type WriteBackContext, writeBackDefaults } from './write-back.ts';

@@ -50,7 +50,7 @@ export async function openSessionLog(options: SessionLogOptions): Promise<DirtyL
       await opened.close();
       return undefined;
     }
-    if (before !== writes) opened.note(policyNote, Buffer.from(writes));
+    if (opened.noted(policyNote) === undefined || before !== writes) opened.note(policyNote, Buffer.from(writes));
     return opened;
   } catch (error) {
     await opened.close();

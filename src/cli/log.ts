@@ -1,0 +1,147 @@
+/** `viaduct log show|salvage`: what a dirty log holds, and its bytes as ordinary files when nothing else is left to do. */
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { Command } from 'commander';
+import { systemClock, ViaductError } from '../base/mod.ts';
+import { type InspectedDamage, type InspectedLog, inspectLog, systemLogDirectory } from '../dirty/mod.ts';
+import { exitCodes, printJson, printLine } from './output.ts';
+import { nameOfFile, type Salvaged, salvageInto } from './salvage.ts';
+import { formatSize, notEmpty } from './values.ts';
+
+interface LogFlags {
+  readonly json?: boolean;
+}
+
+const showHelp = `
+Reads only, and also while a session has the log open (what is written meanwhile may be missing). Exit code 3: records do not verify.
+
+Examples:
+  viaduct log show /var/lib/viaduct/5e1f2a90c3d4b687/dirty-127.0.0.3-2049`;
+
+const salvageHelp = `
+For each file with changes TARGET gets a sparse file with these changes in their places, and zeros where the origin's bytes belong;
+TARGET/salvage.json says which ranges are changes, and which of them were lost. The log is not changed. Exit code 3: something was lost.
+
+Examples:
+  viaduct log salvage /var/lib/viaduct/5e1f2a90c3d4b687/dirty-127.0.0.3-2049 /tmp/salvaged`;
+
+export function logCommand(): Command {
+  const command = new Command('log')
+    .summary('look at a dirty log, or save what is in it')
+    .description('Looks at a dirty log, or saves what is in it as ordinary files.')
+    .addHelpText('after', `${showHelp.replace(/^[\s\S]*Examples:/, '\nExamples:')}\n  viaduct log salvage DIR TARGET`);
+  command
+    .command('show')
+    .description('show what a dirty log holds')
+    .argument('<directory>', 'what was given as --dirty-log, or what `viaduct status` shows', notEmpty)
+    .option('--json', 'print as JSON')
+    .addHelpText('after', showHelp)
+    .action(show);
+  command
+    .command('salvage')
+    .description('copy the changes that can be read into ordinary files')
+    .argument('<directory>', 'the dirty log', notEmpty)
+    .argument('<target>', 'a directory that is empty or not there yet', notEmpty)
+    .option('--json', 'print as JSON')
+    .addHelpText('after', salvageHelp)
+    .action(salvage);
+  return command;
+}
+
+async function show(directory: string, flags: LogFlags): Promise<void> {
+  const path = existing(directory);
+  const opened = await systemLogDirectory(path, { clock: systemClock, isReadOnly: true });
+  const log = await inspectLog(opened).finally(() => opened.close());
+  if (log === undefined) throw noLog(path);
+  const damage = realDamage(log);
+  if (flags.json === true) printJson(asJson(path, log, damage));
+  else for (const line of describe(log, damage)) printLine(line);
+  if (damage.length > 0) process.exitCode = exitCodes.found;
+}
+
+async function salvage(directory: string, target: string, flags: LogFlags): Promise<void> {
+  const path = existing(directory);
+  const salvaged = await salvageInto(path, resolve(target), systemClock);
+  if (salvaged === undefined) throw noLog(path);
+  const lostBytes = salvaged.reduce((sum, file) => sum + bytesOf(file.lost), 0);
+  if (flags.json === true) printJson({ directory: path, target: resolve(target), lostBytes, files: salvaged });
+  else {
+    for (const file of salvaged) printLine(`${file.savedAs}: ${describeSalvaged(file)}`);
+    printLine(`${salvaged.length} files in ${resolve(target)}; ${formatSize(lostBytes)} were lost`);
+  }
+  if (lostBytes > 0) process.exitCode = exitCodes.found;
+}
+
+function describeSalvaged({ size, ranges, lost }: Salvaged): string {
+  const gone = lost.length === 0 ? '' : `, ${formatSize(bytesOf(lost))} lost`;
+  return `${formatSize(bytesOf(ranges))} of changes in ${ranges.length} places of ${formatSize(size)}${gone}`;
+}
+
+function bytesOf(ranges: readonly { readonly count: number }[]): number {
+  return ranges.reduce((sum, { count }) => sum + count, 0);
+}
+
+/** Where the newest segment's records end, a torn record is what any interrupted write leaves. */
+function realDamage({ damage, segments }: InspectedLog): InspectedDamage[] {
+  const newest = segments.at(-1)?.name;
+  const last = damage.at(-1);
+  return damage.filter((one) => one !== last || one.segment !== newest || one.what === 'header');
+}
+
+function policyOf(log: InspectedLog): string {
+  const note = log.notes.get('session/policy');
+  return note === undefined ? 'unknown' : Buffer.from(note).toString();
+}
+
+function describe(log: InspectedLog, damage: readonly InspectedDamage[]): string[] {
+  const { identity, segments, epochs, files, notes } = log;
+  const bytes = files.reduce((sum, file) => sum + file.dirtyBytes, 0);
+  const room = segments.reduce((sum, segment) => sum + segment.bytes, 0);
+  return [
+    `origin    ${identity ?? 'unknown'}`,
+    `policy    ${policyOf(log)}`,
+    `holds     ${formatSize(bytes)} of ${files.length} files, in ${epochs.length} epochs`,
+    `disk      ${formatSize(room)} in ${segments.length} segments; ${log.cleanlyClosed ? 'closed cleanly' : 'in use, or not closed cleanly'}`,
+    ...files.map(
+      (file) => `file      ${nameOfFile(file, notes) ?? `handle ${hex(file.key)}`}: ${formatSize(file.dirtyBytes)}`,
+    ),
+    ...damage.map(({ segment, position, what }) => `DAMAGE    ${segment} at ${position}: a ${what} does not verify`),
+  ];
+}
+
+function asJson(directory: string, log: InspectedLog, damage: readonly InspectedDamage[]): object {
+  const { identity, bootId, cleanlyClosed, segments, epochs, files, notes } = log;
+  return {
+    directory,
+    identity,
+    policy: policyOf(log),
+    bootId,
+    cleanlyClosed,
+    dirtyBytes: files.reduce((sum, file) => sum + file.dirtyBytes, 0),
+    files: files.map(({ key, ...file }) => ({ name: nameOfFile({ key }, notes), handle: hex(key), ...file })),
+    epochs,
+    segments,
+    damage,
+  };
+}
+
+function hex(key: string): string {
+  return Buffer.from(key, 'latin1').toString('hex');
+}
+
+/** Looking at a log must not make one. */
+function existing(directory: string): string {
+  const path = resolve(directory);
+  if (existsSync(path)) return path;
+  throw new ViaductError('CONFIGURATION_INVALID', {
+    cause: `${path} does not exist.`,
+    remedy: 'Name the directory given to --dirty-log; `viaduct status` shows those in use.',
+  });
+}
+
+function noLog(path: string): ViaductError {
+  return new ViaductError('CONFIGURATION_INVALID', {
+    cause: `${path} holds no dirty log.`,
+    remedy: 'Name the directory given to --dirty-log; `viaduct status` shows those in use.',
+  });
+}
