@@ -144,14 +144,16 @@ export class NfsChannel implements OriginChannel {
 
   async acquireLease(request: LeaseWish): Promise<LeaseState> {
     if (!this.features().includes(Feature.LEASES)) return this.#state;
+    const before = { wish: this.#wish, state: this.#state };
     this.#wish = { ...request, instance: request.instance ?? this.#options.instance };
     this.#state = { state: 'acquiring' };
     try {
       const reply = await this.#acquire(this.#wish);
       if (reply.outcome !== 'granted') throw this.#refusal(reply);
     } catch (error) {
-      this.#wish = undefined;
-      this.#state = { state: 'none' };
+      // Above all, what was lost stays lost.
+      this.#wish = before.wish;
+      this.#state = before.state;
       throw error;
     }
     return this.#state;

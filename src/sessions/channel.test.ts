@@ -7,7 +7,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, type TestContext, test } from 'node:test';
+import type { Worker } from 'node:worker_threads';
 import { silentLog, sleep, systemClock, systemRandom } from '../base/mod.ts';
+import { Stability } from '../layers/mod.ts';
 import { startLink } from '../link/mod.ts';
 import { type NfsOrigin, openNfsOrigin } from '../origins/mod.ts';
 import { eventually, ok, refused } from '../testing/mod.ts';
@@ -15,7 +17,7 @@ import * as vfs from '../vfs/mod.ts';
 import { defaultAttributes, type SessionPlan } from './plan.ts';
 import { startSession } from './session.ts';
 
-const { Status, Stability } = vfs;
+const { Status } = vfs;
 const top = mkdtempSync(join(tmpdir(), 'viaduct-channel-'));
 after(() => rmSync(top, { recursive: true, force: true }));
 const tools = { clock: systemClock, log: silentLog, random: systemRandom };
@@ -33,7 +35,7 @@ beforeEach(() => {
   writeFileSync(join(served, 'elsewhere/disk'), 'old');
 });
 
-async function serve(t: TestContext, change: Partial<SessionPlan> = {}) {
+async function serve(t: TestContext, change: Partial<SessionPlan> = {}, onWorker?: (worker: Worker) => void) {
   const plan: SessionPlan = {
     kind: 'serve',
     origin: served,
@@ -47,7 +49,7 @@ async function serve(t: TestContext, change: Partial<SessionPlan> = {}) {
     readAheadBytes: 0,
     ...change,
   };
-  const session = await startSession(plan, tools);
+  const session = await startSession(plan, { ...tools, onWorker });
   t.after(() => session.close());
   const { port } = await session.ready;
   return { session, port };
@@ -65,7 +67,7 @@ async function disk(origin: NfsOrigin, name = 'disk'): Promise<vfs.FileHandle> {
 }
 
 function writing(object: vfs.FileHandle, text: string, expected?: vfs.WccAttributes): vfs.WriteArguments {
-  return { object, offset: 0, count: text.length, stable: Stability.UNSTABLE, data: [Buffer.from(text)], expected };
+  return { object, offset: 0, count: text.length, stable: vfs.Stability.UNSTABLE, data: [Buffer.from(text)], expected };
 }
 
 function content(path = 'golden/disk'): string {
@@ -171,6 +173,37 @@ test('a server that ends and comes back knows the lease, its token, and interrup
   assert.deepEqual(one.channel.lease(), { state: 'held' });
   await one.channel.release();
   ok(await two.write(call, writing(object, 'two')));
+});
+
+test('a server that is killed in the middle of a chain is no conflict, also when its client sends data again first', async (t) => {
+  const workers: Worker[] = [];
+  const { session, port } = await serve(t, {}, (worker) => workers.push(worker));
+  const origin = await mount(t, port);
+  const top = new Stability(origin, tools);
+  origin.listen({ onReconnect: () => top.originMayHaveRestarted() });
+  await origin.channel.acquireLease({ takeOver: false, holder: 'one' });
+  const object = await disk(origin);
+  const base = await stampOf(origin, object);
+  const write = (offset: number, text: string) => top.write(call, { ...writing(object, text, base), offset });
+  for (let i = 0; i < 4; i++) ok(await write(i, `${i}`));
+  const first = ok(await top.write(call, writing(object, '0', base))).verifier;
+  await workers[0]!.terminate();
+  // Reads the new verifier, and sends again what was unstable.
+  ok(await top.getattr(call, { object }));
+  await eventually(() => workers.length === 2, 'the server is back');
+  const rest = await Promise.all([
+    write(4, '4'),
+    write(5, '5'),
+    top.setattr(call, { object, set: { size: 6 }, expected: base }),
+  ]);
+  for (const reply of rest) assert.equal(reply.status, 0);
+  assert.equal((await top.commit(call, { object, offset: 0, count: 0 })).status, 0);
+  assert.equal(content(), '012345');
+  assert.equal(ok(await write(0, '0')).verifier, first, 'its own verifier did not change: nothing was lost');
+  await sleep(systemClock, 10);
+  writeFileSync(join(served, 'golden/disk'), 'local!');
+  refused(await write(0, 'x'), Status.NOT_SYNC);
+  assert.equal((await session.stats()).restarts, 1);
 });
 
 test('a change at the server between two writes of one holder is noticed before it is overwritten', async (t) => {
