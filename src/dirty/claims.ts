@@ -2,8 +2,10 @@
  * What lies after the last whole record of a segment: is anything there, and does a record in it say that more had been stable? Then the
  * end is not one that a crash made, but damage.
  */
+
+import type { LogFile } from './contract.ts';
 import { alignment } from './format.ts';
-import { RecordDecoder, recordHeaderBytes } from './record.ts';
+import { RecordDecoder, RecordType, recordHeaderBytes } from './record.ts';
 import type { Segment } from './segments.ts';
 
 const windowBytes = 256 * 1024;
@@ -32,4 +34,20 @@ export async function laterClaim(segment: Segment, seed: number, from: number): 
     }
   }
   return { claim, hasTail };
+}
+
+/** Whether anything looks like a record that is not of a segment's head; without the log's seed, so that no checksum can be asked. */
+export async function holdsChanges(file: LogFile): Promise<boolean> {
+  for (let start = 0; start < file.size; start += windowBytes) {
+    const bytes = Buffer.from(await file.read(start, Math.min(windowBytes + overlapBytes, file.size - start)));
+    for (let at = bytes.indexOf(magic); at >= 0; at = bytes.indexOf(magic, at + 1)) {
+      const type = bytes[at + 8] ?? 0;
+      if ((start + at) % alignment === 0 && type !== 0 && !isOfHead(type)) return true;
+    }
+  }
+  return false;
+}
+
+function isOfHead(type: number): boolean {
+  return type === RecordType.TABLE || type === RecordType.STATE || type === RecordType.READY;
 }

@@ -37,6 +37,9 @@ import { type SegmentFacts, verifierFrom } from './snapshot.ts';
 import type { LogState } from './state.ts';
 import { type LogMark, Syncer } from './syncer.ts';
 
+/** Room for records that the first segment has at least. */
+const firstBytes = 64 * 1024;
+
 export class DirtyLog implements DirtyLogFace {
   readonly recovery: Recovery;
   readonly #options: DirtyLogOptions;
@@ -95,10 +98,10 @@ export class DirtyLog implements DirtyLogFace {
 
   /** What was found is made stable, and a new segment begun: old ones are never written again. */
   async #begin(opened: OpenedLog): Promise<void> {
-    let segment = await this.#appender.makeSegment(mostPayload, Number.POSITIVE_INFINITY);
+    let segment = await this.#appender.makeSegment(firstBytes, Number.POSITIVE_INFINITY);
     if (segment === undefined) {
       await opened.removeVoid();
-      segment = await this.#appender.makeSegment(64 * 1024, Number.POSITIVE_INFINITY);
+      segment = await this.#appender.makeSegment(firstBytes, Number.POSITIVE_INFINITY);
     }
     if (segment === undefined) {
       throw new ViaductError('DISK_FULL', {

@@ -1,9 +1,8 @@
 /** What a dirty log must say, worked out the slow way from the list of all that was asked of it. */
 import assert from 'node:assert/strict';
-import type { Clock, Log } from '../base/mod.ts';
-import { seededRandom, silentLog } from '../base/mod.ts';
-import type { SimulatedClock, SimulatedDisk } from '../testing/mod.ts';
-import type { DirtyLogFace, View } from './contract.ts';
+import { type Clock, type Log, seededRandom, silentLog } from '../base/mod.ts';
+import type { SimulatedClock } from '../testing/mod.ts';
+import type { DirtyLogFace, LogDirectory, LogFile, View } from './contract.ts';
 import { DirtyLog } from './mod.ts';
 
 export const fileBytes = 40_000;
@@ -138,7 +137,7 @@ export async function difference(
 }
 
 export function openOn(
-  directory: SimulatedDisk,
+  directory: LogDirectory,
   clock: Clock,
   seed: number,
   options: {
@@ -148,6 +147,7 @@ export function openOn(
     log?: Log;
     onPressure?: () => void;
     segmentBytes?: number;
+    identity?: string;
   } = {},
 ): Promise<DirtyLog> {
   return DirtyLog.open({
@@ -167,4 +167,67 @@ export async function during<T>(clock: SimulatedClock, promise: Promise<T> | T, 
   for (let ms = 0; !isSettled && ms < mostMs; ms += 5) await clock.advance(5);
   assert.ok(isSettled, 'an answer comes in time');
   return settled;
+}
+
+/** A directory in memory, without time: for tests that change bytes. */
+export class MemoryDirectory implements LogDirectory {
+  readonly files = new Map<string, Buffer>();
+  syncs = 0;
+
+  copy(): MemoryDirectory {
+    const copy = new MemoryDirectory();
+    for (const [name, bytes] of this.files) copy.files.set(name, Buffer.from(bytes));
+    return copy;
+  }
+
+  /** The same names and bytes. */
+  equals(other: MemoryDirectory): boolean {
+    if (this.files.size !== other.files.size) return false;
+    return [...this.files].every(([name, bytes]) => other.files.get(name)?.equals(bytes));
+  }
+
+  list(): Promise<readonly string[]> {
+    return Promise.resolve([...this.files.keys()]);
+  }
+
+  create(name: string, bytes: number): Promise<LogFile> {
+    assert.ok(!this.files.has(name));
+    this.files.set(name, Buffer.alloc(bytes));
+    return this.open(name);
+  }
+
+  open(name: string): Promise<LogFile> {
+    const bytes = this.files.get(name);
+    assert.ok(bytes !== undefined);
+    return Promise.resolve({
+      size: bytes.length,
+      write(position, slices) {
+        let at = position;
+        for (const slice of slices) {
+          assert.ok(at + slice.length <= bytes.length, 'a segment does not grow');
+          bytes.set(slice, at);
+          at += slice.length;
+        }
+      },
+      read: (position, length) => Uint8Array.from(bytes.subarray(position, Math.min(bytes.length, position + length))),
+      datasync: () => {
+        this.syncs++;
+        return Promise.resolve();
+      },
+      close: () => Promise.resolve(),
+    });
+  }
+
+  remove(name: string): Promise<void> {
+    assert.ok(this.files.delete(name));
+    return Promise.resolve();
+  }
+
+  sync(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
 }

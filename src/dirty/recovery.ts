@@ -7,7 +7,7 @@
  *     4. replay: the head of the chosen segment, then the changes of all its segments in order
  */
 import { type Log, ViaductError } from '../base/mod.ts';
-import { laterClaim } from './claims.ts';
+import { holdsChanges, laterClaim } from './claims.ts';
 import type { LogDirectory } from './contract.ts';
 import {
   addressOf,
@@ -106,19 +106,13 @@ async function readHeader(segment: Segment, identity: string | undefined): Promi
   return decoded.header;
 }
 
-/** Files without any good header: of a first open that was cut off, or damage. */
+/**
+ * Files without any good header are of a first open that was cut off, or damage. The first open writes one file, in one go, and nothing
+ * but the head before that is stable: any other record is proof of damage.
+ */
 async function refuseHeadless(opened: readonly { readonly segment: Segment }[]): Promise<void> {
   for (const { segment } of opened) {
-    const scanner = new SegmentScanner(segment.file, segment.number, 0, 0);
-    for (let at = firstPosition; at < segment.file.size; ) {
-      const bytes = await scanner.bytes(at, headerBytes, segment.file.size);
-      if (bytes.length === 0) break;
-      // The head of the very first segment is written in one go and synced before anything else.
-      if (opened.length > 1 || (at > firstPosition + headerBytes && bytes.some((byte) => byte !== 0))) {
-        throw damaged(segment.number, 0);
-      }
-      at += bytes.length;
-    }
+    if (opened.length > 1 || (await holdsChanges(segment.file))) throw damaged(segment.number, 0);
   }
 }
 
