@@ -40,6 +40,7 @@ export class Barriers {
       if (!this.#isClosed) logger.error({ error }, 'a commit to the dirty log failed');
       return false;
     }
+    this.#restart();
     this.#drain.wake();
     return true;
   }
@@ -60,7 +61,9 @@ export class Barriers {
   /** What follows depends on what was written so far. */
   seal(): void {
     if (this.#workings.options.mode === 'redirect') return;
-    if (this.#workings.log.seal() !== 0) this.#drain.wake();
+    if (this.#workings.log.seal() === 0) return;
+    this.#restart();
+    this.#drain.wake();
   }
 
   /** Everything written so far to the origin. */
@@ -81,7 +84,14 @@ export class Barriers {
     return outcome === 'done' || !this.#workings.log.epochs().some((epoch) => epoch.number <= upTo);
   }
 
-  /** A change was appended. */
+  /** An epoch ended: the next one is as old as its own first change. */
+  #restart(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.changed();
+  }
+
+  /** A change was appended. The drain is told of the first one of an epoch: its delay begins. */
   changed(): void {
     if (this.#timer !== undefined || this.#isClosed || this.#workings.options.mode === 'redirect') return;
     const { clock, log, options } = this.#workings;
@@ -90,6 +100,7 @@ export class Barriers {
     const leftMs = open.firstMs + options.dirtyAgeMs - clock.wallTimeMs();
     // The wall clock may have been set; the ceiling holds by the other clock.
     this.#timer = clock.after(Math.max(0, Math.min(leftMs, options.dirtyAgeMs)), () => this.#aged());
+    this.#drain.wake();
   }
 
   #aged(): void {
