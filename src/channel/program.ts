@@ -4,9 +4,9 @@
  * Invariants: who asks for a lease may change the tree himself (ACCESS through the whole stack, so squashed and read-only
  * sessions refuse); conditional changes go through the same stack, and so through the leases, as plain ones.
  */
-import type { Eventual, Log } from '../base/mod.ts';
-import { callOf, checkSetattr, checkWrite, type Nfs3Procedure } from '../nfs3/mod.ts';
-import type { RpcCall, RpcProgram, ServedProcedure } from '../rpc/mod.ts';
+import type { Log } from '../base/mod.ts';
+import { callOf, checkSetattr, checkWrite, serveOperation } from '../nfs3/mod.ts';
+import type { RpcCall, RpcProgram } from '../rpc/mod.ts';
 import * as vfs from '../vfs/mod.ts';
 import { setattrIf, writeIf } from './conditional.ts';
 import { type HelloArguments, type HelloReply, hello } from './hello.ts';
@@ -53,8 +53,8 @@ export function channelProgram(options: ChannelProgramOptions): RpcProgram {
         procedure: leaseStatus,
         handle: (call: RpcCall, args: { tree: vfs.FileHandle }) => leases.status(callOf(call), args),
       },
-      conditional(writeIf, checkWrite, (call, args) => filesystem.write(call, args)),
-      conditional(setattrIf, checkSetattr, (call, args) => filesystem.setattr(call, args)),
+      serveOperation(writeIf, checkWrite, (call, args) => filesystem.write(call, args)),
+      serveOperation(setattrIf, checkSetattr, (call, args) => filesystem.setattr(call, args)),
     ],
   };
 }
@@ -75,18 +75,4 @@ async function mayLease(filesystem: vfs.Filesystem, call: vfs.Call, tree: vfs.Fi
   const granted = await filesystem.access(call, { object: tree, access: changing });
   if (granted.status !== 0) return granted.status;
   return (granted.access & Access.MODIFY) === 0 ? Status.ACCES : 0;
-}
-
-function conditional<Arguments, Reply>(
-  procedure: Nfs3Procedure<Arguments, Reply>,
-  check: (args: Arguments) => vfs.Failure | 0,
-  perform: (call: vfs.Call, args: Arguments) => Eventual<Reply>,
-): ServedProcedure<Arguments, Reply> {
-  return {
-    procedure,
-    handle(rpcCall, args) {
-      const status = check(args);
-      return status === 0 ? perform(callOf(rpcCall), args) : procedure.refuse(status);
-    },
-  };
 }

@@ -3,5 +3,5 @@
 export { checkSetattr, checkWrite } from './checks.ts';
 export { type ConditionalProcedures, Nfs3Client, type Nfs3ClientOptions, openNfs3Client } from './client.ts';
 export { type Nfs3Procedure, nfsProgram } from './procedure.ts';
-export { callOf, type Nfs3ProgramOptions, nfs3Program } from './program.ts';
+export { callOf, type Nfs3ProgramOptions, nfs3Program, serveOperation } from './program.ts';
 export { procedures } from './table.ts';

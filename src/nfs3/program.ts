@@ -36,20 +36,21 @@ export function nfs3Program(filesystem: vfs.Filesystem, options: Nfs3ProgramOpti
       ...dataProcedures(filesystem, transferBytes),
       ...nameProcedures(filesystem),
       ...directoryProcedures(filesystem),
-      serve(procedures.fsstat, checks.checkObject, (call, args) => filesystem.fsstat(call, args)),
-      serve(procedures.fsinfo, checks.checkObject, (call, args) => {
+      serveOperation(procedures.fsstat, checks.checkObject, (call, args) => filesystem.fsstat(call, args)),
+      serveOperation(procedures.fsinfo, checks.checkObject, (call, args) => {
         const reply = filesystem.fsinfo(call, args);
         return isPromise(reply)
           ? reply.then((value) => clampFsinfo(value, transferBytes))
           : clampFsinfo(reply, transferBytes);
       }),
-      serve(procedures.pathconf, checks.checkObject, (call, args) => filesystem.pathconf(call, args)),
-      serve(procedures.commit, checks.checkObject, (call, args) => filesystem.commit(call, commitRange(args))),
+      serveOperation(procedures.pathconf, checks.checkObject, (call, args) => filesystem.pathconf(call, args)),
+      serveOperation(procedures.commit, checks.checkObject, (call, args) => filesystem.commit(call, commitRange(args))),
     ],
   };
 }
 
-function serve<Arguments, Reply>(
+/** Also for procedures of another program that do what those of NFS do. */
+export function serveOperation<Arguments, Reply>(
   procedure: Nfs3Procedure<Arguments, Reply>,
   check: (args: Arguments) => vfs.Failure | 0,
   perform: (call: vfs.Call, args: Arguments) => Eventual<Reply>,
@@ -70,14 +71,14 @@ export function callOf({ credential, peer, fencing }: RpcCall): vfs.Call {
 /** GETATTR to READLINK, procedures 1 to 5. */
 function attributeProcedures(filesystem: vfs.Filesystem) {
   return [
-    serve(procedures.getattr, checks.checkObject, (call, args) => filesystem.getattr(call, args)),
-    serve(procedures.setattr, checks.checkSetattr, (call, args) => filesystem.setattr(call, args)),
-    serve(procedures.lookup, checks.checkLookup, (call, args) => filesystem.lookup(call, args)),
-    serve(procedures.access, checks.checkObject, (call, args) => {
+    serveOperation(procedures.getattr, checks.checkObject, (call, args) => filesystem.getattr(call, args)),
+    serveOperation(procedures.setattr, checks.checkSetattr, (call, args) => filesystem.setattr(call, args)),
+    serveOperation(procedures.lookup, checks.checkLookup, (call, args) => filesystem.lookup(call, args)),
+    serveOperation(procedures.access, checks.checkObject, (call, args) => {
       const reply = filesystem.access(call, args);
       return isPromise(reply) ? reply.then((value) => maskAccess(value, args)) : maskAccess(reply, args);
     }),
-    serve(procedures.readlink, checks.checkObject, (call, args) => filesystem.readlink(call, args)),
+    serveOperation(procedures.readlink, checks.checkObject, (call, args) => filesystem.readlink(call, args)),
   ];
 }
 
@@ -89,13 +90,13 @@ function maskAccess(reply: vfs.AccessReply, args: vfs.AccessArguments): vfs.Acce
 
 /** READ and WRITE, procedures 6 and 7. */
 function dataProcedures(filesystem: vfs.Filesystem, transferBytes: number) {
-  const read = serve(procedures.read, checks.checkObject, (call, args) => {
+  const read = serveOperation(procedures.read, checks.checkObject, (call, args) => {
     if (args.offset > limits.fileBytes) return readBeyond(filesystem, call, args);
     const largest = Math.min(transferBytes, limits.fileBytes - args.offset);
     if (args.count <= largest) return filesystem.read(call, args);
     return filesystem.read(call, { object: args.object, offset: args.offset, count: largest });
   });
-  const write = serve(procedures.write, checks.checkWrite, (call, args) => filesystem.write(call, args));
+  const write = serveOperation(procedures.write, checks.checkWrite, (call, args) => filesystem.write(call, args));
   return [
     {
       ...read,
@@ -148,14 +149,14 @@ function clampFsinfo(reply: vfs.FsinfoReply, transferBytes: number): vfs.FsinfoR
 /** CREATE to LINK, procedures 8 to 15. */
 function nameProcedures(filesystem: vfs.Filesystem) {
   return [
-    serve(procedures.create, checks.checkCreate, (call, args) => filesystem.create(call, args)),
-    serve(procedures.mkdir, checks.checkMkdir, (call, args) => filesystem.mkdir(call, args)),
-    serve(procedures.symlink, checks.checkSymlink, (call, args) => filesystem.symlink(call, args)),
-    serve(procedures.mknod, checks.checkMknod, (call, args) => filesystem.mknod(call, args)),
-    serve(procedures.remove, checks.checkRemove, (call, args) => filesystem.remove(call, args)),
-    serve(procedures.rmdir, checks.checkRmdir, (call, args) => filesystem.rmdir(call, args)),
-    serve(procedures.rename, checks.checkRename, (call, args) => filesystem.rename(call, args)),
-    serve(procedures.link, checks.checkLink, (call, args) => filesystem.link(call, args)),
+    serveOperation(procedures.create, checks.checkCreate, (call, args) => filesystem.create(call, args)),
+    serveOperation(procedures.mkdir, checks.checkMkdir, (call, args) => filesystem.mkdir(call, args)),
+    serveOperation(procedures.symlink, checks.checkSymlink, (call, args) => filesystem.symlink(call, args)),
+    serveOperation(procedures.mknod, checks.checkMknod, (call, args) => filesystem.mknod(call, args)),
+    serveOperation(procedures.remove, checks.checkRemove, (call, args) => filesystem.remove(call, args)),
+    serveOperation(procedures.rmdir, checks.checkRmdir, (call, args) => filesystem.rmdir(call, args)),
+    serveOperation(procedures.rename, checks.checkRename, (call, args) => filesystem.rename(call, args)),
+    serveOperation(procedures.link, checks.checkLink, (call, args) => filesystem.link(call, args)),
   ];
 }
 
@@ -167,12 +168,12 @@ function directoryProcedures(filesystem: vfs.Filesystem) {
     const { directoryBytes, replyBytes } = args;
     return { ...args, directoryBytes: Math.min(directoryBytes, most), replyBytes: Math.min(replyBytes, most) };
   };
-  const readdir = serve(procedures.readdir, checks.checkDirectory, (call, asked) => {
+  const readdir = serveOperation(procedures.readdir, checks.checkDirectory, (call, asked) => {
     const args = bounded(asked);
     const reply = filesystem.readdir(call, args);
     return isPromise(reply) ? reply.then((value) => trimReaddir(args, value)) : trimReaddir(args, reply);
   });
-  const readdirplus = serve(procedures.readdirplus, checks.checkDirectory, (call, asked) => {
+  const readdirplus = serveOperation(procedures.readdirplus, checks.checkDirectory, (call, asked) => {
     const args = bounded(asked);
     const reply = filesystem.readdirplus(call, args);
     return isPromise(reply) ? reply.then((value) => trimReaddirplus(args, value)) : trimReaddirplus(args, reply);
