@@ -1,5 +1,5 @@
 /** `viaduct serve`: a directory, or another origin, as an NFSv3 server. Nothing is cached. */
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { defaultAttributes, defaultConnections, parseListen, type SessionPlan } from '../sessions/mod.ts';
 import { addSessionOptions, runSession, type SessionFlags, stateDirectoryFor } from './session-command.ts';
 import { collect, parseDuration } from './values.ts';
@@ -53,7 +53,10 @@ export function serveCommand(): Command {
 }
 
 function parseTakeover(text: string): NonNullable<SessionPlan['leaseTakeover']> {
-  return text === 'manual' ? text : parseDuration(text);
+  if (text === 'manual') return text;
+  const timeMs = parseDuration(text);
+  if (timeMs >= 1_000 && timeMs <= 24 * 3_600_000) return timeMs;
+  throw new InvalidArgumentError('It is "manual", or a time from 1 s to 24 h.');
 }
 
 function planOf(origin: string, flags: ServeFlags): SessionPlan {
