@@ -24,6 +24,8 @@ import type { LogState } from './state.ts';
 /** Of one batch: bounds what a failed write has to do again, and how long a synchronous one takes. */
 const batchBytes = 4 * 1024 * 1024;
 const retryMs = 1_000;
+/** Segments that no sync has covered: more wait for one. Bounds what has to be written again after a failed sync or a kill. */
+const mostUnsynced = 4;
 
 export interface AppenderOptions {
   readonly state: LogState;
@@ -305,14 +307,21 @@ export class Appender {
 
   /** Makes the next segment the current one, or says that there is no room. */
   async #grow(): Promise<void> {
-    const { log, clock, limitBytes } = this.#options;
+    const { segments, log, clock, limitBytes, onSegment } = this.#options;
     const first = this.#again[0] ?? this.#control[0] ?? this.#changes[0]!;
     const isExempt = this.#again.length > 0 || this.#control.length > 0;
+    if (!isExempt && segments.all().filter((segment) => segment.isUnsynced).length >= mostUnsynced) {
+      this.#isStarved = true;
+      onSegment();
+      clock.after(retryMs, () => this.roomMade());
+      this.#release(() => {});
+      return;
+    }
     try {
       const limit = isExempt ? Number.POSITIVE_INFINITY : limitBytes;
       const segment = await this.makeSegment(bytesOf(first) + 1024, limit);
       if (segment === undefined) this.#starve(isExempt);
-      else this.#options.onSegment();
+      else onSegment();
     } catch (error) {
       log.error({ cause: String(error), code: systemCode(error) }, 'no new segment of the dirty log can be made');
       this.#refuse(error);

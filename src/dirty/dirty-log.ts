@@ -32,13 +32,10 @@ import { Plan } from './plan.ts';
 import { LogReader } from './reader.ts';
 import { mostPayload, RecordType } from './record.ts';
 import { rescue } from './rescue.ts';
-import type { Segments } from './segments.ts';
+import { isFull, type Segments } from './segments.ts';
 import { type SegmentFacts, verifierFrom } from './snapshot.ts';
 import type { LogState } from './state.ts';
 import { type LogMark, Syncer } from './syncer.ts';
-
-/** Room for records that the first segment has at least. */
-const firstBytes = 64 * 1024;
 
 export class DirtyLog implements DirtyLogFace {
   readonly recovery: Recovery;
@@ -65,7 +62,7 @@ export class DirtyLog implements DirtyLogFace {
       await log.#begin(opened);
     } catch (error) {
       await log.#segments.close().catch(() => {});
-      throw error;
+      throw isFull(error) ? diskFull(error) : error;
     }
     return log;
   }
@@ -84,7 +81,7 @@ export class DirtyLog implements DirtyLogFace {
       limitBytes: options.limitBytes - (options.keeps ? segments.largestBytes : 0),
       onStarved: () => this.#makeRoom(),
       // Bounds what a failed sync has to write again.
-      onSegment: () => void this.#syncer.request(false).catch(() => {}),
+      onSegment: () => this.#syncInBackground(),
     });
     this.#syncer = new Syncer({
       ...{ appender: this.#appender, segments, directory, log },
@@ -96,21 +93,35 @@ export class DirtyLog implements DirtyLogFace {
     this.#reader = new LogReader({ seed: facts.seed, segment: (address) => segments.at(address), log, clock });
   }
 
-  /** What was found is made stable, and a new segment begun: old ones are never written again. */
+  /**
+   * A new segment: old ones are never written again. What was found after the last stable record goes into it: a sync that failed before may
+   * have left that in the page cache only, where another sync does not see it.
+   */
   async #begin(opened: OpenedLog): Promise<void> {
-    let segment = await this.#appender.makeSegment(firstBytes, Number.POSITIVE_INFINITY);
-    if (segment === undefined) {
+    this.#appender.syncedLsn = opened.stableLsn;
+    this.#stableAddress = opened.stableAddress;
+    try {
+      await this.#anew();
+    } catch (error) {
+      if (!isFull(error)) throw error;
       await opened.removeVoid();
-      segment = await this.#appender.makeSegment(firstBytes, Number.POSITIVE_INFINITY);
+      await this.#anew();
     }
-    if (segment === undefined) {
-      throw new ViaductError('DISK_FULL', {
-        cause: 'the disk of the dirty log has no room for another segment',
-        remedy: 'make some room on the disk of --dirty-log; what the log holds is kept',
-      });
-    }
-    await this.#syncer.request(false);
+    this.#stable(this.#mark());
     await opened.removeVoid();
+    await this.#syncer.request(false);
+  }
+
+  /** Moves what is not stable into a new segment, and makes that stable. */
+  #anew(): Promise<void> {
+    return rescue({
+      ...{ state: this.#state, segments: this.#segments, appender: this.#appender, seed: this.#facts.seed },
+      ...{
+        directory: this.#options.directory,
+        stableAddress: this.#stableAddress,
+        stableLsn: this.#appender.syncedLsn,
+      },
+    });
   }
 
   get verifier(): string {
@@ -203,6 +214,12 @@ export class DirtyLog implements DirtyLogFace {
     return epochs.newestSealed();
   }
 
+  #syncInBackground(): void {
+    this.#syncer.request(false).catch(() => {
+      // Whoever waits for stability is told; the log says so as well.
+    });
+  }
+
   /** Of a log that is never written back, only a commit of the whole makes epochs. */
   #sealForSync(): void {
     if (!this.#options.keeps) this.seal();
@@ -242,7 +259,7 @@ export class DirtyLog implements DirtyLogFace {
     item.epoch = number;
     item.offset = epoch.end;
     this.#appender.control(item);
-    if (this.#segments.hasBefore(epoch.end)) void this.#syncer.request(false).catch(() => {});
+    if (this.#segments.hasBefore(epoch.end)) this.#syncInBackground();
   }
 
   overwritesAfter(number: FileNumber, existedBefore: (other: FileNumber) => number): boolean {
@@ -314,15 +331,15 @@ export class DirtyLog implements DirtyLogFace {
     appender.syncedLsn = Math.max(appender.syncedLsn, lsn);
     this.#stableAddress = Math.max(this.#stableAddress, address);
     if (!this.#isClosed) appender.control(this.#control(RecordType.MARK));
-    if (!this.#segments.hasBefore(boundary)) return;
-    void this.#segments.removeBefore(boundary).then(() => appender.roomMade());
+    if (this.#segments.hasBefore(boundary)) void this.#segments.removeBefore(boundary).then(() => appender.roomMade());
+    else if (appender.isStarved) appender.roomMade();
   }
 
   /** Changes wait for room. False: nothing can go. */
   #makeRoom(): boolean {
     const { epochs, boundary } = this.#state;
     const goes = this.#segments.hasBefore(boundary);
-    if (goes) void this.#syncer.request(false).catch(() => {});
+    if (goes) this.#syncInBackground();
     if (epochs.count === 0 || goes) return goes;
     if (this.#options.keeps && epochs.newestSealed() === 0) return this.#clean();
     this.#options.onPressure?.();
@@ -352,16 +369,12 @@ export class DirtyLog implements DirtyLogFace {
 
   /** A datasync failed: what was answered since the last good one may be lost, unless it can be written once more. */
   async #rescue(): Promise<void> {
-    const { random, directory } = this.#options;
-    const appender = this.#appender;
+    const { random } = this.#options;
     try {
-      await rescue({
-        ...{ state: this.#state, segments: this.#segments, appender, directory, seed: this.#facts.seed },
-        ...{ stableAddress: this.#stableAddress, stableLsn: appender.syncedLsn },
-      });
+      await this.#anew();
     } catch (from) {
       this.#state.verifier = verifierFrom(random.bytes(new Uint8Array(8)));
-      appender.control(stateItem(this.#state.fields));
+      this.#appender.control(stateItem(this.#state.fields));
       throw new ViaductError('LOG_FAILED', {
         cause: `the disk of the dirty log does not keep what is written to it: ${String(from)}`,
         remedy: 'check the disk of --dirty-log; clients are told that their data are not stable',
@@ -370,6 +383,14 @@ export class DirtyLog implements DirtyLogFace {
     }
     this.#stable(this.#mark());
   }
+}
+
+function diskFull(from: unknown): Error {
+  return new ViaductError('DISK_FULL', {
+    cause: 'the disk of the dirty log has no room for another segment',
+    remedy: 'make some room on the disk of --dirty-log; what the log holds is kept',
+    from,
+  });
 }
 
 function closedError(): Error {

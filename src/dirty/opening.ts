@@ -12,6 +12,9 @@ export interface OpenedLog {
   readonly facts: SegmentFacts;
   readonly recovery: Recovery;
   readonly nextLsn: number;
+  /** What of the log is known to be stable: up to this record, before this address. */
+  readonly stableLsn: number;
+  readonly stableAddress: number;
   /** Removes the files that are not part of the log: of a torn end, or not needed any more. Only after a new segment was begun. */
   removeVoid(): Promise<void>;
 }
@@ -37,7 +40,7 @@ async function fresh(options: DirtyLogOptions): Promise<OpenedLog> {
   // Of a first open that was cut off: never used.
   for (const name of await options.directory.list()) await options.directory.remove(name);
   return {
-    ...{ state, segments, facts: factsFor(options, uuid), nextLsn: 1 },
+    ...{ state, segments, facts: factsFor(options, uuid), nextLsn: 1, stableLsn: 0, stableAddress: 0 },
     recovery: { found: false, cleanlyClosed: true, lostTail: false, records: 0, dirtyBytes: 0 },
     async removeVoid() {},
   };
@@ -49,7 +52,7 @@ async function existing(options: DirtyLogOptions, found: Survey): Promise<Opened
   const facts = factsFor(options, header.uuid);
   const state = new LogState();
   const chosen = choose(found);
-  const { records, cleanlyClosed } = await replay(chosen, logSeed(header.uuid), state, log);
+  const { records, cleanlyClosed, stableAddress } = await replay(chosen, logSeed(header.uuid), state, log);
   if (!cleanlyClosed && chosen.newest.header?.bootId !== bootId) {
     state.verifier = verifierFrom(random.bytes(new Uint8Array(8)));
   }
@@ -58,7 +61,7 @@ async function existing(options: DirtyLogOptions, found: Survey): Promise<Opened
   segments.nextNumber = Math.max(...found.segments.map(({ segment }) => segment.number)) + 1;
   const lostTail = chosen.newest.hasTail || chosen.void.some((one) => one.lastLsn > chosen.newest.lastLsn);
   return {
-    ...{ state, segments, facts },
+    ...{ state, segments, facts, stableAddress, stableLsn: chosen.claim },
     nextLsn: Math.max(...found.segments.map((one) => one.lastLsn)) + 1,
     recovery: { found: true, cleanlyClosed, lostTail, records, dirtyBytes: state.dirtyBytes },
     removeVoid: () => removeVoid(options, chosen),

@@ -53,6 +53,8 @@ export interface Survey {
 }
 
 export interface Chosen {
+  /** The last record that is known to be stable. */
+  readonly claim: number;
   /** In order; the last one is the newest. */
   readonly kept: Surveyed[];
   readonly void: Surveyed[];
@@ -160,7 +162,7 @@ export function choose({ segments }: Survey): Chosen {
     if (kept === undefined) continue;
     if (newest.lastLsn < claim) throw damaged(newest.segment.number, newest.end);
     const isKept = new Set(kept);
-    return { kept, newest, void: segments.filter((one) => !isKept.has(one)) };
+    return { claim, kept, newest, void: segments.filter((one) => !isKept.has(one)) };
   }
   throw damaged(segments[0]!.segment.number, 0);
 }
@@ -187,12 +189,15 @@ function withTable(segments: readonly Surveyed[], newest: Surveyed): Surveyed[] 
 export interface Replayed {
   readonly records: number;
   readonly cleanlyClosed: boolean;
+  /** Past the last record that is known to be stable. What comes after it may be in the page cache only, for good. */
+  readonly stableAddress: number;
 }
 
 /** Standing records count as the newest head has them, changes as all segments have them (moved ones are in a head). */
 export async function replay(chosen: Chosen, seed: number, state: LogState, log: Log): Promise<Replayed> {
   let records = 0;
   let last = 0;
+  let stableAddress = 0;
   await replaySegment(chosen.newest, seed, firstPosition, (record, _address, _end, payload) => {
     if (isStanding(record.type)) state.recover(record, payload);
     return record.type !== RecordType.READY;
@@ -207,6 +212,7 @@ export async function replay(chosen: Chosen, seed: number, state: LogState, log:
       isNewest ? firstPosition : Math.max(from, firstPosition),
       (record, address, end, payload) => {
         last = record.type;
+        if (record.lsn <= chosen.claim) stableAddress = end;
         if (record.type === RecordType.READY) isHead = false;
         if (!isStanding(record.type)) state.apply(record, address, end);
         else if (isNewest && !isHead) state.recover(record, payload);
@@ -217,7 +223,7 @@ export async function replay(chosen: Chosen, seed: number, state: LogState, log:
   }
   for (const file of state.files.allDirty()) file.encodedSize = file.size;
   log.debug({ records }, 'the dirty log was read');
-  return { records, cleanlyClosed: last === RecordType.CLOSE };
+  return { records, cleanlyClosed: last === RecordType.CLOSE, stableAddress };
 }
 
 /** What the head of each segment repeats. */
