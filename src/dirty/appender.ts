@@ -376,13 +376,16 @@ export class Appender {
     const needed = Math.ceil(((snapshotBytes(items) + recordsBytes) * 8) / 7) + 64;
     const segment = await segments.make(needed, limitBytes);
     if (segment === undefined) return undefined;
+    const firstLsn = this.#nextLsn;
     try {
-      const slices = headSlices({ ...facts, segment, items, lsn: this.#nextLsn, syncedLsn: this.syncedLsn, state });
+      const slices = headSlices({ ...facts, segment, items, lsn: firstLsn, syncedLsn: this.syncedLsn, state });
       this.#nextLsn += items.length;
       await segment.file.write(0, slices);
       await settle?.(segment);
     } catch (error) {
-      await segments.unmake(segment);
+      // A head that may come back after a crash would be taken for the end of the log: then nothing may be written to older segments.
+      if (await segments.unmake(segment)) this.#nextLsn = firstLsn;
+      else segments.current = undefined;
       if (isFull(error)) return undefined;
       throw error;
     }

@@ -137,11 +137,18 @@ export class Segments {
     }
   }
 
-  /** A file that never became one of the segments. */
-  async unmake(segment: Segment): Promise<void> {
-    await segment.file.close().catch(() => {});
-    await this.#options.directory.remove(segmentName(segment.number)).catch(() => {});
-    this.namesChanged = true;
+  /** Removes a file that never became one of the segments. True: it will not come back. */
+  async unmake(segment: Segment): Promise<boolean> {
+    const { directory } = this.#options;
+    try {
+      await segment.file.close();
+      await directory.remove(segmentName(segment.number));
+      await directory.sync();
+      return true;
+    } catch {
+      this.namesChanged = true;
+      return false;
+    }
   }
 
   /** Whether a segment before the current one ends before `boundary`. */
