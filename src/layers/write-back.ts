@@ -55,6 +55,7 @@ export class WriteBack extends ForwardingFilesystem {
   readonly #setter: AttributeSetter;
   readonly #names: Names;
   #closing: Promise<void> | undefined;
+  #isRelieving = false;
 
   constructor(next: vfs.Filesystem, { log, clock, logger, origin, options, createDrain }: WriteBackContext) {
     super(next);
@@ -63,7 +64,18 @@ export class WriteBack extends ForwardingFilesystem {
     const files = new DirtyFileTable(log, all.records);
     const presented = new Presented(log, files, isRedirect);
     const places = new Places(next.root);
-    this.#workings = { next, log, files, presented, places, origin, clock, logger, options: all };
+    this.#workings = {
+      next,
+      log,
+      files,
+      presented,
+      places,
+      origin,
+      clock,
+      logger,
+      options: all,
+      lifetime: { isClosed: false },
+    };
     this.#drain = createDrain({ log, files, next, origin, settled: (handle, shown) => this.#settled(handle, shown) });
     this.#barriers = new Barriers(this.#workings, this.#drain);
     const admission = new Admission(next, isRedirect);
@@ -71,7 +83,7 @@ export class WriteBack extends ForwardingFilesystem {
     this.#reader = new Reader(this.#workings, admission);
     this.#writer = new Writer(this.#workings, admission, changes, this.#barriers);
     this.#setter = new AttributeSetter(this.#workings, admission, changes, this.#barriers, this.#writer);
-    this.#names = new Names(this.#workings, this.#barriers, this.#setter);
+    this.#names = new Names(this.#workings, this.#barriers, this.#setter, admission);
   }
 
   stats(): DirtyLogStats {
@@ -97,8 +109,13 @@ export class WriteBack extends ForwardingFilesystem {
 
   /** The log waits for room (its `onPressure`): whatever can leave should. */
   relieve(): void {
-    if (this.#workings.options.mode === 'redirect' || this.#closing !== undefined) return;
-    this.#barriers.drained().catch((error: unknown) => {
+    if (this.#isRedirect || this.#isRelieving || this.#closing !== undefined) return;
+    this.#isRelieving = true;
+    const done = (): void => {
+      this.#isRelieving = false;
+    };
+    this.#barriers.drained().then(done, (error: unknown) => {
+      done();
       this.#workings.logger.error({ error }, 'writing back under pressure failed');
     });
   }
@@ -272,15 +289,18 @@ export class WriteBack extends ForwardingFilesystem {
     return reply.then((late) => presented.reply(object, issue, late));
   }
 
-  /** Stops the drain where it is, makes the log stable and closes it; who still waits for room is refused. */
+  /** Stops the drain where it is, makes the log stable and closes it; who still waits gets no answer. */
   override close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
   async #close(): Promise<void> {
-    this.#barriers.close();
+    const { lifetime, files } = this.#workings;
     await this.#drain.close();
+    lifetime.isClosed = true;
+    this.#barriers.close();
+    files.close();
     await this.#workings.log.close();
     await this.next.close();
   }

@@ -98,10 +98,11 @@ export class WriteBackFixture {
   }
 
   /** What the drain does with a file that somebody else changed, when its version is saved. */
-  conflict(object: FileHandle, conflict: Conflict): void {
+  async conflict(object: FileHandle, conflict: Conflict): Promise<void> {
     const { files, log } = this.#context!;
     const { number } = files.update(object, { conflict, base: conflict.found, presented: undefined });
     log.drop(number);
+    await log.sync();
   }
 
   /** Ends the process in one of three ways and begins the next. */

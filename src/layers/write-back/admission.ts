@@ -24,9 +24,22 @@ export class Admission {
   /** Of owners, by file and credential, as long as the file's permissions stay the same. */
   readonly #owners = new BoundedMap<string, OwnerGrant>(limits.writeBackRecords);
 
+  #knowsSuperuser = false;
+
   constructor(next: vfs.Filesystem, readersWrite: boolean) {
     this.#next = next;
     this.#readersWrite = readersWrite;
+  }
+
+  /** Who owns what user 0 makes tells whether user 0 is the superuser there, or squashed. */
+  sawMade(call: vfs.Call, attributes: vfs.Attributes | undefined): void {
+    if (call.credential.uid === 0 && attributes?.uid === 0) this.#knowsSuperuser = true;
+  }
+
+  /** Who may choose a file's times. */
+  ownsTimes(call: vfs.Call, attributes: vfs.Attributes): boolean {
+    const { uid } = call.credential;
+    return uid === attributes.uid || (uid === 0 && this.#knowsSuperuser);
   }
 
   write(call: vfs.Call, object: vfs.FileHandle, attributes: vfs.Attributes): Eventual<Verdict> {

@@ -9,7 +9,7 @@ import type { Timer } from '../../base/mod.ts';
 import type { FileHandle } from '../../vfs/mod.ts';
 import type { DrainFace, DrainResult } from './contract.ts';
 import type { DirtyFile } from './files.ts';
-import type { Workings } from './workings.ts';
+import { type Workings, withheld } from './workings.ts';
 
 /** Rounds of draining for one file before it is taken for stuck: other writers may make it dirty again meanwhile. */
 const drainRounds = 8;
@@ -19,7 +19,6 @@ export class Barriers {
   readonly #drain: DrainFace;
   readonly #gates = new Map<FileHandle, Promise<void>>();
   #timer: Timer | undefined;
-  #isClosed = false;
 
   constructor(workings: Workings, drain: DrainFace) {
     this.#workings = workings;
@@ -29,59 +28,63 @@ export class Barriers {
 
   /** Changes answered before the call are where the policy wants them; false: they cannot be. */
   async commit(): Promise<boolean> {
-    const { log, options, logger } = this.#workings;
-    if (options.commit === 'origin' && options.mode === 'write-back') {
-      const upTo = log.seal();
-      return upTo === 0 || (await this.#arrived(upTo));
-    }
-    try {
-      await log.stabilize();
-    } catch (error) {
-      if (!this.#isClosed) logger.error({ error }, 'a commit to the dirty log failed');
-      return false;
-    }
-    this.#restart();
-    this.#drain.wake();
-    return true;
+    const { log, options, lifetime } = this.#workings;
+    // What is never written back needs no order: one epoch for all, or they would pile up.
+    if (this.#needsOrigin || options.mode === 'redirect') return this.settle();
+    if (lifetime.isClosed) return withheld();
+    const isStable = await this.#stable(() => log.stabilize());
+    if (!lifetime.isClosed) this.#restart();
+    return isStable;
   }
 
   /** The same for what must be stable without ending the epoch (SETATTR, RFC 1813 4.8). */
   async settle(): Promise<boolean> {
-    const { log, options, logger } = this.#workings;
-    if (options.commit === 'origin' && options.mode === 'write-back') return this.commit();
+    const { log, lifetime } = this.#workings;
+    if (this.#needsOrigin) return this.everythingArrived();
+    return lifetime.isClosed ? withheld() : this.#stable(() => log.sync());
+  }
+
+  get #needsOrigin(): boolean {
+    const { commit, mode } = this.#workings.options;
+    return commit === 'origin' && mode === 'write-back';
+  }
+
+  async #stable(sync: () => Promise<void>): Promise<boolean> {
+    const { logger, lifetime } = this.#workings;
     try {
-      await log.sync();
+      await sync();
       return true;
     } catch (error) {
-      if (!this.#isClosed) logger.error({ error }, 'a sync of the dirty log failed');
+      if (lifetime.isClosed) return withheld();
+      logger.error({ error }, 'the dirty log could not be made stable');
       return false;
     }
   }
 
   /** What follows depends on what was written so far. */
   seal(): void {
-    if (this.#workings.options.mode === 'redirect') return;
-    if (this.#workings.log.seal() === 0) return;
-    this.#restart();
-    this.#drain.wake();
+    const { options, log, lifetime } = this.#workings;
+    if (options.mode === 'redirect' || lifetime.isClosed) return;
+    if (log.seal() !== 0) this.#restart();
   }
 
   /** Everything written so far to the origin. */
-  drained(): Promise<DrainResult> {
-    return this.#drain.request(this.#workings.log.seal());
+  async drained(): Promise<DrainResult> {
+    const { log, lifetime } = this.#workings;
+    if (lifetime.isClosed) return withheld();
+    const result = await this.#drain.request(log.seal());
+    return result.outcome === 'closed' ? withheld() : result;
   }
 
   /** Whether everything written so far reached the origin, or was saved elsewhere because of a conflict. */
   async everythingArrived(): Promise<boolean> {
-    const upTo = this.#workings.log.seal();
+    const { log, lifetime } = this.#workings;
+    if (lifetime.isClosed) return withheld();
+    const upTo = log.seal();
     if (upTo === 0) return true;
-    await this.#drain.request(upTo);
-    return !this.#workings.log.epochs().some((epoch) => epoch.number <= upTo);
-  }
-
-  async #arrived(upTo: number): Promise<boolean> {
     const { outcome } = await this.#drain.request(upTo);
-    return outcome === 'done' || !this.#workings.log.epochs().some((epoch) => epoch.number <= upTo);
+    if (outcome === 'closed') return withheld();
+    return !log.epochs().some((epoch) => epoch.number <= upTo);
   }
 
   /** An epoch ended: the next one is as old as its own first change. */
@@ -89,12 +92,13 @@ export class Barriers {
     this.#timer?.cancel();
     this.#timer = undefined;
     this.changed();
+    this.#drain.wake();
   }
 
   /** A change was appended. The drain is told of the first one of an epoch: its delay begins. */
   changed(): void {
-    if (this.#timer !== undefined || this.#isClosed || this.#workings.options.mode === 'redirect') return;
-    const { clock, log, options } = this.#workings;
+    const { clock, log, options, lifetime } = this.#workings;
+    if (this.#timer !== undefined || lifetime.isClosed || options.mode === 'redirect') return;
     const open = log.epochs().at(-1);
     if (open === undefined || open.sealedMs !== undefined) return;
     const leftMs = open.firstMs + options.dirtyAgeMs - clock.wallTimeMs();
@@ -148,7 +152,6 @@ export class Barriers {
   }
 
   close(): void {
-    this.#isClosed = true;
     this.#timer?.cancel();
     this.#timer = undefined;
   }

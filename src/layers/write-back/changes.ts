@@ -10,7 +10,7 @@ import type * as vfs from '../../vfs/mod.ts';
 import { Status, timeEquals } from '../../vfs/mod.ts';
 import type { DirtyFile } from './files.ts';
 import { latest, sameData, timeAfter, wccOf } from './times.ts';
-import type { Workings } from './workings.ts';
+import { type Workings, withheld } from './workings.ts';
 
 export interface Changed {
   /** `no-room`: nothing happened, and the log has no room for it. */
@@ -121,6 +121,7 @@ export class Changes {
     return appended.then(
       (late) => this.#done(file, before, after, late),
       (error: unknown) => {
+        if (this.#workings.lifetime.isClosed) return withheld<Changed>();
         this.#workings.logger.error({ error }, 'a change could not be appended to the dirty log');
         return this.#done(file, before, after, 'failed');
       },

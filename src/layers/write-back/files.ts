@@ -39,6 +39,7 @@ export class DirtyFileTable implements DirtyFiles {
   /** In the order in which they were opened or settled. */
   readonly #files = new Map<FileHandle, DirtyFile>();
   readonly #byNumber = new Map<FileNumber, DirtyFile>();
+  #isClosed = false;
   /** Moves on whenever a file is settled. */
   tick = 0;
 
@@ -115,7 +116,7 @@ export class DirtyFileTable implements DirtyFiles {
   update(handle: FileHandle, fields: Partial<RecordFields>): FileRecord {
     const file = this.opened(handle);
     file.record = { ...file.record, ...fields };
-    this.#log.note(fileNotes + handle, encodeRecord(file.record));
+    if (!this.#isClosed) this.#log.note(fileNotes + handle, encodeRecord(file.record));
     return file.record;
   }
 
@@ -124,7 +125,12 @@ export class DirtyFileTable implements DirtyFiles {
     if (file === undefined) return;
     this.#files.delete(handle);
     this.#byNumber.delete(file.record.number);
-    this.#log.note(fileNotes + handle, undefined);
+    if (!this.#isClosed) this.#log.note(fileNotes + handle, undefined);
+  }
+
+  /** Nothing is noted any more: the log is about to be closed. */
+  close(): void {
+    this.#isClosed = true;
   }
 
   *all(): Iterable<FileRecord> {

@@ -9,6 +9,7 @@
  */
 import { chain, type Eventual, isPromise } from '../../base/mod.ts';
 import * as vfs from '../../vfs/mod.ts';
+import type { Admission } from './admission.ts';
 import type { Barriers } from './barriers.ts';
 import type { DirtyFile } from './files.ts';
 import type { AttributeSetter } from './setattr.ts';
@@ -22,8 +23,10 @@ export class Names {
   readonly #workings: Workings;
   readonly #barriers: Barriers;
   readonly #setter: AttributeSetter;
+  readonly #admission: Admission;
 
-  constructor(workings: Workings, barriers: Barriers, setter: AttributeSetter) {
+  constructor(workings: Workings, barriers: Barriers, setter: AttributeSetter, admission: Admission) {
+    this.#admission = admission;
     this.#workings = workings;
     this.#barriers = barriers;
     this.#setter = setter;
@@ -44,7 +47,7 @@ export class Names {
     const issue = files.tick;
     const size = args.how.mode === 'unchecked' ? args.how.set.size : undefined;
     if (args.how.mode !== 'unchecked' || size === undefined) {
-      return chain(next.create(call, args), (reply) => this.#created(args.where, issue, reply));
+      return chain(next.create(call, args), (reply) => this.#created(call, args.where, issue, reply));
     }
     const { size: _, ...set } = args.how.set;
     return chain(next.create(call, { where: args.where, how: { mode: 'unchecked', set } }), (reply) =>
@@ -52,8 +55,9 @@ export class Names {
     );
   }
 
-  #created(where: vfs.Place, issue: number, reply: vfs.CreateReply): vfs.CreateReply {
+  #created(call: vfs.Call, where: vfs.Place, issue: number, reply: vfs.CreateReply): vfs.CreateReply {
     if (reply.status !== 0 || reply.object === undefined) return reply;
+    this.#admission.sawMade(call, reply.attributes);
     this.saw(where, reply.object);
     return this.#workings.presented.reply(reply.object, issue, reply);
   }
@@ -69,7 +73,7 @@ export class Names {
     const { next } = this.#workings;
     const { directoryWcc } = reply;
     if (reply.object !== undefined && reply.attributes !== undefined) {
-      const shown = this.#created(where, issue, reply) as typeof reply;
+      const shown = this.#created(call, where, issue, reply) as typeof reply;
       if (shown.attributes?.size === size) return shown;
     }
     // The reply need not say which file it is (post_op_fh3 is optional).
@@ -79,7 +83,7 @@ export class Names {
       const object = reply.object ?? late!.object;
       return chain(this.#setter.setattr(call, { object, set: { size } }), ({ status, wcc }) =>
         status === 0
-          ? this.#created(where, issue, { status: 0, object, attributes: wcc.after, directoryWcc })
+          ? this.#created(call, where, issue, { status: 0, object, attributes: wcc.after, directoryWcc })
           : { status, directoryWcc },
       );
     });
@@ -147,11 +151,11 @@ export class Names {
   }
 
   #dropIfGone(call: vfs.Call, file: DirtyFile): Eventual<void> {
-    const { origin, files, log, places } = this.#workings;
+    const { origin, files, log, places, lifetime } = this.#workings;
     const { handle, number } = file.record;
     const check = (reply: vfs.GetattrReply): void => {
       const isGone = reply.status === Status.STALE || reply.status === Status.BADHANDLE;
-      if (reply.status === 0 ? reply.attributes.nlink > 0 : !isGone) return;
+      if (lifetime.isClosed || (reply.status === 0 ? reply.attributes.nlink > 0 : !isGone)) return;
       log.drop(number);
       files.forget(handle);
       places.forget(handle);

@@ -30,6 +30,7 @@ it('lets who may read a file write it, and tells nobody at the origin', async (t
   ok(await layer.write(stranger, args));
   ok(await layer.commit(stranger, { object, offset: 0, count: 0 }));
   ok(await layer.setattr(stranger, { object, set: { size: 20_000 } }));
+  assert.equal(fixture.log.epochs().length, 1, 'epochs that nobody drains would pile up');
   const bytes = await bench.readAll(object);
   assert.equal(bytes.length, 20_000);
   assert.ok(bytes.subarray(100, 150).equals(pattern(50, 2)) && bytes.subarray(10_000).every((byte) => byte === 0));

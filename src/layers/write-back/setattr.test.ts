@@ -123,6 +123,20 @@ it('asks the origin whether somebody else than the owner may choose times', asyn
   assert.deepEqual((await bench.attributes(object)).mtime, past);
 });
 
+it('lets user 0 choose times here once the origin has shown that it does not squash him', async (test) => {
+  const { fixture, bench } = await start(test);
+  const object = await bench.file('a', pattern(100));
+  ok(await fixture.layer.setattr(root, { object, set: { mtime: past } }));
+  assert.equal(fixture.faults.calls('setattr') > 0, true, 'the origin was asked');
+  const how = { mode: 'guarded', set: {} } as const;
+  ok(await fixture.layer.create(root, { where: bench.at('b'), how }));
+  await bench.write(object, 0, pattern(5));
+  const before = fixture.faults.calls('setattr');
+  ok(await fixture.layer.setattr(root, { object, set: { mtime: past } }));
+  assert.equal(fixture.faults.calls('setattr'), before);
+  assert.deepEqual((await bench.attributes(object)).mtime, past);
+});
+
 it('keeps a chosen time of a clean file as it was chosen, also if it lies before the one shown', async (test) => {
   const { fixture, bench } = await start(test);
   const object = await bench.file('a', pattern(100));

@@ -15,7 +15,7 @@ import type { Admission, Verdict } from './admission.ts';
 import type { Barriers } from './barriers.ts';
 import type { Changed, Changes } from './changes.ts';
 import { isFrozen } from './file-record.ts';
-import type { Workings } from './workings.ts';
+import { type Workings, withheld } from './workings.ts';
 import type { Writer } from './writer.ts';
 
 const { Status } = vfs;
@@ -92,7 +92,7 @@ export class AttributeSetter {
     attributes: vfs.Attributes,
   ): Eventual<Verdict> {
     const isChosen = typeof atime === 'object' || typeof mtime === 'object';
-    const isOwner = call.credential.uid === attributes.uid;
+    const isOwner = this.#admission.ownsTimes(call, attributes);
     if (isChosen && !isOwner) return 'denied';
     const needsWrite = size !== undefined || (!isOwner && (atime === 'server' || mtime === 'server'));
     return needsWrite ? this.#admission.write(call, object, attributes) : 'granted';
@@ -133,7 +133,8 @@ export class AttributeSetter {
     issue: number,
     attributes: vfs.Attributes,
   ): Eventual<vfs.WccReply> {
-    const { files, options } = this.#workings;
+    const { files, options, lifetime } = this.#workings;
+    if (lifetime.isClosed) return withheld();
     const { size, atime, mtime } = set;
     const known = files.find(object);
     const isBusy = known !== undefined && files.isBusy(known);

@@ -28,4 +28,14 @@ export interface Workings {
   readonly clock: Clock;
   readonly logger: Log;
   readonly options: WriteBackOptions;
+  /** Once it is closed nothing may be asked of the log any more. */
+  readonly lifetime: { isClosed: boolean };
+}
+
+/**
+ * The answer to a call that the end of the session overtook: none. An error would reach a guest whose mount is to survive the
+ * restart; without an answer it asks again.
+ */
+export function withheld<Reply>(): Promise<Reply> {
+  return new Promise(() => {});
 }

@@ -1,8 +1,10 @@
 import { strict as assert } from 'node:assert';
 import { it, type TestContext } from 'node:test';
+import { sleep, systemClock } from '../../base/mod.ts';
 import {
   callBy,
   fullCapabilities,
+  KeptLog,
   ok,
   pattern,
   refused,
@@ -132,7 +134,7 @@ it('freezes the content of a file in conflict until somebody decides, and shows 
   const { fixture, bench, origin, commit } = await start(test);
   const object = await bench.file('a', pattern(10));
   const other = await origin.write(object, 0, pattern(20, 5));
-  fixture.conflict(object, {
+  await fixture.conflict(object, {
     atMs: 1,
     kind: 'changed',
     expected: undefined,
@@ -243,4 +245,33 @@ it('tells what is not at the origin', async (test) => {
   assert.ok(file!.oldestAgeMs >= 0 && status.oldestAgeMs! < 60_000);
   assert.deepEqual(await fixture.writeBack.writeBack(object), { outcome: 'done', problems: [] });
   assert.deepEqual([fixture.writeBack.status().isAtOrigin, fixture.writeBack.status().files], [true, []]);
+});
+
+it('leaves writers that wait for room unanswered when the session ends, and keeps what was answered', async (test) => {
+  const logger = new KeptLog();
+  const fixture = await WriteBackFixture.open({ limitBytes: 16 * 1024 * 1024, logger });
+  ok(fixture.memory.setattr(root, { object: fixture.memory.root, set: { mode: 0o777 } }));
+  const bench = new Workbench(fixture.layer, fullCapabilities, fixture.layer.root);
+  const object = await bench.file('a');
+  fixture.drain!.hold = new Promise(() => {});
+  const mega = 1024 * 1024;
+  let answered = 0;
+  for (let i = 0; i < 24; i++) {
+    void bench.write(object, i * mega, pattern(mega, i), Stability.UNSTABLE).then(() => answered++);
+  }
+  let before = -1;
+  while (answered === 0 || answered !== before) {
+    before = answered;
+    await sleep(systemClock, 150);
+  }
+  assert.ok(before > 0 && before < 24, `${before}`);
+  await fixture.reopen('close');
+  test.after(() => fixture.close());
+  assert.equal(answered, before);
+  assert.deepEqual(
+    logger.lines.filter((line) => line.level === 'error'),
+    [],
+  );
+  const { attributes } = ok(await fixture.layer.getattr(root, { object }));
+  assert.equal(attributes.size, before * mega);
 });

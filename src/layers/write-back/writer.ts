@@ -15,7 +15,7 @@ import type { Changed, Changes } from './changes.ts';
 import { isFrozen } from './file-record.ts';
 import type { DirtyFile } from './files.ts';
 import { FileMaximum } from './maximum.ts';
-import type { Workings } from './workings.ts';
+import { type Workings, withheld } from './workings.ts';
 
 const { Status, Stability } = vfs;
 const setIdBits = 0o6000;
@@ -98,6 +98,7 @@ export class Writer {
     attributes: vfs.Attributes,
   ): Eventual<vfs.WriteReply> {
     const { object } = args;
+    if (this.#workings.lifetime.isClosed) return withheld();
     const isLate = this.#barriers.gate(object) !== undefined || this.#changes.isOvertaken(object, issue);
     if (isLate || this.refusal(object) !== 0) return this.write(call, args);
     const file = this.#changes.begin(object, attributes);
