@@ -101,19 +101,18 @@ export class DirtyLog implements DirtyLogFace {
     this.#appender.syncedLsn = opened.stableLsn;
     this.#stableAddress = opened.stableAddress;
     try {
-      await this.#anew();
+      this.#stable(await this.#anew());
     } catch (error) {
       if (!isFull(error)) throw error;
       await opened.removeVoid();
-      await this.#anew();
+      this.#stable(await this.#anew());
     }
-    this.#stable(this.#mark());
     await opened.removeVoid();
     await this.#syncer.request(false);
   }
 
   /** Moves what is not stable into a new segment, and makes that stable. */
-  #anew(): Promise<void> {
+  #anew(): Promise<LogMark> {
     return rescue({
       ...{ state: this.#state, segments: this.#segments, appender: this.#appender, seed: this.#facts.seed },
       ...{
@@ -371,7 +370,7 @@ export class DirtyLog implements DirtyLogFace {
   async #rescue(): Promise<void> {
     const { random } = this.#options;
     try {
-      await this.#anew();
+      this.#stable(await this.#anew());
     } catch (from) {
       this.#state.verifier = verifierFrom(random.bytes(new Uint8Array(8)));
       this.#appender.control(stateItem(this.#state.fields));
@@ -381,7 +380,6 @@ export class DirtyLog implements DirtyLogFace {
         from,
       });
     }
-    this.#stable(this.#mark());
   }
 }
 

@@ -15,6 +15,7 @@ import { type RecordCode, type RecordDecoder, RecordType } from './record.ts';
 import { SegmentScanner } from './scanner.ts';
 import type { Segment, Segments } from './segments.ts';
 import type { LogState } from './state.ts';
+import type { LogMark } from './syncer.ts';
 
 export interface RescueParts {
   readonly state: LogState;
@@ -32,17 +33,17 @@ interface Moved {
   readonly from: number;
 }
 
-/** Rejects if the disk does not take the records either; then nothing has changed. */
-export async function rescue(parts: RescueParts): Promise<void> {
+/** Answers what is stable now. Rejects if the disk does not take the records either; then nothing has changed. */
+export async function rescue(parts: RescueParts): Promise<LogMark> {
   const release = await parts.appender.hold();
   try {
-    await rescueHeld(parts);
+    return await rescueHeld(parts);
   } finally {
     release();
   }
 }
 
-async function rescueHeld(parts: RescueParts): Promise<void> {
+async function rescueHeld(parts: RescueParts): Promise<LogMark> {
   const { state, segments, appender, directory, stableAddress, stableLsn } = parts;
   const first = segmentOf(stableAddress);
   const after = segments.all().filter(({ number }) => number >= first);
@@ -79,6 +80,8 @@ async function rescueHeld(parts: RescueParts): Promise<void> {
   for (const segment of segments.all()) segment.isUnsynced = false;
   for (const segment of gone) await segments.removeLeftOut(segment);
   readdress(state, moved, stableAddress);
+  // While the log is still held: what is written from now on is not stable.
+  return { lsn: made.lastLsn, address: addressOf(made.number, made.end), boundary: state.boundary };
 }
 
 /** The records of a segment after the stable ones that still mean something. */
