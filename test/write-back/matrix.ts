@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { seededRandom } from '../../src/base/mod.ts';
-import { run } from '../support/programs.ts';
+import { run, until } from '../support/programs.ts';
 import { Bed, type Policy } from './bed.ts';
 import { type CarefulFile, Client } from './client.ts';
 import { LoopDisk } from './loop-disk.ts';
@@ -20,6 +20,7 @@ export type Failure = 'kill' | 'host crash' | 'log disk lost' | 'link cut' | 'or
 
 /** Long enough for some epochs to be written back and some not. */
 const runMs = 350;
+const leastEpochs = 5;
 const logMebibytes = 96;
 const originMebibytes = 16;
 
@@ -30,13 +31,13 @@ export async function failUnder(failure: Failure, policy: Policy, round: number)
   return await Bed.use({ name: 'matrix', policy, after, ...link }, async (bed) => {
     const cell = new Cell(bed, round);
     await cell.prepare(failure);
-    await cell.writeFor(runMs);
+    await cell.writeSome();
     if (failure === 'kill') await cell.kill();
     else if (failure === 'host crash') await cell.crashHost();
     else if (failure === 'log disk lost') return await cell.loseLog();
     else if (failure === 'link cut') await cell.cutLink();
     else await cell.crashOrigin();
-    await cell.writeFor(runMs);
+    await cell.writeSome();
     return await cell.finish();
   });
 }
@@ -87,6 +88,13 @@ class Cell {
 
   async writeFor(ms: number): Promise<void> {
     await Promise.race([this.#writing, new Promise((resolve) => setTimeout(resolve, ms))]);
+  }
+
+  /** For as long, and on a busy machine longer: until there are some more epochs. */
+  async writeSome(): Promise<void> {
+    const enough = this.#promised + leastEpochs;
+    await this.writeFor(runMs);
+    await until('some epochs are promised', async () => this.#promised >= enough, 30_000);
   }
 
   async kill(): Promise<void> {
