@@ -10,8 +10,8 @@
 import { type Clock, type Eventual, limits, type Timer } from '../../base/mod.ts';
 import { type FlightMark, UploadWindow } from './window.ts';
 
-/** A third of a round trip at 60 ms: a demand read may then wait for one round trip and this. */
-const queueMs = 20;
+/** A cold read meanwhile waits for its round trip, about this, and what the first moments overshoot: 2 round trips + 50 ms is the promise. */
+const queueMs = 25;
 const smallestWindowBytes = 32 * 1024;
 /** What a capped drain may send at once after a pause, in milliseconds of its rate. */
 const burstMs = 100;

@@ -12,6 +12,9 @@
  * the smallest latency; every `probeEveryMs` the limit is halved below the bandwidth-delay product for one round, and what
  * that shows replaces the base, so that neither a standing queue nor a longer way is taken for the wrong thing for ever.
  *
+ * Stalls (a busy host, a server's disk) make latencies long without a queue at the link. So the limit does not fall below what the best
+ * rate of the last seconds needs, measured over spans that a burst after a stall hardly shows in.
+ *
  * Invariants: the limit stays between smallest and most; a request that is larger than the limit goes when nothing is in
  * flight; memory is constant; time comes in as an argument.
  */
@@ -40,6 +43,10 @@ const requestMs = 8;
 const smallestRequestBytes = 16 * 1024;
 /** A latency counts as at most so many times (base + target): one stall of the server says little about the queue. */
 const outlierFactor = 4;
+/** The best rate is that of the last one or two of these, over spans of at least `spanMs` and of some round trips. */
+const bestRateMs = 2_000;
+const spanMs = 400;
+const spanRoundTrips = 4;
 /** Of the way to what the last round computes. */
 const smoothing = 0.5;
 
@@ -58,6 +65,12 @@ export class UploadWindow {
   #answers = 0;
   #answeredBytes = 0;
   #wasFull = false;
+  /** Bytes a millisecond. */
+  #bestRate = 0;
+  #bestRateBefore = 0;
+  #bestRateBeganMs = 0;
+  #spanBeganMs: number | undefined;
+  #spanBytes = 0;
   #probedMs: number | undefined;
   #probeSequence: number | undefined;
 
@@ -110,6 +123,7 @@ export class UploadWindow {
   /** It was answered; its room is free. */
   answered(mark: FlightMark, nowMs: number): void {
     this.#inFlight -= mark.bytes;
+    this.#measure(mark.bytes, nowMs);
     const latencyMs = Math.max(nowMs - mark.sentMs, shortestLatencyMs);
     if (this.#probeSequence !== undefined) {
       // What left before the probe began still saw the queue.
@@ -146,8 +160,25 @@ export class UploadWindow {
   }
 
   #setLimit(bytes: number): void {
-    this.#limit = Math.min(Math.max(bytes, this.#options.smallestBytes), this.#options.mostBytes);
+    const bestRate = Math.max(this.#bestRate, this.#bestRateBefore);
+    const needed = bestRate * (this.#baseMs + this.#targetMs());
+    this.#limit = Math.min(Math.max(bytes, needed, this.#options.smallestBytes), this.#options.mostBytes);
     this.#open = Math.min(this.#open, this.#limit);
+  }
+
+  #measure(bytes: number, nowMs: number): void {
+    this.#spanBytes += bytes;
+    const beganMs = (this.#spanBeganMs ??= nowMs);
+    const elapsedMs = nowMs - beganMs;
+    if (elapsedMs < Math.max(spanMs, spanRoundTrips * this.#baseMs)) return;
+    if (nowMs - this.#bestRateBeganMs > bestRateMs) {
+      this.#bestRateBefore = this.#bestRate;
+      this.#bestRate = 0;
+      this.#bestRateBeganMs = nowMs;
+    }
+    this.#bestRate = Math.max(this.#bestRate, this.#spanBytes / elapsedMs);
+    this.#spanBeganMs = nowMs;
+    this.#spanBytes = 0;
   }
 
   #beginRound(): void {
