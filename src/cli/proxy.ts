@@ -17,7 +17,7 @@ Examples:
 ${writeHelp}
 
 ORIGIN is a directory or nfs://host[:port]/path[?mountport=PORT&connections=N&privileged-port=yes|no].
-It must answer when the proxy starts. Without a portmapper (ADDR:PORT) the ready line's URL is for libnfs programs: QEMU does not
+It must answer when a proxy for it starts for the first time; later ones start with what is remembered. Without a portmapper (ADDR:PORT) the ready line's URL is for libnfs programs: QEMU does not
 take its ?nfsport=, so give QEMU a session on an ADDR of its own. Another --cache-size starts the cache anew.`;
 
 export function proxyCommand(): Command {

@@ -63,7 +63,8 @@ function amountOf(statuses: readonly WriteBackStatus[]): string {
   return `${formatSize(bytes)} of ${files} ${files === 1 ? 'file' : 'files'}`;
 }
 
-function stateText({ drain: { state, problem } }: WriteBackStatus): string {
+function stateText({ drain: { state, problem }, lease }: WriteBackStatus): string {
+  if (lease.state === 'acquiring') return 'waiting for the write lease';
   const because = problem === undefined ? '' : `: ${problem}`;
   switch (state) {
     case 'idle':
