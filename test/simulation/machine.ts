@@ -172,10 +172,14 @@ export class Machine {
     const process = this.#process;
     if (process?.system === undefined || process.isClosing) return false;
     process.isClosing = true;
-    const closed = process.system.close();
-    await Promise.race([closed, new Promise<void>((resolve) => process.mourners.add(resolve))]);
+    const closed = process.system.close().catch((error: unknown) => {
+      // The disk failed: the next boot finds what a kill leaves.
+      if (!this.#options.excusesBoot(error)) this.onError(error);
+      return 'failed' as const;
+    });
+    const ended = await Promise.race([closed, new Promise<void>((resolve) => process.mourners.add(resolve))]);
     if (!process.isAlive) return false;
-    this.#died = 'closed';
+    this.#died ??= ended === 'failed' ? 'kill' : 'closed';
     this.#end(process);
     this.#options.clock.after(this.#options.lateMs, () => this.start());
     return true;

@@ -93,7 +93,7 @@ class Scenario {
       lateMs: rest.lateMs,
       onEvent: () => this.#machine.event(),
     });
-    const logger = log ?? silentLog;
+    const logger = this.#watching(log ?? silentLog);
     this.#machine = new Machine({
       clock,
       random,
@@ -127,7 +127,10 @@ class Scenario {
       if (!(await this.#clock.step())) await this.#standstill();
       if (this.#clock.now() > wholeMs) throw new Violation('the run does not end');
     }
-    if (this.#failure !== undefined) throw this.#failure.error;
+    if (this.#failure !== undefined) {
+      if (this.#machine.isUp) this.#say(`status: ${JSON.stringify(this.#machine.system.layer.status())}`);
+      throw this.#failure.error;
+    }
     const machine = this.#machine;
     return {
       seed: this.#seed,
@@ -142,6 +145,16 @@ class Scenario {
       lostChanges: this.#recovery.lostChanges,
       virtualMs: this.#clock.now(),
     };
+  }
+
+  /** Nobody but us changes the origin: whatever the engine takes for a conflict is none. */
+  #watching(log: Log): Log {
+    const error = (fields: object, message: string): void => {
+      log.error(fields, message);
+      const isConflict = 'code' in fields && fields.code === 'CONFLICT';
+      if (isConflict) this.#fail(new Violation(`false conflict: ${message}`));
+    };
+    return { debug: log.debug.bind(log), info: log.info.bind(log), warn: log.warn.bind(log), error };
   }
 
   #say(line: string): void {
@@ -207,6 +220,7 @@ class Scenario {
           nowSeconds: () => Math.floor(this.#clock.wallTimeMs() / 1000),
           nextFile: () => ++this.#files,
           busyNames: this.#busyNames,
+          writeMaximum: this.#plan.transferBytes,
         }),
       );
     }
@@ -219,6 +233,7 @@ class Scenario {
       this.#fill(file, call);
     }
     this.#watch.isForbidden = this.#plan.mode === 'redirect';
+    this.#watch.isOrdered = this.#plan.mode !== 'redirect';
   }
 
   #fill(file: FileHistory, call: Call): void {

@@ -27,6 +27,8 @@ export interface WorkContext {
   readonly nowSeconds: () => number;
   readonly nextFile: () => number;
   readonly busyNames: Set<string>;
+  /** Most bytes of one WRITE, as FSINFO says. */
+  readonly writeMaximum: number;
 }
 
 export class Workload {
@@ -95,10 +97,11 @@ export class Workload {
   }
 
   async #write(file: FileHistory, stable: vfs.StabilityCode, where?: readonly [number, number]): Promise<void> {
-    const { client, locks } = this.#context;
+    const { client, locks, writeMaximum } = this.#context;
     const cells = file.layout.cells;
     const from = where?.[0] ?? this.#chance.below(cells);
-    const to = where?.[1] ?? Math.min(cells, from + this.#chance.pick([1, 1, 2, 3, 10, cells]));
+    let to = where?.[1] ?? Math.min(cells, from + this.#chance.pick([1, 1, 2, 3, 10, cells]));
+    while (file.layout.start(to - 1) + file.layout.width(to - 1) - file.layout.start(from) > writeMaximum) to--;
     const release = locks.range(file, from, to);
     if (release === undefined) return;
     await client.write(file, from, to, stable);
