@@ -10,6 +10,8 @@ interface Run {
   steps: Step[];
   /** Refused, but perhaps in the log nevertheless if the next thing is a crash. */
   refused: Step[];
+  /** How many steps came before them. */
+  refusedAt: number;
   /** Steps that were answered. */
   answered: number;
   /** Steps that were answered before a sync that was answered. */
@@ -70,6 +72,7 @@ class Driver {
     }
     this.#run.refused = this.#run.steps.slice(first + appended);
     this.#run.steps.length = first + appended;
+    this.#run.refusedAt = first + appended;
     if (appended > 0) this.#run.answered = this.#run.steps.length;
     for (const step of this.#run.refused) if ('file' in step) this.#sizes.set(step.file, 10_000);
   }
@@ -123,7 +126,7 @@ function expectFailure(error: unknown): void {
 
 async function life(seed: number, hasFaults: boolean): Promise<void> {
   const random = seededRandom(seed);
-  const run: Run = { steps: [], refused: [], answered: 0, stable: 0 };
+  const run: Run = { steps: [], refused: [], refusedAt: 0, answered: 0, stable: 0 };
   let clock = new SimulatedClock();
   let disk = new SimulatedDisk({ clock, random: seededRandom(seed + 1) });
   for (let boot = 0; boot < 4; boot++) {
@@ -167,8 +170,15 @@ async function life(seed: number, hasFaults: boolean): Promise<void> {
 /** The log is one of the prefixes that it may be; from now on that one is the history. */
 async function check(log: DirtyLog, run: Run, seed: number, boot: number): Promise<void> {
   const why: string[] = [];
-  run.steps = run.steps.concat(run.refused);
+  const other = run.steps.slice(0, run.refusedAt).concat(run.refused);
   run.refused = [];
+  if (other.length > run.answered) {
+    for (let count = other.length; count > run.refusedAt; count--) {
+      if ((await difference(log, other, count)) !== undefined) continue;
+      run.steps = other;
+      break;
+    }
+  }
   for (let count = run.steps.length; count >= run.answered; count--) {
     const problem = await difference(log, run.steps, count);
     if (problem !== undefined) {
