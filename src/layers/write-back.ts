@@ -62,7 +62,7 @@ export class WriteBack extends ForwardingFilesystem {
     const all = { ...writeBackDefaults, ...options };
     const isRedirect = all.mode === 'redirect';
     const files = new DirtyFileTable(log, all.records);
-    const presented = new Presented(log, files, isRedirect);
+    const presented = new Presented(log, files, clock, isRedirect);
     const places = new Places(next.root);
     this.#workings = {
       next,
@@ -149,6 +149,7 @@ export class WriteBack extends ForwardingFilesystem {
     const file = this.#workings.files.find(handle);
     if (file === undefined) return;
     file.seen = attributes;
+    file.settledMs = this.#workings.clock.now();
     this.#workings.files.settled(file, wccOf(attributes));
   }
 

@@ -15,7 +15,7 @@ import {
   WriteBack,
   type WriteBackOptions,
 } from '../layers/mod.ts';
-import type { FileHandle, Filesystem } from '../vfs/mod.ts';
+import type { FileHandle, Filesystem, WccAttributes } from '../vfs/mod.ts';
 import { FaultLayer } from './faults.ts';
 import { MemoryFilesystem } from './memory-filesystem.ts';
 import { PlainDrain } from './plain-drain.ts';
@@ -95,6 +95,11 @@ export class WriteBackFixture {
       },
     });
     this.layer = new Checker(this.writeBack, { name: 'fixture', clock, log: silentLog, strict: true });
+  }
+
+  /** What the origin is known to show of a file. */
+  base(object: FileHandle): WccAttributes | undefined {
+    return this.#context!.files.get(object)?.base;
   }
 
   /** What the drain does with a file that somebody else changed, when its version is saved. */

@@ -47,11 +47,14 @@ export class Changes {
     const { base, owner, place } = file.record;
     file.shown = wccOf(attributes);
     file.lastTime = [attributes.mtime, attributes.ctime, origin.mtime, origin.ctime].reduce(latest, file.lastTime);
+    const isOwn = base !== undefined && file.record.presented !== undefined;
+    // Older than what our write-back left (a cache below): the base is what that left.
+    const found = isOwn && !sameData(base, origin) ? base : wccOf(origin);
     const isKnown =
-      base !== undefined && sameData(base, origin) && timeEquals(base.ctime, origin.ctime) && place !== undefined;
+      base !== undefined && sameData(base, found) && timeEquals(base.ctime, found.ctime) && place !== undefined;
     if (!isKnown || owner?.uid !== origin.uid || owner.gid !== origin.gid) {
       files.update(object, {
-        base: wccOf(origin),
+        base: found,
         owner: { uid: origin.uid, gid: origin.gid },
         place: place ?? places.of(object),
       });

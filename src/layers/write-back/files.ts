@@ -30,6 +30,8 @@ export interface DirtyFile {
   resizes: number;
   /** The table's tick when the origin last showed what our write-back made: replies to older calls prove nothing. */
   settledTick: number;
+  /** Monotonic. */
+  settledMs: number;
 }
 
 export class DirtyFileTable implements DirtyFiles {
@@ -154,6 +156,7 @@ export class DirtyFileTable implements DirtyFiles {
       appending: 0,
       resizes: 0,
       settledTick: 0,
+      settledMs: Number.NEGATIVE_INFINITY,
     };
     this.#files.set(record.handle, file);
     this.#byNumber.set(record.number, file);

@@ -102,6 +102,21 @@ it('does not take the middle of its own write-back for a change of somebody else
   assert.deepEqual(wccOf(await bench.attributes(object)), wccOf(shown));
 });
 
+it('is not misled by a cache below that lags behind its own write-back', async (test) => {
+  const { fixture, bench } = await start(test);
+  const object = await bench.file('a', pattern(5000));
+  const before = ok(fixture.memory.getattr(root, { object }));
+  const shown = await bench.attributes(object);
+  assert.equal((await fixture.writeBack.writeBack()).outcome, 'done');
+  const base = ok(fixture.memory.getattr(root, { object })).attributes;
+  const remove = fixture.faults.on('getattr', () => before);
+  assert.deepEqual(wccOf(await bench.attributes(object)), wccOf(shown));
+  await bench.write(object, 5000, pattern(10));
+  assert.equal((await bench.attributes(object)).size, 5010);
+  remove();
+  assert.deepEqual(fixture.base(object), wccOf(base));
+});
+
 it('gives pipelined writes wcc data that form one chain', async (test) => {
   const { fixture, bench } = await start(test);
   const object = await bench.file('a');

@@ -3,11 +3,13 @@
  *
  *     dirty                              size and times of the record, the rest of the origin
  *     clean, origin shows `base`         times of the record; a ctime that moved alone (chmod elsewhere) if it is later
- *     clean, reply older than that       as if still dirty: it may show the middle of our own write-back
+ *     clean, reply older than that       as if still dirty: it may show the middle of our own write-back (a call that was under way, a
+ *                                        cache below)
  *     clean, origin shows something else somebody else changed it: the origin's attributes, and the record is void
  *
  * Invariant: as long as nobody else changes the file, size and times move only by operations of our clients, and times only forward.
  */
+import type { Clock } from '../../base/mod.ts';
 import type { DirtyLogFace } from '../../dirty/mod.ts';
 import { type Attributes, type FileHandle, timeEquals, type WccAttributes, type WccData } from '../../vfs/mod.ts';
 import { isFrozen } from './file-record.ts';
@@ -20,17 +22,21 @@ interface WithAttributes {
 }
 
 const blockBytes = 4096;
+/** As long may caches below go on to show what was before our last change. */
+const cachedMs = 60_000;
 
 export class Presented {
   readonly #log: DirtyLogFace;
   readonly #files: DirtyFileTable;
   /** Redirect: nobody ever clears the set-id bits of what was written. */
   readonly #hidesSetId: boolean;
+  readonly #clock: Clock;
 
-  constructor(log: DirtyLogFace, files: DirtyFileTable, hidesSetId: boolean) {
+  constructor(log: DirtyLogFace, files: DirtyFileTable, clock: Clock, hidesSetId: boolean) {
     this.#log = log;
     this.#files = files;
     this.#hidesSetId = hidesSetId;
+    this.#clock = clock;
   }
 
   /** `issue`: the table's tick when the call was made whose reply shows these attributes. */
@@ -76,7 +82,8 @@ export class Presented {
       if (timeEquals(origin.ctime, base.ctime)) return { ...origin, mtime, ctime: presented.ctime };
       return { ...origin, mtime, ctime: latest(presented.ctime, origin.ctime) };
     }
-    if (issue < file.settledTick) return { ...origin, ...wccOf(presented) };
+    const isCached = isLater(base.ctime, origin.ctime) && this.#clock.now() - file.settledMs < cachedMs;
+    if (isCached || issue < file.settledTick) return { ...origin, ...wccOf(presented) };
     this.#files.update(file.record.handle, { base: undefined, presented: undefined });
     file.shown = undefined;
     return origin;
