@@ -45,6 +45,7 @@ export interface Stack {
   readonly writeBack: SessionWriteBack | undefined;
   /** Everything that is cached is forgotten. */
   invalidate(): Promise<void>;
+  forgetAttributes(): void;
   /** What its log still holds, if it has one. */
   close(): Promise<LeftBehind | undefined>;
 }
@@ -143,6 +144,10 @@ function pileUp(
     // From the bottom up: what a layer above asks for is new by then.
     invalidate: async () => {
       for (const cache of caches) await cache.invalidate();
+    },
+    forgetAttributes: () => {
+      for (const cache of caches)
+        if (cache instanceof AttributeCache || cache instanceof AccessCache) cache.invalidate();
     },
     close: () => closeStack(top, writeBack, ground?.lease),
   };

@@ -9,6 +9,8 @@ export interface TaskTarget {
   readonly writeBack: SessionWriteBack | undefined;
   /** Everything that is cached is forgotten. */
   invalidate(): Promise<void>;
+  /** Attributes, names and grants are; data stays and is checked against new attributes. */
+  forgetAttributes(): void;
 }
 
 export async function runTask(target: TaskTarget, task: SessionTask, tell: (event: TaskEvent) => void): Promise<void> {
@@ -38,6 +40,8 @@ async function perform(
       return result;
     }
     case 'clear-conflict':
+      // The file goes on from what the origin has now, not from what was known of it.
+      target.forgetAttributes();
       return withLog(writeBack).clearConflict(task.file);
     case 'redirect':
       if (task.how === 'commit') return withLog(writeBack).commitRedirect(onProgress);

@@ -1,6 +1,6 @@
 /** Sessions with a dirty log, in real workers, between a real client and a served directory: policies, tasks, deaths, the end. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -234,4 +234,38 @@ test('tasks that make no sense are refused with what to do instead', async (t) =
   assert.equal((await serve.run({ task: 'write-back' })).outcome, 'done');
   await proxy.session.close();
   assert.equal((await proxy.session.run({ task: 'write-back' })).outcome, 'closed');
+});
+
+test('a conflict is told by the task and the status until it is cleared, and both versions are kept', async (t) => {
+  const { images, start } = await house(t);
+  const proxy = await start();
+  const disk = await find(proxy, 'golden', 'disk.raw');
+  await write(proxy, disk, 0, pattern(10_000, 8));
+  const foreign = Buffer.alloc(2 * MiB, 'foreign');
+  writeFileSync(join(images, 'golden/disk.raw'), foreign);
+  const told = await proxy.session.run({ task: 'write-back' });
+  assert.equal(told.outcome, 'conflict');
+  assert.match(told.problems.join(), /disk\.raw/);
+  assert.ok(readFileSync(join(images, 'golden/disk.raw')).equals(foreign), 'not overwritten');
+  const [conflict] = (await proxy.status()).conflicts;
+  assert.deepEqual(
+    [conflict?.path, conflict?.kind, conflict?.savedAs?.where],
+    ['/golden/disk.raw', 'changed', 'origin'],
+  );
+  const saved = readdirSync(join(images, 'golden')).find((name) => /^disk\.raw\.viaduct-conflict-[^.]*$/.test(name));
+  assert.ok(saved !== undefined && conflict?.savedAs?.name.endsWith(saved), conflict?.savedAs?.name);
+  assert.ok(
+    readFileSync(join(images, 'golden', saved))
+      .subarray(0, 10_000)
+      .equals(pattern(10_000, 8)),
+  );
+  // Whoever asks later is told as well, and the file takes nothing until somebody has decided.
+  assert.equal((await proxy.session.run({ task: 'write-back', file: 'golden/disk.raw' })).outcome, 'conflict');
+  const args = { object: disk, offset: 0, count: 1, stable: Stability.UNSTABLE, data: [Buffer.from('x')] };
+  assert.equal((await proxy.client.write(call, args)).status, Status.IO);
+  const cleared = await proxy.session.run({ task: 'clear-conflict', file: '/golden/disk.raw' });
+  assert.equal(cleared.outcome, 'done');
+  await write(proxy, disk, 0, Buffer.from('ours'));
+  assert.deepEqual(await proxy.session.run({ task: 'write-back' }), { outcome: 'done', problems: [] });
+  assert.equal(readFileSync(join(images, 'golden/disk.raw')).subarray(0, 8).toString(), 'oursignf');
 });
