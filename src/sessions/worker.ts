@@ -86,7 +86,9 @@ async function openDataPath(start: WorkerStart, tools: Tools): Promise<DataPath>
   try {
     const cache = start.cache === undefined ? undefined : CleanCache.attach(start.cache, tools);
     if (cache !== undefined) open.push(() => cache.close());
-    const stack = await buildStack(describeStack(plan), { ...tools, cache });
+    // What was said once is not repeated by a worker that comes back: by then somebody else may have taken over.
+    const takeOverLease = plan.takeOverLease === true && start.port === undefined;
+    const stack = await buildStack(describeStack({ ...plan, takeOverLease }), { ...tools, cache });
     open.push(async () => {
       left = await stack.close();
     });
