@@ -150,7 +150,7 @@ export class Appender {
       if (batch !== undefined && batch.items.length > 0) {
         await batch.segment.file.write(batch.position, batch.slices);
         this.#complete(batch);
-      } else if ((await this.makeSegment(bytesOf(items[0]!) + 1024, Number.POSITIVE_INFINITY)) === undefined) {
+      } else if ((await this.makeSegment(items[0]!.logBytes + 1024, Number.POSITIVE_INFINITY)) === undefined) {
         throw Object.assign(new Error('no room for another segment'), { code: 'ENOSPC' });
       }
     }
@@ -236,7 +236,7 @@ export class Appender {
       const item = queue[taken]!;
       const file = item.isChange ? this.#options.state.files.get(item.file) : undefined;
       const named = file !== undefined && !file.recorded ? fileItem(file.number, file.key) : undefined;
-      const needed = bytesOf(item) + (named === undefined ? 0 : bytesOf(named));
+      const needed = item.logBytes + (named === undefined ? 0 : named.logBytes);
       if (batch.end + needed > limit || !this.#encoder.hasRoom(item.sums + 32)) break;
       if (named !== undefined && file !== undefined) {
         file.recorded = true;
@@ -319,7 +319,7 @@ export class Appender {
     }
     try {
       const limit = isExempt ? Number.POSITIVE_INFINITY : limitBytes;
-      const segment = await this.makeSegment(bytesOf(first) + 1024, limit);
+      const segment = await this.makeSegment(first.logBytes + 1024, limit);
       if (segment === undefined) this.#starve(isExempt);
       else onSegment();
     } catch (error) {
@@ -404,8 +404,4 @@ export class Appender {
     for (const waiter of this.#settledWaiters.splice(0)) waiter.reject(error);
     this.#wake();
   }
-}
-
-function bytesOf(item: Item): number {
-  return align(headBytes(item.sums) + item.payloadBytes);
 }

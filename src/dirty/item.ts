@@ -1,6 +1,7 @@
 /** A record on its way into the log: its header's fields, its payload, and whoever waits for it. */
 import type { Appended, Change, FileNumber, WriteChange } from './contract.ts';
-import { type RecordCode, type RecordHeader, RecordType, sumsFor } from './record.ts';
+import { align } from './format.ts';
+import { headBytes, type RecordCode, type RecordHeader, RecordType, sumsFor } from './record.ts';
 
 export class Item implements RecordHeader {
   readonly type: RecordCode;
@@ -26,6 +27,11 @@ export class Item implements RecordHeader {
 
   constructor(type: RecordCode) {
     this.type = type;
+  }
+
+  /** Of the whole record. */
+  get logBytes(): number {
+    return align(headBytes(this.sums) + this.payloadBytes);
   }
 
   get isChange(): boolean {

@@ -105,8 +105,8 @@ function isWanted(state: LogState, header: RecordDecoder, address: number): bool
   if (type === RecordType.DROP) return true;
   const isChange = type === RecordType.WRITE || type === RecordType.SIZE || type === RecordType.CARRY;
   if (!isChange && type !== RecordType.SEAL) return false;
-  if (state.isDrained(header.epoch) || address < state.boundary) return false;
-  return !isChange || address >= (state.files.get(header.file)?.droppedAt ?? 0);
+  // What a DROP voids comes along with it: an epoch is the same afterwards.
+  return !state.isDrained(header.epoch) && address >= state.boundary;
 }
 
 function copyOf(header: RecordDecoder, payload: Uint8Array | undefined): Item {

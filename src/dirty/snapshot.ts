@@ -34,7 +34,7 @@ export function snapshotItems(state: LogState, table: readonly TableEntry[], mov
 
 export function snapshotBytes(items: readonly Item[]): number {
   let bytes = firstPosition;
-  for (const item of items) bytes += align(headBytes(item.sums) + item.payloadBytes);
+  for (const item of items) bytes += item.logBytes;
   return bytes;
 }
 

@@ -14,7 +14,7 @@ const lockName = 'lock';
 const lockText = 'viaduct dirty log lock, held by process ';
 const quickBytes = 1024 * 1024;
 const slowMs = 2;
-const restMs = 1_000;
+const restMs = 500;
 const mostSlices = 1024;
 
 export interface SystemLogDirectoryOptions {
@@ -43,7 +43,12 @@ class SystemLogDirectory implements LogDirectory {
   constructor(path: string, lockDescriptor: number | undefined, options: SystemLogDirectoryOptions) {
     this.#path = path;
     this.#lock = lockDescriptor;
-    this.#shared = { clock: options.clock, reader: new NoWaitReader(), restUntilMs: Number.NEGATIVE_INFINITY };
+    this.#shared = {
+      clock: options.clock,
+      reader: new NoWaitReader(),
+      restUntilMs: Number.NEGATIVE_INFINITY,
+      slowInRow: 0,
+    };
   }
 
   async list(): Promise<readonly string[]> {
@@ -95,6 +100,7 @@ interface Shared {
   readonly reader: NoWaitReader;
   /** Until then, writes go through the thread pool. */
   restUntilMs: number;
+  slowInRow: number;
 }
 
 class SystemLogFile implements LogFile {
@@ -117,7 +123,13 @@ class SystemLogFile implements LogFile {
       return this.#writeSlowly(position, slices);
     }
     const written = nodeFs.writevSync(this.#fd, slices as Uint8Array[], position);
-    if (shared.clock.now() - begin >= slowMs) shared.restUntilMs = begin + restMs;
+    const end = shared.clock.now();
+    // One slow write may be a busy processor; a disk that makes writers wait does so again.
+    shared.slowInRow = end - begin >= slowMs ? shared.slowInRow + 1 : 0;
+    if (shared.slowInRow === 2) {
+      shared.slowInRow = 0;
+      shared.restUntilMs = end + restMs;
+    }
     if (written !== count) return this.#writeSlowly(position + written, after(slices, written));
   }
 
