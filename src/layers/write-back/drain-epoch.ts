@@ -169,7 +169,10 @@ export class EpochRun {
 
   /** A sign of life, now and about once a second. */
   #tick(): void {
-    this.#alive = this.#parts.clock.after(this.#clockKnown ? aliveMs : aliveMs / 10, () => {
+    const { clock, origin } = this.#parts;
+    // Until the origin's clock is known, the intents say only what ours said.
+    const isUrgent = !this.#clockKnown && origin.silentMs() < aliveMs;
+    this.#alive = clock.after(isUrgent ? aliveMs / 10 : aliveMs, () => {
       this.#noteAlive();
       this.#tick();
     });

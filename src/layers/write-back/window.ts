@@ -62,6 +62,7 @@ export class UploadWindow {
   #roundSequence = 0;
   #sumFlight = 0;
   #sumLatencyMs = 0;
+  #smallestMs = Number.POSITIVE_INFINITY;
   #answers = 0;
   #answeredBytes = 0;
   #wasFull = false;
@@ -140,6 +141,7 @@ export class UploadWindow {
     if (mark.sequence <= this.#roundSequence) return;
     this.#answers++;
     this.#answeredBytes += mark.bytes;
+    this.#smallestMs = Math.min(this.#smallestMs, latencyMs);
     this.#sumFlight += mark.inFlightBytes;
     this.#sumLatencyMs += Math.min(latencyMs, outlierFactor * (this.#baseMs + this.#targetMs()));
     if (this.#answeredBytes * 2 < this.#limit) return;
@@ -150,12 +152,14 @@ export class UploadWindow {
 
   #adjust(): void {
     const targetMs = this.#targetMs();
-    const queueMs = this.#sumLatencyMs / this.#answers - this.#baseMs;
+    // A queue that stands shows in every latency of the round; what a busy host adds, in some.
+    const latencyMs = (this.#sumLatencyMs / this.#answers + this.#smallestMs) / 2;
+    const queueMs = latencyMs - this.#baseMs;
     if (queueMs < targetMs / 4) {
       this.#setLimit(2 * this.#limit);
       return;
     }
-    const fitting = (this.#sumFlight / this.#sumLatencyMs) * (this.#baseMs + targetMs);
+    const fitting = (this.#sumFlight / this.#answers / latencyMs) * (this.#baseMs + targetMs);
     this.#setLimit(this.#limit + smoothing * (fitting - this.#limit));
   }
 
@@ -185,6 +189,7 @@ export class UploadWindow {
     this.#roundSequence = this.#sequence;
     this.#sumFlight = 0;
     this.#sumLatencyMs = 0;
+    this.#smallestMs = Number.POSITIVE_INFINITY;
     this.#answers = 0;
     this.#answeredBytes = 0;
     this.#wasFull = false;
