@@ -86,6 +86,8 @@ export const limits = {
   writeBackFiles: 64,
   /** Smallest limit of a dirty log: below it there is no room for a few transfers beside the records that trimming needs. */
   dirtyLogBytes: 16 * MiB,
+  /** Clean files whose number a dirty log remembers over restarts: some 200 bytes each at the head of each of its segments. */
+  dirtyLogFiles: 16_384,
   /** Files that `viaduct status` lists of those with changes waiting, the largest; the rest is counted. */
   listedDirtyFiles: 100,
   /** Largest body of a request to a control socket: a path and some. */

@@ -163,6 +163,10 @@ export class DirtyFileTable {
     return this.#dirty.size;
   }
 
+  get count(): number {
+    return this.#byNumber.size;
+  }
+
   all(): IterableIterator<DirtyFile> {
     return this.#byNumber.values();
   }

@@ -4,6 +4,7 @@
  *
  * Invariant: a segment whose READY record is not there was never used.
  */
+import { limits } from '../base/mod.ts';
 import { addressOf, align, encodeSegment, firstPosition, type SegmentHeader } from './format.ts';
 import { Item } from './item.ts';
 import { fileItem, noteItem, stateItem, type TableEntry, tableItems } from './payloads.ts';
@@ -23,7 +24,10 @@ export interface SegmentFacts {
 export function snapshotItems(state: LogState, table: readonly TableEntry[], moved: readonly Item[]): Item[] {
   const items = tableItems(table);
   items.push(stateItem(state.fields));
+  // The longest known of the clean ones are forgotten first; their numbers are never used for others.
+  let tooMany = state.files.count - state.files.dirtyCount - limits.dirtyLogFiles;
   for (const file of state.files.all()) {
+    if (!file.isDirty && tooMany-- > 0) file.recorded = false;
     if (!file.recorded && !file.isDirty) continue;
     items.push(fileItem(file.number, file.key));
   }

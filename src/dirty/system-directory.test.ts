@@ -1,0 +1,62 @@
+/** The log on a real disk: lock, foreign directories, reserved room, and a process that is killed. */
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { seededRandom, silentLog, systemClock, ViaductError } from '../base/mod.ts';
+import { shown } from './log-model.test.ts';
+import { DirtyLog, systemLogDirectory } from './mod.ts';
+
+const scratch = mkdtempSync(join(tmpdir(), 'viaduct-dirty-'));
+after(() => rmSync(scratch, { recursive: true }));
+
+async function open(path: string): Promise<DirtyLog> {
+  const directory = await systemLogDirectory(path, { clock: systemClock });
+  return DirtyLog.open({
+    ...{ directory, identity: 'me', limitBytes: 16 * 1024 * 1024, bootId: 'boot', keeps: false },
+    ...{ clock: systemClock, log: silentLog, random: seededRandom(1) },
+  });
+}
+
+function code(wanted: string) {
+  return (error: unknown) => error instanceof ViaductError && error.code === wanted;
+}
+
+test('a directory has one log at a time, and it is not made in foreign ones', async () => {
+  const path = join(scratch, 'one');
+  const log = await open(path);
+  await assert.rejects(open(path), code('LOG_IN_USE'));
+  await log.close();
+  await (await open(path)).close();
+  const foreign = join(scratch, 'foreign');
+  mkdirSync(foreign);
+  writeFileSync(join(foreign, 'letter'), 'x');
+  await assert.rejects(open(foreign), code('LOG_FOREIGN'));
+  assert.deepEqual(readdirSync(foreign), ['letter']);
+});
+
+test('what was written is read back, large and small, and is there after a clean close', async () => {
+  const path = join(scratch, 'two');
+  let log = await open(path);
+  const file = log.file('a');
+  const time = { seconds: 1, nanoseconds: 2 };
+  const big = Buffer.alloc(1024 * 1024, 9);
+  for (const offset of [0, 100]) {
+    const count = offset === 0 ? big.length : 5_000;
+    const data = offset === 0 ? [big.subarray(0, 300_000), big.subarray(300_000)] : [Buffer.alloc(count, 4)];
+    await log.write({ file, writer: 1, offset, count, sizeAfter: big.length, time, data });
+  }
+  await log.stabilize();
+  for (let round = 0; round < 2; round++) {
+    const bytes = await shown(log.read(file, 0, big.length));
+    assert.deepEqual([bytes[99], bytes[100], bytes[5_099], bytes[5_100], bytes[big.length - 1]], [9, 4, 4, 9, 9]);
+    assert.deepEqual(await shown(log.read(file, 777_777, 3)), Int16Array.of(9, 9, 9));
+    await log.close();
+    log = await open(path);
+    assert.equal(log.recovery.cleanlyClosed, true);
+  }
+  const [name] = readdirSync(path).filter((one) => one.startsWith('segment-'));
+  assert.ok(statSync(join(path, name!)).blocks * 512 >= 2 * 1024 * 1024, 'room is reserved');
+  await log.close();
+});
