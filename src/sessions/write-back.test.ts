@@ -20,9 +20,23 @@ const me = credential(process.getuid?.() ?? 0, process.getgid?.() ?? 0);
 const call = callBy(me);
 const MiB = 1024 * 1024;
 
+const common = {
+  ...{
+    allow: [] as string[],
+    squash: 'none' as const,
+    connections: 2,
+    attributes: defaultAttributes,
+    readAheadBytes: 0,
+  },
+  listen: { host: '127.0.0.1', port: 0 },
+};
+
+function startServer(origin: string, stateDirectory: string): Promise<RunningSession> {
+  return startSession({ ...common, kind: 'serve', origin, stateDirectory, writes: 'write-through' }, tools);
+}
+
 interface House {
   readonly images: string;
-  readonly serve: RunningSession;
   start(change?: Partial<SessionPlan>, onWorker?: (worker: Worker) => void): Promise<Proxy>;
 }
 interface Proxy {
@@ -31,7 +45,8 @@ interface Proxy {
   status(): Promise<WriteBackStatus>;
 }
 
-async function house(t: TestContext): Promise<House> {
+/** `isServed`: over a server that knows leases; else the directory itself is the origin, which saves a worker. */
+async function house(t: TestContext, isServed = false): Promise<House> {
   const scratch = mkdtempSync(join(tmpdir(), 'viaduct-write-back-'));
   const open: (() => Promise<unknown>)[] = [];
   t.after(async () => {
@@ -41,27 +56,14 @@ async function house(t: TestContext): Promise<House> {
   const images = join(scratch, 'images');
   mkdirSync(join(images, 'golden'), { recursive: true });
   writeFileSync(join(images, 'golden/disk.raw'), pattern(MiB));
-  const common = {
-    ...{
-      allow: [] as string[],
-      squash: 'none' as const,
-      connections: 2,
-      attributes: defaultAttributes,
-      readAheadBytes: 0,
-    },
-    listen: { host: '127.0.0.1', port: 0 },
-  };
-  const serve = await startSession(
-    { ...common, kind: 'serve', origin: images, stateDirectory: join(scratch, 'server'), writes: 'write-through' },
-    tools,
-  );
-  open.push(() => serve.close());
-  const at = await serve.ready;
+  const serve = isServed ? await startServer(images, join(scratch, 'server')) : undefined;
+  if (serve !== undefined) open.push(() => serve.close());
+  const at = await serve?.ready;
   const start = async (change: Partial<SessionPlan> = {}, onWorker?: (worker: Worker) => void): Promise<Proxy> => {
     const plan: SessionPlan = {
       ...common,
       kind: 'proxy',
-      origin: `nfs://127.0.0.1:${at.port}/?mountport=${at.port}`,
+      origin: at === undefined ? images : `nfs://127.0.0.1:${at.port}/?mountport=${at.port}`,
       stateDirectory: join(scratch, 'proxy'),
       writes: 'write-back',
       // Nothing leaves unless it is told to.
@@ -83,7 +85,7 @@ async function house(t: TestContext): Promise<House> {
     const status = async (): Promise<WriteBackStatus> => (await session.stats()).data!.writeBack!;
     return { session, client, status };
   };
-  return { images, serve, start };
+  return { images, start };
 }
 
 async function find({ client }: Proxy, ...names: string[]): Promise<FileHandle> {
@@ -105,7 +107,7 @@ async function read({ client }: Proxy, object: FileHandle, offset: number, count
 }
 
 test('what is written waits here, is told by its path, and is at the origin when the task says so', async (t) => {
-  const { images, start } = await house(t);
+  const { images, start } = await house(t, true);
   const proxy = await start();
   const disk = await find(proxy, 'golden', 'disk.raw');
   const bytes = pattern(200_000, 7);
@@ -171,7 +173,7 @@ test('the end says what is left; another policy is refused then, the same one go
 });
 
 test('a log in use and the lease of another host fail the start; a take-over is a take-over', async (t) => {
-  const { images, start } = await house(t);
+  const { images, start } = await house(t, true);
   const first = await start();
   await assert.rejects(start(), { code: 'LOG_IN_USE' });
   const dirty = { ...defaultDirty, directory: mkdtempSync(join(tmpdir(), 'viaduct-other-log-')) };
@@ -221,7 +223,7 @@ test('invalidate: what somebody else changed at the origin is seen at once', asy
 });
 
 test('tasks that make no sense are refused with what to do instead', async (t) => {
-  const { start, serve } = await house(t);
+  const { images, start } = await house(t);
   const proxy = await start();
   const refused = async (task: Parameters<RunningSession['run']>[0], message: RegExp): Promise<void> => {
     await assert.rejects(proxy.session.run(task), { code: 'CONFIGURATION_INVALID', message });
@@ -230,6 +232,9 @@ test('tasks that make no sense are refused with what to do instead', async (t) =
   await refused({ task: 'write-back', file: '/golden' }, /directory/);
   await refused({ task: 'clear-conflict', file: '/golden/disk.raw' }, /in no conflict/);
   await refused({ task: 'redirect', how: 'discard' }, /not redirect/);
+  const serve = await startServer(images, `${images}-state`);
+  t.after(() => serve.close());
+  await serve.ready;
   await assert.rejects(serve.run({ task: 'clear-conflict', file: '/x' }), { code: 'CONFIGURATION_INVALID' });
   assert.equal((await serve.run({ task: 'write-back' })).outcome, 'done');
   await proxy.session.close();
