@@ -51,7 +51,8 @@ export const errorCatalogue = {
   LOG_FAILED: 'The disk of a dirty log does not keep what is written to it.',
   LOG_FOREIGN: 'The directory is not empty and is not a dirty log, or it is the log of another session.',
   LOG_IN_USE: 'Another process has the dirty log open.',
-  LOG_NOT_EMPTY: 'The dirty log holds changes that the origin does not have, and what was asked for would leave them behind.',
+  LOG_NOT_EMPTY:
+    'The dirty log holds changes that the origin does not have, and what was asked for would leave them behind.',
   LOG_VERSION: 'The dirty log was made by another format version.',
   NOT_ALLOWED: 'The network that a client comes from has not been allowed.',
   ORIGIN_INVALID: 'ORIGIN is not a directory or an nfs:// URL.',
