@@ -249,14 +249,14 @@ export class OriginWatch {
   }
 
   #compareSize(file: FileHistory, state: State, latest: Change, operation: string): void {
-    let size = 0;
-    let low = Number.NaN;
-    let high = Number.NaN;
+    let low = 0;
+    let high = 0;
     for (const event of file.sizes) {
-      size = applied(event, size);
-      const must = event.change.settled <= latest.after;
-      low = must || Number.isNaN(low) ? size : Math.min(low, size);
-      high = must || Number.isNaN(high) ? size : Math.max(high, size);
+      const isThere = event.change.settled <= latest.after;
+      const isCut = event.kind === 'set';
+      if (isThere) low = applied(event, low);
+      else if (isCut) low = Math.min(low, event.size);
+      high = isThere ? applied(event, high) : Math.max(high, event.size);
     }
     const there = this.sizeAt(file, state);
     if (there >= low && there <= high) return;

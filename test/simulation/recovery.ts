@@ -68,7 +68,7 @@ export class RecoveryCheck {
     const lost = new Set(this.#lost.keys());
     for (const [file, content] of found) {
       file.forget(lost);
-      this.#settleSizes(file, content, died);
+      for (const change of this.#settleSizes(file, content, died)) lost.add(change);
     }
     this.lostChanges += lost.size;
     const now = this.#model.tick();
@@ -135,7 +135,7 @@ export class RecoveryCheck {
   }
 
   /** Sizes that no cell shows: as many of those in doubt as explain what is found. */
-  #settleSizes(file: FileHistory, { size }: Found, died: CrashKind | 'closed'): void {
+  #settleSizes(file: FileHistory, { size }: Found, died: CrashKind | 'closed'): ReadonlySet<Change> {
     const isDoubtful = ({ change }: { change: Change }): boolean =>
       !this.#there.has(change) &&
       !change.isStable &&
@@ -146,7 +146,7 @@ export class RecoveryCheck {
       const result = file.sizes.reduce((sum, event) => (lost.has(event.change) ? sum : applied(event, sum)), 0);
       if (result !== size) continue;
       file.forget(lost);
-      return;
+      return lost;
     }
     throw new Violation(
       `after the recovery file ${file.id} is ${size} bytes; known: ${file.sizes.map((event) => `${event.kind} ${event.size} (change ${event.change.id}${event.change.isStable ? ', stable' : ''})`).join(', ')}`,
