@@ -51,7 +51,7 @@ async function existing(options: DirtyLogOptions, found: Survey): Promise<Opened
   const header = found.header!;
   const facts = factsFor(options, header.uuid);
   const state = new LogState();
-  const chosen = choose(found);
+  const chosen = await choose(found);
   const { records, cleanlyClosed, stableAddress } = await replay(chosen, logSeed(header.uuid), state, log);
   if (!cleanlyClosed && chosen.newest.header?.bootId !== bootId) {
     state.verifier = verifierFrom(random.bytes(new Uint8Array(8)));

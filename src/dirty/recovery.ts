@@ -50,6 +50,8 @@ export interface Survey {
   readonly segments: Surveyed[];
   /** Of the newest segment that has a good one; undefined: no log is here. */
   readonly header: SegmentHeader | undefined;
+  /** Data before this address were not looked at: some header says that they are not needed. */
+  readonly boundary: number;
 }
 
 export interface Chosen {
@@ -76,13 +78,13 @@ export async function survey(directory: LogDirectory, identity: string | undefin
     if (header === undefined) {
       await refuseHeadless(opened);
       for (const { segment } of opened) await segment.file.close();
-      return { segments: [], header: undefined };
+      return { segments: [], header: undefined, boundary: 0 };
     }
     const boundary = Math.max(...opened.map((one) => one.header?.boundary ?? 0));
     const segments: Surveyed[] = [];
     for (const one of opened)
       segments.push(await surveySegment(one.segment, one.header, logSeed(header.uuid), boundary));
-    return { segments, header };
+    return { segments, header, boundary };
   } catch (error) {
     for (const { segment } of opened) await segment.file.close().catch(() => {});
     throw error;
@@ -152,8 +154,20 @@ async function surveySegment(
   return { segment, header, end, table, ...found, claim: Math.max(found.claim, later.claim), hasTail: later.hasTail };
 }
 
-/** Throws LOG_DAMAGED if what was stable is not all there. */
-export function choose({ segments }: Survey): Chosen {
+/** Rejects with LOG_DAMAGED if what was stable is not all there. */
+export async function choose(found: Survey): Promise<Chosen> {
+  const chosen = chooseFrom(found.segments);
+  const boundary = Math.max(chosen.newest.boundary, chosen.newest.header?.boundary ?? 0);
+  if (boundary >= found.boundary) return chosen;
+  // The header that said so is of a head that is not complete: then everything counts, and is looked at.
+  const again: Surveyed[] = [];
+  for (const { segment, header } of found.segments) {
+    again.push(await surveySegment(segment, header, logSeed(found.header!.uuid), boundary));
+  }
+  return chooseFrom(again);
+}
+
+function chooseFrom(segments: readonly Surveyed[]): Chosen {
   const claim = Math.max(...segments.map((one) => one.claim));
   for (let index = segments.length - 1; index >= 0; index--) {
     const newest = segments[index]!;
