@@ -22,8 +22,12 @@ export interface Keepsake {
   readonly attributes: Attributes;
   /** Bits of ACCESS by credential key. */
   readonly grants: Readonly<Record<string, number>>;
-  /** A name that it was looked up by. */
-  readonly place?: fs.Place | undefined;
+  /** A name that it was looked up by, and the keys of callers who did. */
+  readonly place?: KeptPlace | undefined;
+}
+
+export interface KeptPlace extends fs.Place {
+  readonly searchers: readonly string[];
 }
 
 /** Where they are kept. What it took is there after the process was killed; it may be gone after a crash of the host. */
@@ -44,13 +48,15 @@ export interface KeepsakesContext {
 const everyMs = 1_000;
 /** A session's images and their folders; each is some 500 bytes, written within one turn. */
 const filesMaximum = 256;
+/** Callers who are remembered to have looked a name up. */
+const searchersMaximum = 8;
 
 export class Keepsakes extends ForwardingFilesystem {
   readonly #context: KeepsakesContext;
   /** Handles in the store. */
   readonly #kept = new Set<fs.FileHandle>();
   /** Files in use, the longest unused first, with where they were last looked up. */
-  readonly #used = new Map<fs.FileHandle, fs.Place | undefined>();
+  readonly #used = new Map<fs.FileHandle, KeptPlace | undefined>();
   #timer: Timer | undefined;
   #closed = false;
 
@@ -82,8 +88,7 @@ export class Keepsakes extends ForwardingFilesystem {
     const reply = this.next.lookup(call, args);
     if (!isPromise(reply)) return reply;
     return reply.then((late) => {
-      if (late.status === 0 && args.name !== '.' && args.name !== '..') this.#use(late.object, args);
-      this.#later();
+      if (late.status === 0 && args.name !== '.' && args.name !== '..') this.#lookedUp(call, args, late.object);
       return late;
     });
   }
@@ -164,7 +169,15 @@ export class Keepsakes extends ForwardingFilesystem {
     this.#later();
   }
 
-  #use(object: fs.FileHandle, place: fs.Place | undefined): void {
+  #lookedUp(call: fs.Call, { directory, name }: fs.Place, object: fs.FileHandle): void {
+    const before = this.#used.get(object);
+    const same = before !== undefined && before.directory === directory && before.name === name;
+    const searchers = new Set(same ? before.searchers : []).add(call.credential.key);
+    this.#use(object, { directory, name, searchers: [...searchers].slice(-searchersMaximum) });
+    this.#later();
+  }
+
+  #use(object: fs.FileHandle, place: KeptPlace | undefined): void {
     this.#used.delete(object);
     this.#used.set(object, place);
     if (this.#used.size <= filesMaximum) return;
@@ -182,17 +195,25 @@ export class Keepsakes extends ForwardingFilesystem {
     this.#timer?.cancel();
     this.#timer = undefined;
     const { store, access, attributes } = this.#context;
-    const taken: Keepsake[] = [];
-    for (const [handle, place] of this.#used) {
+    const taken = new Map<fs.FileHandle, Keepsake>();
+    const take = (handle: fs.FileHandle, place: KeptPlace | undefined, isNeeded: boolean): boolean => {
       const known = attributes.known.attributes(handle);
       const grants = access.grants(handle);
-      if (known === undefined || Object.keys(grants).length === 0) continue;
+      if (known === undefined || (Object.keys(grants).length === 0 && !isNeeded)) return false;
+      taken.set(handle, { handle, attributes: known, grants, place });
+      return true;
+    };
+    for (const [handle, place] of this.#used) {
       const isThere = place !== undefined && attributes.known.isNamed(place.directory, place.name, handle);
-      taken.push({ handle, attributes: known, grants, place: isThere ? place : undefined });
+      // A name is worth nothing without the directory that it is in.
+      if (take(handle, isThere ? place : undefined, false) && isThere && !taken.has(place.directory))
+        take(place.directory, undefined, true);
     }
+    // The root is what clients look at to see whether they are at the same place.
+    if (!taken.has(this.root)) take(this.root, undefined, true);
     this.#kept.clear();
-    for (const { handle } of taken) this.#kept.add(handle);
-    store.replace(taken);
+    for (const handle of taken.keys()) this.#kept.add(handle);
+    store.replace([...taken.values()]);
   }
 
   #putBack(keepsakes: readonly Keepsake[]): void {
@@ -204,7 +225,10 @@ export class Keepsakes extends ForwardingFilesystem {
         access.putBack(handle, known, credentialKey, bits);
         if ((bits & Access.LOOKUP) !== 0) attributes.known.putSearcher(handle, credentialKey);
       }
-      if (place !== undefined) attributes.known.putName(place.directory, place.name, handle);
+      if (place !== undefined) {
+        attributes.known.putName(place.directory, place.name, handle);
+        for (const searcher of place.searchers) attributes.known.putSearcher(place.directory, searcher);
+      }
       this.#use(handle, place);
     }
   }

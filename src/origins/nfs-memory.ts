@@ -11,13 +11,14 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { type Log, systemCode } from '../base/mod.ts';
 import { makeDirectory } from '../native/mod.ts';
-import type { FileHandle } from '../vfs/mod.ts';
+import type { FileHandle, FsinfoReply } from '../vfs/mod.ts';
 import { formatOrigin, type NfsAddress } from './address.ts';
 
 const number64 = z
   .string()
   .regex(/^\d{1,20}$/)
   .transform(BigInt);
+const natural = z.number().int().min(0);
 const bytes = z
   .string()
   .regex(/^([0-9a-f]{2})*$/)
@@ -31,8 +32,18 @@ const schema = z.strictObject({
   privilegedPort: z.boolean(),
   fsid: number64,
   fileid: number64,
-  readMaximum: z.number().int().min(0),
-  writeMaximum: z.number().int().min(0),
+  info: z.strictObject({
+    readMaximum: natural,
+    readPreferred: natural,
+    readMultiple: natural,
+    writeMaximum: natural,
+    writePreferred: natural,
+    writeMultiple: natural,
+    readdirPreferred: natural,
+    maximumFileBytes: z.number().min(0),
+    timeDelta: z.strictObject({ seconds: natural, nanoseconds: natural }),
+    properties: natural,
+  }),
   hello: z
     .strictObject({ version: z.number().int(), features: z.array(z.string()).max(64), server: bytes, start: bytes })
     .optional(),
@@ -45,9 +56,8 @@ export interface RememberedOrigin {
   /** Of the root. */
   readonly fsid: bigint;
   readonly fileid: bigint;
-  /** Of FSINFO. */
-  readonly readMaximum: number;
-  readonly writeMaximum: number;
+  /** Of the root, without attributes. */
+  readonly info: Omit<Extract<FsinfoReply, { status: 0 }>, 'status' | 'attributes'>;
   /** What the server said on the channel; absent: a plain NFS server. */
   readonly hello?:
     | {

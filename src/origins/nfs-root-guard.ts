@@ -67,6 +67,11 @@ export class RootGuard implements RpcCaller {
     this.#opening.catch(() => {});
   }
 
+  /** Pending while the server has been away since the start. */
+  async opened(): Promise<void> {
+    await this.#opening;
+  }
+
   /** The server was away at the start, and has not been seen since. */
   isOpening(): boolean {
     return this.#opening !== undefined;

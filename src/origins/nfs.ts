@@ -8,10 +8,27 @@
  * Invariant: the identity (server address and fsid) is fixed when it is opened.
  */
 import { hostname } from 'node:os';
-import { type Clock, type Log, limits, type Random, silentLog, sleep, ViaductError } from '../base/mod.ts';
+import {
+  type Clock,
+  type Eventual,
+  type Log,
+  limits,
+  type Random,
+  silentLog,
+  sleep,
+  ViaductError,
+} from '../base/mod.ts';
 import { Nfs3Client, nfsProgram, procedures } from '../nfs3/mod.ts';
 import { type ClientState, RpcClient, type RpcClientStats } from '../rpc/mod.ts';
-import { type Credential, type Filesystem, ForwardingFilesystem, statusName } from '../vfs/mod.ts';
+import {
+  type Call,
+  type Credential,
+  type Filesystem,
+  ForwardingFilesystem,
+  type FsinfoReply,
+  type GetattrArguments,
+  statusName,
+} from '../vfs/mod.ts';
 import { formatOrigin, type NfsAddress } from './address.ts';
 import { NfsChannel, type OriginChannel, sayHello } from './nfs-channel.ts';
 import { LateMount } from './nfs-late-mount.ts';
@@ -156,8 +173,8 @@ async function open(options: NfsOriginOptions, privilegedPort: boolean, self: Se
     ]);
     if (root.status !== 0) throw refusedRoot(address, 'GETATTR', root.status);
     const { fsid, fileid } = root.attributes;
-    const { readMaximum, writeMaximum } = info;
-    return { ...mounted, privilegedPort, fsid, fileid, readMaximum, writeMaximum, hello };
+    const { status: _status, attributes: _attributes, ...rest } = info;
+    return { ...mounted, privilegedPort, fsid, fileid, info: rest, hello };
   } finally {
     await client.close();
   }
@@ -170,7 +187,8 @@ function start(
   late?: LateMount<RememberedOrigin>,
 ): NfsOrigin {
   const { address, clock, log, random, credential, deadlineMs } = options;
-  const { root, nfsPort, privilegedPort, fsid, fileid, readMaximum, writeMaximum } = opened;
+  const { root, nfsPort, privilegedPort, fsid, fileid, info } = opened;
+  const { readMaximum, writeMaximum } = info;
   const connections = options.connections ?? address.connections ?? defaultConnections;
   const name = formatOrigin(address);
   const listeners: NfsOriginListener[] = [];
@@ -222,7 +240,7 @@ function start(
     );
   if (mounted === undefined) isOpen();
   else mounted.then(isOpen, ignored);
-  return new NfsOrigin(next, { client, guard: caller, channel, listeners, late });
+  return new NfsOrigin(next, { client, guard: caller, channel, listeners, late, info });
 }
 
 export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
@@ -235,6 +253,7 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
   readonly #guard: RootGuard;
   readonly #listeners: NfsOriginListener[];
   readonly #late: LateMount<unknown> | undefined;
+  readonly #info: RememberedOrigin['info'];
 
   constructor(
     next: Nfs3Client,
@@ -244,6 +263,7 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
       readonly channel: NfsChannel;
       readonly listeners: NfsOriginListener[];
       readonly late: LateMount<unknown> | undefined;
+      readonly info: RememberedOrigin['info'];
     },
   ) {
     super(next);
@@ -255,11 +275,23 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
     this.#guard = parts.guard;
     this.#listeners = parts.listeners;
     this.#late = parts.late;
+    this.#info = parts.info;
   }
 
   listen(listener: NfsOriginListener): void {
     this.#listeners.push(listener);
     if (this.#guard.isOpening()) listener.onLost?.('it was away when the session started');
+  }
+
+  /** Pending while the server has been away since the start: what is not idempotent must not be sent into the dark. */
+  opened(): Promise<void> {
+    return this.#guard.opened();
+  }
+
+  /** What no client can mount without is known before the origin has come. */
+  override fsinfo(call: Call, args: GetattrArguments): Eventual<FsinfoReply> {
+    if (this.#guard.isOpening() && args.object === this.root) return { status: 0, ...this.#info };
+    return super.fsinfo(call, args);
   }
 
   override close(): Promise<void> {

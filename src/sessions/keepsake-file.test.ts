@@ -63,11 +63,10 @@ async function soon<T>(reply: T | Promise<T>): Promise<T | undefined> {
 }
 
 test('a session that starts while its origin is away answers for the files that the one before used', async (t) => {
-  const { clock, memory, start, at, make } = world(t);
+  const { clock, start, at, make } = world(t);
   const first = start();
   make('disk');
   const { object } = ok(await first.top.lookup(root, at('disk')));
-  ok(await first.top.access(root, { object: memory.root, access: Access.LOOKUP }));
   ok(await first.top.access(alice, { object, access: Access.ALL }));
   ok(await first.top.access(root, { object, access: Access.ALL }));
   ok(await first.top.write(root, write(object, 'hello')));
@@ -77,12 +76,22 @@ test('a session that starts while its origin is away answers for the files that 
   const found = ok((await soon(second.top.lookup(root, at('disk'))))!);
   assert.equal(found.object, object);
   assert.equal(found.attributes?.size, 5);
+  assert.equal(await soon(second.top.lookup(alice, at('disk'))), undefined);
   assert.equal(ok((await soon(second.top.getattr(alice, { object })))!).attributes.size, 5);
   const bits = Access.READ | Access.MODIFY;
   assert.equal(ok((await soon(second.top.access(alice, { object, access: bits })))!).access, Access.READ);
   assert.equal(ok((await soon(second.top.access(root, { object, access: bits })))!).access, bits);
   const stranger = callBy(vfs.credential(7, 7));
   assert.equal(await soon(second.top.access(stranger, { object, access: bits })), undefined);
+});
+
+test('the root is known without having been granted to anybody', async (t) => {
+  const { clock, memory, start } = world(t);
+  ok(await start().top.getattr(root, { object: memory.root }));
+  await clock.advance(2_000);
+  const second = start();
+  second.cut();
+  ok((await soon(second.top.getattr(root, { object: memory.root })))!);
 });
 
 test('while the origin is there, its answers count, and a changed mode takes the grants away', async (t) => {

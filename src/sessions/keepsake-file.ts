@@ -3,7 +3,7 @@
  * lines of JSON.
  *
  *     {"version":1,"boot":"...","identity":"nfs:..."}
- *     {"handle":"hex","attributes":{...},"grants":{"0:0:":31},"place":["hex of the directory","hex of the name"]}    one a file
+ *     {"handle":"hex","attributes":{...},"grants":{"0:0:":31},"place":{...}}     one a file
  *     {"forget":"hex"}                                                                                     appended as files change
  *
  * Nothing is synced: what write(2) took survives the process, and a file of another boot of the host counts for nothing. The same
@@ -53,7 +53,7 @@ const keepsakeSchema = z.strictObject({
     ctime: time,
   }),
   grants: z.record(z.string(), natural),
-  place: z.tuple([bytes, bytes]).optional(),
+  place: z.strictObject({ directory: bytes, name: bytes, searchers: z.array(z.string()) }).optional(),
 });
 
 export interface KeepsakeFileOptions {
@@ -164,7 +164,7 @@ function formatKeepsake({ handle, attributes, grants, place }: Keepsake): string
     handle: toHex(handle),
     attributes: { ...plain, fsid: String(fsid), fileid: String(fileid) },
     grants,
-    place: place && [toHex(place.directory), toHex(place.name)],
+    place: place && { ...place, directory: toHex(place.directory), name: toHex(place.name) },
   });
 }
 
@@ -177,10 +177,8 @@ function parseLines(lines: readonly string[]): Keepsake[] {
       kept.delete(forget.data.forget);
       continue;
     }
-    const { place, ...keepsake } = keepsakeSchema.parse(value);
-    const [directory, name] = place ?? [];
-    const where = directory === undefined || name === undefined ? undefined : { directory, name };
-    kept.set(keepsake.handle, { ...keepsake, place: where });
+    const keepsake = keepsakeSchema.parse(value);
+    kept.set(keepsake.handle, keepsake);
   }
   return [...kept.values()];
 }

@@ -21,6 +21,7 @@ function house(isAway: boolean) {
   };
   const origin = {
     stats: () => ({ opening: isAway }),
+    opened: async () => {},
     channel: {
       acquireLease,
       lease: () => state,

@@ -12,7 +12,7 @@ import type { NfsOrigin } from '../origins/mod.ts';
 import type { LeaseState } from '../vfs/mod.ts';
 
 export interface SessionLeaseOptions {
-  readonly origin: Pick<NfsOrigin, 'channel' | 'stats'>;
+  readonly origin: Pick<NfsOrigin, 'channel' | 'stats' | 'opened'>;
   readonly takeOver: boolean;
   /** This host's name, for people. */
   readonly holder: string;
@@ -69,6 +69,8 @@ export class SessionLease {
   async #keepAsking(): Promise<void> {
     const { clock, log } = this.#options;
     this.#isAsking = true;
+    // A request that a cut line delivers after this process has ended would take the lease from its next life.
+    await this.#options.origin.opened().catch(() => {});
     while (!this.#closed) {
       try {
         await this.#ask();
