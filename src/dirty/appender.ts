@@ -337,14 +337,22 @@ export class Appender {
     if (isExempt) this.#isStuck = true;
     const isHopeful = this.#options.onStarved();
     if (!isHopeful) {
-      const waiting = this.#changes.splice(0);
-      const again = this.#again;
-      this.#again = again.filter((item) => !item.isChange);
-      for (const item of again) if (item.isChange) waiting.push(item);
-      for (const item of waiting) item.resolve?.('no-room');
+      for (const item of this.#takeChanges()) item.resolve?.('no-room');
       this.#isStarved = false;
     }
     if (isHopeful || isExempt) this.#options.clock.after(retryMs, () => this.roomMade());
+  }
+
+  /** All that wait, in order: they will not be in the log. */
+  #takeChanges(): Item[] {
+    const begun = this.#again.filter((item) => item.isChange);
+    this.#again = this.#again.filter((item) => !item.isChange);
+    for (const item of begun) {
+      const file = this.#options.state.files.get(item.file);
+      // Its size counts no more when the next SIZE is judged.
+      if (file !== undefined) file.encodedSize = file.isDirty ? file.size : undefined;
+    }
+    return begun.concat(this.#changes.splice(0));
   }
 
   /** The disk fails: what was not answered is refused; control is kept, and tried again. */
@@ -354,10 +362,7 @@ export class Appender {
       remedy: 'check the disk of --dirty-log; what was accepted before is kept',
       from,
     });
-    const again = this.#again;
-    this.#again = again.filter((item) => !item.isChange);
-    for (const item of again) if (item.isChange) item.reject?.(error);
-    for (const item of this.#changes.splice(0)) item.reject?.(error);
+    for (const item of this.#takeChanges()) item.reject?.(error);
     for (const waiter of this.#settledWaiters.splice(0)) waiter.reject(error);
   }
 

@@ -230,8 +230,12 @@ export interface DirtyLogFace {
    * a power loss would send this one over the next.
    */
   drained(epoch: EpochNumber): void;
-  /** Whether the epochs after the one that first holds `file` change bytes of other files below `existedBefore(other)`. */
-  overwritesAfter(file: FileNumber, existedBefore: (other: FileNumber) => number): boolean;
+  /**
+   * Whether epochs that wait overwrite in place (or cut off) bytes of files other than `file` that were there before the epoch: at the origin
+   * (`existedBefore`: the size below, asked of files that were clean before the epoch), or through an earlier epoch. Of epochs after
+   * the first one that holds `file`; of all of them if nothing of it is dirty, or undefined.
+   */
+  overwritesAfter(file: FileNumber | undefined, existedBefore: (other: FileNumber) => number): boolean;
   /** Forgets all changes, notes stay (redirect, discard). */
   discard(): Promise<void>;
 

@@ -480,6 +480,37 @@ test('an overwrite of other files in later epochs is known, an extension is not 
   await bench.run(log.close());
 });
 
+test('what epochs that wait put there is overwritten, too; new bytes, appended ones and drained epochs are not', async () => {
+  const bench = new Bench();
+  const log = await bench.open();
+  const overwrites = (key?: string) => log.overwritesAfter(key === undefined ? undefined : log.file(key), () => 0);
+  await bench.write(log, 'database', 0, 100, 1);
+  log.seal();
+  await bench.write(log, 'database', 100, 100, 1);
+  log.seal();
+  await bench.write(log, 'journal', 0, 10, 1);
+  await bench.run(log.sync());
+  assert.equal(overwrites(), false, 'written and appended');
+  await bench.write(log, 'database', 150, 10, 2);
+  log.seal();
+  assert.equal(overwrites('journal'), false, 'in the epoch of the journal itself');
+  assert.equal(overwrites('unknown'), true);
+  await bench.resize(log, 'database', 199);
+  log.seal();
+  await bench.run(log.sync());
+  assert.equal(overwrites('journal'), true, 'cut after the journal was sealed');
+  assert.equal(overwrites('database'), false, 'its own doing');
+  for (const epoch of [1, 2, 3]) {
+    (await bench.run(log.plan(epoch))).release();
+    log.drained(epoch);
+    assert.equal(overwrites(), true, `only ${epoch} epochs have left`);
+  }
+  log.drop(log.file('database'));
+  await bench.run(log.sync());
+  assert.equal(overwrites(), false, 'dropped');
+  await bench.run(log.close());
+});
+
 test('what is dropped is void in every epoch, plans included, and stays so', async () => {
   const bench = new Bench();
   let log = await bench.open();

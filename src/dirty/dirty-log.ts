@@ -27,6 +27,7 @@ import type {
 import { addressOf } from './format.ts';
 import { changeItem, Item, writeItem } from './item.ts';
 import { type OpenedLog, openLog } from './opening.ts';
+import { Overwrites } from './overwrites.ts';
 import { checkKey, noteItem, stateItem } from './payloads.ts';
 import { Plan } from './plan.ts';
 import { LogReader } from './reader.ts';
@@ -46,6 +47,7 @@ export class DirtyLog implements DirtyLogFace {
   readonly #appender: Appender;
   readonly #syncer: Syncer;
   readonly #reader: LogReader;
+  readonly #overwrites: Overwrites;
   #plan: Plan | undefined;
   #isClosed = false;
   #isCleaning = false;
@@ -73,6 +75,7 @@ export class DirtyLog implements DirtyLogFace {
     this.#options = options;
     this.recovery = opened.recovery;
     this.#state = state;
+    this.#overwrites = new Overwrites(state);
     this.#segments = segments;
     this.#facts = facts;
     this.#appender = new Appender({
@@ -261,13 +264,8 @@ export class DirtyLog implements DirtyLogFace {
     if (this.#segments.hasBefore(epoch.end)) this.#syncInBackground();
   }
 
-  overwritesAfter(number: FileNumber, existedBefore: (other: FileNumber) => number): boolean {
-    const first = this.state(number)?.firstEpoch;
-    if (first === undefined) return false;
-    for (const file of this.#state.files.allDirty()) {
-      if (file.number !== number && file.changedAfter(first, existedBefore(file.number))) return true;
-    }
-    return false;
+  overwritesAfter(number: FileNumber | undefined, existedBefore: (other: FileNumber) => number): boolean {
+    return this.#overwrites.after(number, existedBefore);
   }
 
   async discard(): Promise<void> {

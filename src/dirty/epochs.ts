@@ -74,6 +74,13 @@ export class Epochs {
     return undefined;
   }
 
+  /** Those with a higher number, oldest first. */
+  after(number: EpochNumber): readonly Epoch[] {
+    let index = this.#list.length;
+    while (index > this.#head && this.#list[index - 1]!.number > number) index--;
+    return this.#list.slice(index);
+  }
+
   newestSealed(): EpochNumber {
     const last = this.last;
     if (last === undefined) return 0;

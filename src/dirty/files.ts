@@ -15,6 +15,8 @@ interface Mark {
   lowest: number;
   /** The shortest that it made the file; Infinity if it never cut it. */
   cutTo: number;
+  /** The file's size before it; undefined if nothing of the file was dirty then: what is below knows. */
+  readonly sizeBefore: number | undefined;
 }
 
 export class DirtyFile {
@@ -66,7 +68,11 @@ export class DirtyFile {
     return this.#marks[this.#head]?.firstMs;
   }
 
-  /** The epoch changed bytes from `lowest` on. True if it had not changed the file before. */
+  get firstEpoch(): EpochNumber | undefined {
+    return this.#marks[this.#head]?.epoch;
+  }
+
+  /** The epoch changed bytes from `lowest` on; before the file's size is moved on. True if it had not changed the file before. */
   mark(epoch: EpochNumber, firstMs: number, lowest: number, cutTo: number): boolean {
     const last = this.isDirty ? this.#marks[this.#marks.length - 1]! : undefined;
     if (last?.epoch === epoch) {
@@ -74,7 +80,7 @@ export class DirtyFile {
       last.cutTo = Math.min(last.cutTo, cutTo);
       return false;
     }
-    this.#marks.push({ epoch, firstMs, lowest, cutTo });
+    this.#marks.push({ epoch, firstMs, lowest, cutTo, sizeBefore: last === undefined ? undefined : this.size });
     return true;
   }
 
@@ -101,12 +107,12 @@ export class DirtyFile {
     this.tree.clear(0, Number.POSITIVE_INFINITY);
   }
 
-  /** Whether an epoch after `epoch` changed bytes below `end`. */
-  changedAfter(epoch: EpochNumber, end: number): boolean {
+  /** Whether the epoch changed bytes that were there before it. `sizeBelow`: how long the file was when it became dirty. */
+  overwritesIn(epoch: EpochNumber, sizeBelow: () => number): boolean {
     for (let index = this.#marks.length - 1; index >= this.#head; index--) {
       const mark = this.#marks[index]!;
-      if (mark.epoch <= epoch) return false;
-      if (mark.lowest < end) return true;
+      if (mark.epoch < epoch) return false;
+      if (mark.epoch === epoch) return mark.lowest < (mark.sizeBefore ?? sizeBelow());
     }
     return false;
   }

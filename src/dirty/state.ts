@@ -119,10 +119,10 @@ export class LogState {
   }
 
   #mark(file: DirtyFile, epoch: Epoch, record: RecordHeader, lowest: number, cutTo: number): void {
+    if (file.mark(epoch.number, record.wallMs, lowest, cutTo)) epoch.files.push(file.number);
     file.size = record.sizeAfter;
     file.time = { seconds: record.seconds, nanoseconds: record.nanoseconds };
     file.writer = record.writer;
-    if (file.mark(epoch.number, record.wallMs, lowest, cutTo)) epoch.files.push(file.number);
   }
 
   /** `offset` is the low water, or -1. */
