@@ -82,12 +82,12 @@ describe('a port', () => {
     );
     const low = stateful(['serve', exported, '--listen', '127.0.0.2:700'], state);
     assertExplained(await place.run(low, nobody), 'PRIVILEGE_NEEDED', 1, /127\.0\.0\.2:700/);
-    // A port of 1024 or above works, with the rights of that user and no status socket in a directory of somebody else.
+    // A port of 1024 or above works, with the rights of that user and no control socket in a directory of somebody else.
     const live = await place.ready(['serve', exported, '--listen', '127.0.0.1:0', '--state-directory', state], nobody);
     const client = await mount(live);
     assert.equal((await readFile(client, await handleOf(client, 'hello'))).toString(), 'hello\n');
     await client.close();
-    assert.match(live.command.stderr, /no status socket/);
+    assert.match(live.command.stderr, /no control socket/);
     assert.equal((await live.command.end()).code, 0);
   });
 });
