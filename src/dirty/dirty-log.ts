@@ -172,8 +172,10 @@ export class DirtyLog implements DirtyLogFace {
 
   drop(file: FileNumber): void {
     this.#assertOpen();
-    if (this.#state.files.get(file) === undefined) return;
+    const known = this.#state.files.get(file);
+    if (known === undefined) return;
     this.#state.drop(file, 0);
+    known.encodedSize = undefined;
     const item = this.#control(RecordType.DROP);
     item.file = file;
     this.#appender.control(item);

@@ -89,6 +89,7 @@ export class DirtyFile {
     while (this.isDirty && this.#marks[this.#head]!.epoch <= epoch) this.#head++;
     if (!this.isDirty) {
       this.clear();
+      this.encodedSize = undefined;
       return;
     }
     if (this.#head > 32 && this.#head * 2 > this.#marks.length) {
@@ -103,7 +104,6 @@ export class DirtyFile {
   clear(): void {
     this.#marks = [];
     this.#head = 0;
-    this.encodedSize = undefined;
     this.tree.clear(0, Number.POSITIVE_INFINITY);
   }
 

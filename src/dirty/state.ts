@@ -92,7 +92,10 @@ export class LogState {
   }
 
   discard(end: number): void {
-    for (const file of [...this.files.allDirty()]) this.drop(file.number, end);
+    for (const file of [...this.files.allDirty()]) {
+      this.drop(file.number, end);
+      file.encodedSize = undefined;
+    }
     const last = this.epochs.last;
     if (last !== undefined) this.epochs.drainedUpTo = Math.max(this.epochs.drainedUpTo, last.number);
     this.epochs.clear();
