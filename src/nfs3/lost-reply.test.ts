@@ -72,3 +72,34 @@ it('a name operation whose reply is lost with its connection succeeds once', { t
     await server.close();
   }
 });
+
+it('a name operation that may have been executed before is not refused for its own work', async () => {
+  const memory = new MemoryFilesystem();
+  const again = { ...call, isRepeat: true };
+  const at = (name: string) => ({ directory: memory.root, name });
+  const caller = (isRepeat: boolean) => {
+    const program = nfs3Program(memory);
+    return (number: number, args: unknown) => {
+      const rpcCall = { xid: 1, flavor: 'sys', peer: 'x:1', peerAddress: 'x', peerPort: 1, isRepeat } as const;
+      return program.procedures[number]!.handle({ ...rpcCall, credential: again.credential }, args as never);
+    };
+  };
+  const repeated = caller(true);
+  const fresh = caller(false);
+  const set = { mode: 0o755 };
+  const calls: [number, unknown][] = [
+    [9, { where: at('folder'), set }],
+    [8, { where: at('file'), how: { mode: 'guarded', set } }],
+    [10, { where: at('link'), set: {}, target: 'folder' }],
+    [14, { from: at('link'), to: at('moved') }],
+    [12, at('moved')],
+    [13, at('folder')],
+  ];
+  for (const [number, args] of calls) {
+    const statuses = [];
+    for (const perform of [fresh, repeated, fresh])
+      statuses.push(((await perform(number, args)) as { status: number }).status);
+    assert.deepEqual(statuses.slice(0, 2), [0, 0], `procedure ${number}`);
+    assert.notEqual(statuses[2], 0, `procedure ${number} by somebody who means it anew`);
+  }
+});

@@ -7,10 +7,11 @@
  * Invariants: a `Filesystem` sees only arguments that its contract allows; a reply that is there goes out in the same turn;
  * READ's `release` is called once for each reply.
  */
-import { type Eventual, isPromise, limits } from '../base/mod.ts';
+import { chain, type Eventual, isPromise, limits } from '../base/mod.ts';
 import type { RpcCall, RpcProgram, ServedProcedure } from '../rpc/mod.ts';
 import * as vfs from '../vfs/mod.ts';
 import * as checks from './checks.ts';
+import * as echoes from './echoes.ts';
 import { type Nfs3Procedure, nfsProgram } from './procedure.ts';
 import { procedures } from './table.ts';
 import { trimReaddir, trimReaddirplus } from './trim.ts';
@@ -64,15 +65,34 @@ export function serveOperation<Arguments, Reply>(
   };
 }
 
-export function callOf({ credential, peer, fencing }: RpcCall): vfs.Call {
-  return { credential, peer, priority: 'demand', fencing };
+export function callOf({ credential, peer, fencing, isRepeat }: RpcCall): vfs.Call {
+  return { credential, peer, priority: 'demand', fencing, isRepeat };
+}
+
+/** Of a call that may have been executed before, refusals that its first execution explains become the success that they hide. */
+function repeatable<Arguments, Reply extends { readonly status: number }>(
+  perform: (call: vfs.Call, args: Arguments) => Eventual<Reply>,
+  resolve: (call: vfs.Call, args: Arguments, reply: Reply) => Eventual<Reply>,
+): (call: vfs.Call, args: Arguments) => Eventual<Reply> {
+  return (call, args) => {
+    const reply = perform(call, args);
+    if (call.isRepeat !== true) return reply;
+    return chain(reply, (value) => (value.status === 0 ? value : resolve(call, args, value)));
+  };
 }
 
 /** GETATTR to READLINK, procedures 1 to 5. */
 function attributeProcedures(filesystem: vfs.Filesystem) {
   return [
     serveOperation(procedures.getattr, checks.checkObject, (call, args) => filesystem.getattr(call, args)),
-    serveOperation(procedures.setattr, checks.checkSetattr, (call, args) => filesystem.setattr(call, args)),
+    serveOperation(
+      procedures.setattr,
+      checks.checkSetattr,
+      repeatable(
+        (call, args) => filesystem.setattr(call, args),
+        (call, args, reply) => echoes.resolveSetattr(filesystem, call, args, reply),
+      ),
+    ),
     serveOperation(procedures.lookup, checks.checkLookup, (call, args) => filesystem.lookup(call, args)),
     serveOperation(procedures.access, checks.checkObject, (call, args) => {
       const reply = filesystem.access(call, args);
@@ -149,14 +169,70 @@ function clampFsinfo(reply: vfs.FsinfoReply, transferBytes: number): vfs.FsinfoR
 /** CREATE to LINK, procedures 8 to 15. */
 function nameProcedures(filesystem: vfs.Filesystem) {
   return [
-    serveOperation(procedures.create, checks.checkCreate, (call, args) => filesystem.create(call, args)),
-    serveOperation(procedures.mkdir, checks.checkMkdir, (call, args) => filesystem.mkdir(call, args)),
-    serveOperation(procedures.symlink, checks.checkSymlink, (call, args) => filesystem.symlink(call, args)),
-    serveOperation(procedures.mknod, checks.checkMknod, (call, args) => filesystem.mknod(call, args)),
-    serveOperation(procedures.remove, checks.checkRemove, (call, args) => filesystem.remove(call, args)),
-    serveOperation(procedures.rmdir, checks.checkRmdir, (call, args) => filesystem.rmdir(call, args)),
-    serveOperation(procedures.rename, checks.checkRename, (call, args) => filesystem.rename(call, args)),
-    serveOperation(procedures.link, checks.checkLink, (call, args) => filesystem.link(call, args)),
+    serveOperation(
+      procedures.create,
+      checks.checkCreate,
+      repeatable(
+        (call, args) => filesystem.create(call, args),
+        (call, args, reply) => echoes.resolveCreate(filesystem, call, args, reply),
+      ),
+    ),
+    serveOperation(
+      procedures.mkdir,
+      checks.checkMkdir,
+      repeatable(
+        (call, args) => filesystem.mkdir(call, args),
+        (call, args, reply) => echoes.resolveMkdir(filesystem, call, args, reply),
+      ),
+    ),
+    serveOperation(
+      procedures.symlink,
+      checks.checkSymlink,
+      repeatable(
+        (call, args) => filesystem.symlink(call, args),
+        (call, args, reply) => echoes.resolveSymlink(filesystem, call, args, reply),
+      ),
+    ),
+    serveOperation(
+      procedures.mknod,
+      checks.checkMknod,
+      repeatable(
+        (call, args) => filesystem.mknod(call, args),
+        (call, args, reply) => echoes.resolveMknod(filesystem, call, args, reply),
+      ),
+    ),
+    serveOperation(
+      procedures.remove,
+      checks.checkRemove,
+      repeatable(
+        (call, args) => filesystem.remove(call, args),
+        (_call, _args, reply) => echoes.resolveRemove(reply),
+      ),
+    ),
+    serveOperation(
+      procedures.rmdir,
+      checks.checkRmdir,
+      repeatable(
+        (call, args) => filesystem.rmdir(call, args),
+        (_call, _args, reply) => echoes.resolveRemove(reply),
+      ),
+    ),
+    serveOperation(
+      procedures.rename,
+      checks.checkRename,
+      repeatable(
+        (call, args) => filesystem.rename(call, args),
+        (call, args, reply) => echoes.resolveRename(filesystem, call, args, reply),
+      ),
+    ),
+    serveOperation(
+      procedures.link,
+      checks.checkLink,
+      repeatable(
+        (call, args) => filesystem.link(call, args),
+        (call, args, reply) => echoes.resolveLink(filesystem, call, args, reply),
+      ),
+    ),
   ];
 }
 

@@ -197,9 +197,11 @@ export class Dispatcher {
       return;
     }
     const entry = duplicates.begin(key, channel);
+    const asked = duplicates.isRepeat(key) ? { ...call, isRepeat: true } : call;
+    const begun = duplicates.noteBegun(entry);
     let reply: unknown;
     try {
-      reply = served.handle(call, args);
+      reply = isPromise(begun) ? begun.then(() => served.handle(asked, args)) : served.handle(asked, args);
     } catch (error) {
       this.#failOnce(duplicates, entry, served, call, error);
       return;

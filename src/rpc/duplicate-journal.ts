@@ -1,9 +1,11 @@
 /**
- * The file behind the duplicate request cache: append-only, one record for each kept reply.
+ * The file behind the duplicate request cache: append-only, one record for each call that begins and one for each kept reply.
  *
- *     file     magic 'VIADRC01' | record | record | ...
+ *     file     magic 'VIADRC02' | record | record | ...
  *     record   u32 payload length | u32 crc32(payload) | payload
- *     payload  u16 key length | key (latin1) | reply message
+ *     payload  u16 key length | key (latin1) | reply message; empty: the call began
+ *
+ * `VIADRC01` had replies alone, and is read too.
  *
  * It has to survive the end of the process, not of the machine, so it is written and not synced: after a power loss the
  * clients' memory of their calls is mostly gone too. Reading stops at the first record that is cut off or does not verify
@@ -16,15 +18,16 @@ import { type FileHandle, open, readFile, rename, unlink } from 'node:fs/promise
 import { crc32 } from 'node:zlib';
 import { type Log, limits, systemCode, ViaductError } from '../base/mod.ts';
 
-const magic = Buffer.from('VIADRC01', 'latin1');
+const magic = Buffer.from('VIADRC02', 'latin1');
+const earlierMagic = Buffer.from('VIADRC01', 'latin1');
 const headerBytes = 8;
 const compactAboveBytes = 2 * limits.duplicateBytes;
 
 export interface JournalOwner {
-  /** What is worth keeping, oldest first. */
+  /** What is worth keeping, oldest first; without a reply it has only begun. */
   live(): Iterable<{ readonly key: string; readonly reply: Buffer | undefined }>;
   /** One record found when the file is opened, oldest first. */
-  add(key: string, reply: Buffer): void;
+  add(key: string, reply: Buffer | undefined): void;
 }
 
 export class DuplicateJournal {
@@ -61,7 +64,7 @@ export class DuplicateJournal {
   }
 
   /** Settles once the record is written. Never rejects. */
-  append(key: string, reply: Buffer): Promise<void> {
+  append(key: string, reply: Buffer | undefined): Promise<void> {
     this.#waiting.push(encodeRecord(key, reply));
     if (this.#next === undefined) {
       this.#next = this.#writing.then(() => this.#write());
@@ -98,7 +101,8 @@ export class DuplicateJournal {
 
   #load(content: Buffer): void {
     if (content.length === 0) return;
-    if (!content.subarray(0, magic.length).equals(magic)) {
+    const found = content.subarray(0, magic.length);
+    if (!found.equals(magic) && !found.equals(earlierMagic)) {
       this.#log.warn({ path: this.#path }, 'the file of kept replies is not one of ours or is damaged: starting anew');
       return;
     }
@@ -112,7 +116,8 @@ export class DuplicateJournal {
       if (crc32(payload) !== checksum) break;
       const keyEnd = 2 + payload.readUInt16BE(0);
       if (keyEnd > length) break;
-      this.#owner.add(payload.toString('latin1', 2, keyEnd), Buffer.from(payload.subarray(keyEnd)));
+      const reply = keyEnd === length ? undefined : Buffer.from(payload.subarray(keyEnd));
+      this.#owner.add(payload.toString('latin1', 2, keyEnd), reply);
       position = start + length;
     }
     if (position < content.length) {
@@ -127,7 +132,7 @@ export class DuplicateJournal {
   async #rewrite(): Promise<void> {
     const temporary = `${this.#path}.new`;
     const parts: Buffer[] = [magic];
-    for (const { key, reply } of this.#owner.live()) if (reply !== undefined) parts.push(encodeRecord(key, reply));
+    for (const { key, reply } of this.#owner.live()) parts.push(encodeRecord(key, reply));
     const content = Buffer.concat(parts);
     const file = await open(temporary, 'w', 0o600);
     try {
@@ -144,7 +149,7 @@ export class DuplicateJournal {
   }
 }
 
-function encodeRecord(key: string, reply: Buffer): Buffer {
+function encodeRecord(key: string, reply: Buffer = Buffer.alloc(0)): Buffer {
   const length = 2 + key.length + reply.length;
   const record = Buffer.allocUnsafe(headerBytes + length);
   record.writeUInt16BE(key.length, headerBytes);

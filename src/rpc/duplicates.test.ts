@@ -7,6 +7,7 @@ import { type Clock, silentLog, systemClock } from '../base/mod.ts';
 import { eventually, KeptLog, numberArgument, RawPeer, rawCall, TestService } from '../testing/mod.ts';
 import type { ReplyChannel } from './channel.ts';
 import { DuplicateRequestCache } from './duplicates.ts';
+import type { RpcCall } from './procedure.ts';
 import { RpcServer } from './server.ts';
 
 const nowhere = {} as ReplyChannel;
@@ -93,6 +94,32 @@ test('replies survive a restart', async (t) => {
   second.send(add(7, 5), add(9, 1));
   assert.deepEqual(await second.words(), answer(7, 5));
   assert.deepEqual(await second.words(), answer(9, 1), 'a new service counts from 0');
+});
+
+test('a call that had begun when the process was killed is executed again, and told so once', async (t) => {
+  const path = await scratch(t);
+  const before = await DuplicateRequestCache.open(path);
+  const one = await serve(t, before);
+  const first = await one.peer();
+  first.send(add(7, 5, 8), add(8, 6));
+  assert.deepEqual(await first.words(), answer(8, 11));
+  await eventually(() => one.service.held.size === 1, 'the call is under way');
+  const service = new TestService();
+  const repeats: boolean[] = [];
+  const holdAdd = service.program.procedures[8]!;
+  const told = { ...holdAdd, handle: (call: RpcCall) => repeats.push(call.isRepeat === true) };
+  const procedures = service.program.procedures.map((served) => (served === holdAdd ? told : served));
+  const after = await DuplicateRequestCache.open(path);
+  t.after(() => Promise.all([before.close(), after.close()]));
+  const two = await serve(t, after, { ...service, program: { ...service.program, procedures } });
+  const second = await two.peer();
+  second.send(add(7, 5, 8), add(9, 1, 8), add(8, 6));
+  const answers = [await second.words(), await second.words(), await second.words()];
+  assert.deepEqual(repeats, [true, false]);
+  assert.deepEqual(answers.map((words) => words?.[0]).sort(), [7, 8, 9]);
+  second.send(add(7, 5, 8));
+  assert.equal((await second.words())?.[0], 7);
+  assert.equal(repeats.length, 2);
 });
 
 test('the journal holds a reply before it is sent', async (t) => {

@@ -8,7 +8,8 @@
  * The key is client address, xid, program, version, procedure and a checksum of the arguments, not the source port: a client
  * that reconnects from another port is the same client. Invariants: calls in progress are never evicted (the connections'
  * own limits bound them); kept replies are bounded by count, bytes and age; with a journal a reply is kept only once it is
- * written there, so that it survives a restart.
+ * written there, so that it survives a restart. With a journal a call is executed only once its beginning is written there: if
+ * the process is killed before it has the reply, the next one knows that a call sent again may meet its own work (`isRepeat`).
  */
 import { crc32 } from 'node:zlib';
 import { type Clock, type Eventual, type Log, limits, silentLog, systemClock } from '../base/mod.ts';
@@ -40,6 +41,9 @@ export class DuplicateRequestCache {
   /** In order of completion, oldest first. */
   readonly #kept = new Map<string, Duplicate>();
   readonly #inProgress = new Map<string, Duplicate>();
+  /** Calls of the process before this one that began and were not answered. */
+  readonly #begun = new Set<string>();
+  #begunUntil = Number.NEGATIVE_INFINITY;
   #keptBytes = 0;
   #journal: DuplicateJournal | undefined;
 
@@ -54,9 +58,13 @@ export class DuplicateRequestCache {
   static async open(path: string, options: DuplicateOptions & { log?: Log } = {}): Promise<DuplicateRequestCache> {
     const cache = new DuplicateRequestCache(options);
     cache.#journal = await DuplicateJournal.open(path, options.log ?? silentLog, {
-      live: () => cache.#kept.values(),
-      add: (key, reply) => cache.#keep({ key, reply, channel: undefined, keptAt: 0 }, reply),
+      live: () => cache.#live(),
+      add(key, reply) {
+        if (reply === undefined) cache.#remember(key);
+        else cache.#keep({ key, reply, channel: undefined, keptAt: 0 }, reply);
+      },
     });
+    cache.#begunUntil = cache.#clock.now() + cache.#maximumAgeMs;
     return cache;
   }
 
@@ -74,6 +82,16 @@ export class DuplicateRequestCache {
     const entry: Duplicate = { key, reply: undefined, channel, keptAt: 0 };
     this.#inProgress.set(key, entry);
     return entry;
+  }
+
+  /** When this settles, the call may be executed. Never rejects: a journal that cannot be written is logged. */
+  noteBegun(entry: Duplicate): Eventual<void> {
+    return this.#journal?.append(entry.key, undefined);
+  }
+
+  /** Whether the process before this one began the call, and ended before it could keep a reply. */
+  isRepeat(key: string): boolean {
+    return this.#begun.has(key) && this.#clock.now() <= this.#begunUntil;
   }
 
   /** Keeps the reply; when this settles, it may be sent. Never rejects: a journal that cannot be written is logged. */
@@ -98,8 +116,22 @@ export class DuplicateRequestCache {
     await this.#journal?.close();
   }
 
+  *#live(): Iterable<{ readonly key: string; readonly reply: Buffer | undefined }> {
+    for (const key of this.#begun) yield { key, reply: undefined };
+    yield* this.#kept.values();
+    yield* this.#inProgress.values();
+  }
+
+  #remember(key: string): void {
+    this.#begun.delete(key);
+    this.#begun.add(key);
+    const oldest = this.#begun.values().next().value;
+    if (this.#begun.size > this.#maximumEntries && oldest !== undefined) this.#begun.delete(oldest);
+  }
+
   #keep(entry: Duplicate, reply: Buffer): void {
     this.#inProgress.delete(entry.key);
+    this.#begun.delete(entry.key);
     const earlier = this.#kept.get(entry.key);
     if (earlier !== undefined) this.#drop(earlier);
     entry.reply = reply;

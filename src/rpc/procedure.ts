@@ -25,6 +25,8 @@ export interface RpcCall {
   readonly flavor: 'none' | 'sys';
   /** The fencing token in the verifier, if there is one (docs/channel.md). */
   readonly fencing?: string | undefined;
+  /** It may have been executed before, by a process that ended before it had the reply (duplicates.ts). */
+  readonly isRepeat?: boolean | undefined;
   /** `address:port` of the client. */
   readonly peer: string;
   readonly peerAddress: string;

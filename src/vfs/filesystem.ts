@@ -38,6 +38,8 @@ export interface Call {
   readonly priority: Priority;
   /** The fencing token of the write lease that the caller holds (channel); eight bytes, one character each. */
   readonly fencing?: string | undefined;
+  /** It may have been executed before without an answer: EXIST and NOENT may be its own work. */
+  readonly isRepeat?: boolean | undefined;
 }
 export type Priority = 'demand' | 'prefetch';
 

@@ -10,6 +10,7 @@ import { seededRandom, systemCode } from '../../src/base/mod.ts';
 import { type Kernel, mountCommand, runMicroVm } from '../kernel/microvm.ts';
 import { run, sha256File } from '../support/programs.ts';
 import { Bed } from './bed.ts';
+import { assertNoErrors } from './guest-lines.ts';
 import type { Round } from './round.ts';
 import { Sampler } from './sampler.ts';
 
@@ -116,8 +117,7 @@ export async function guestClient(round: number, options: GuestOptions): Promise
     }
     const { exitCode, lines } = await guest;
     assert.equal(exitCode, 0, lines.slice(-40).join('\n'));
-    const errors = lines.filter((line) => /ERROR|I\/O error|Call Trace|BUG:|Stale|stale/.test(line));
-    assert.deepEqual(errors, []);
+    assertNoErrors(lines, /ERROR|I\/O error|Call Trace|BUG:|Stale|stale/);
     await bed.writeBackAll();
     await sampler.stop();
     await database.look();

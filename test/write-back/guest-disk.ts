@@ -11,6 +11,7 @@ import { seededRandom } from '../../src/base/mod.ts';
 import { type Kernel, type MicroVmResult, runMicroVm } from '../kernel/microvm.ts';
 import { attempt, run, sha256File } from '../support/programs.ts';
 import { Bed } from './bed.ts';
+import { assertNoErrors } from './guest-lines.ts';
 import type { Round } from './round.ts';
 import { Sampler } from './sampler.ts';
 
@@ -84,8 +85,7 @@ export async function guestDisk(round: number, options: GuestDiskOptions): Promi
     }
     const result = await guest;
     if (!losesPower) assert.equal(result.exitCode, 0, result.lines.slice(-40).join('\n'));
-    const errors = result.lines.filter((line) => /ERROR|I\/O error|EXT4-fs error|Call Trace|BUG:|QEMU:/.test(line));
-    assert.deepEqual(errors, []);
+    assertNoErrors(result.lines, /ERROR|I\/O error|EXT4-fs error|Call Trace|BUG:|QEMU:/);
     await bed.writeBackAll();
     await sampler.stop();
     if (!losesPower) await run('e2fsck', ['-f', '-n', image]);
