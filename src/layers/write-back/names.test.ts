@@ -111,6 +111,40 @@ it('keeps a rollback journal at the origin until what it protects is there', asy
   assert.ok((await origin.readAll(database, 0, 4096)).equals(pattern(4096, 2)));
 });
 
+it('keeps a clean journal, it may be an older one, until what was overwritten is at the origin', async (test) => {
+  const { fixture, bench } = await start(test);
+  const database = await bench.file('db', pattern(8192, 1));
+  await bench.file('db-journal', pattern(4096, 1));
+  await bench.file('db-old', pattern(4096, 1));
+  await bench.folder('folder');
+  await fixture.writeBack.writeBack();
+  const seen = record(fixture, 'write', 'setattr', 'remove', 'rename');
+  await bench.write(database, 4096, pattern(4096, 2), Stability.UNSTABLE);
+  ok(await fixture.layer.rename(bench.call, { from: bench.at('folder'), to: bench.at('directory') }));
+  ok(await fixture.layer.remove(bench.call, bench.at('db-journal')));
+  assert.deepEqual(seen.splice(0), ['rename', 'write', 'setattr', 'remove']);
+  ok(await fixture.layer.setattr(bench.call, { object: database, set: { size: 100 } }));
+  ok(await fixture.layer.rename(bench.call, { from: bench.at('db-old'), to: bench.at('db-older') }));
+  assert.deepEqual(seen.splice(0), ['setattr', 'rename']);
+  await bench.write(database, 100, pattern(100, 3), Stability.UNSTABLE);
+  ok(await fixture.layer.remove(bench.call, bench.at('db-older')));
+  assert.deepEqual(seen.splice(0), ['remove'], 'nothing was overwritten');
+});
+
+it('keeps a journal of bytes that themselves wait here', async (test) => {
+  const { fixture, bench, origin } = await start(test);
+  const sync = (object: string) => fixture.layer.commit(bench.call, { object, offset: 0, count: 0 });
+  const database = await bench.file('db', pattern(8192, 1));
+  ok(await sync(database));
+  const journal = await bench.file('db-journal', pattern(4096, 1));
+  ok(await sync(journal));
+  await bench.write(database, 0, pattern(4096, 2), Stability.UNSTABLE);
+  const seen = record(fixture, 'write', 'remove');
+  ok(await fixture.layer.remove(bench.call, bench.at('db-journal')));
+  assert.deepEqual(seen, ['write', 'write', 'write', 'remove']);
+  assert.ok((await origin.readAll(database, 0, 4096)).equals(pattern(4096, 2)));
+});
+
 it('does not wait for the data of new files when another file is removed', async (test) => {
   const { fixture, bench } = await start(test);
   const one = await bench.file('a.s', pattern(4096, 1));

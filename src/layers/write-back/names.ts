@@ -3,11 +3,12 @@
  * drain first (docs/decisions/0011-epochs-and-names.md); data of files that lose their last name never leave.
  *
  *     RENAME onto another file (not .nfs*)                        everything written so far first
- *     REMOVE, RENAME away of a file that may be a rollback journal   likewise
+ *     REMOVE, RENAME away of what may be a rollback journal       likewise
  *     CREATE unchecked with a size, file exists                   CREATE without the size, then the truncation as a change here
  *     last name gone (REMOVE, RENAME over it)                     the file's changes are void
  */
 import { chain, type Eventual, isPromise } from '../../base/mod.ts';
+import type { FileNumber } from '../../dirty/mod.ts';
 import * as vfs from '../../vfs/mod.ts';
 import type { Admission } from './admission.ts';
 import type { Barriers } from './barriers.ts';
@@ -16,6 +17,7 @@ import type { AttributeSetter } from './setattr.ts';
 import type { Workings } from './workings.ts';
 
 const { Status } = vfs;
+const regular = vfs.FileType.REGULAR;
 /** What kernels rename open files to that are removed. */
 const sillyPrefix = '.nfs';
 
@@ -106,11 +108,12 @@ export class Names {
 
   async #remove(call: vfs.Call, place: vfs.Place): Promise<vfs.RemoveReply> {
     const { next } = this.#workings;
-    const target = this.#busy(await next.lookup(call, place));
-    if (target !== undefined && this.#mayBeJournal(target)) {
-      await this.#barriers.everythingArrived();
-      if (this.#mayBeJournal(target)) return { status: Status.IO, directoryWcc: {} };
+    const found = await next.lookup(call, place);
+    if (this.#mayBeJournal(found)) {
+      const isThere = await this.#barriers.everythingArrived();
+      if (!isThere && this.#mayBeJournal(found)) return { status: Status.IO, directoryWcc: {} };
     }
+    const target = this.#busy(found);
     const reply = await next.remove(call, place);
     if (reply.status === 0) this.#lostName(call, target);
     return reply;
@@ -124,12 +127,11 @@ export class Names {
   async #rename(call: vfs.Call, args: vfs.RenameArguments): Promise<vfs.RenameReply> {
     const { next } = this.#workings;
     const [from, to] = await Promise.all([next.lookup(call, args.from), next.lookup(call, args.to)]);
-    const moved = this.#busy(from);
     const isSame = from.status === 0 && to.status === 0 && from.object === to.object;
     const replaces = to.status === 0 && !isSame && !args.to.name.startsWith(sillyPrefix);
-    if (replaces || (moved !== undefined && this.#mayBeJournal(moved))) {
+    if (replaces || this.#mayBeJournal(from)) {
       const isThere = await this.#barriers.everythingArrived();
-      if (!isThere && (replaces || (moved !== undefined && this.#mayBeJournal(moved)))) {
+      if (!isThere && (replaces || this.#mayBeJournal(from))) {
         return { status: Status.IO, fromWcc: {}, toWcc: {} };
       }
     }
@@ -169,10 +171,17 @@ export class Names {
     return file !== undefined && this.#workings.files.isBusy(file) ? file : undefined;
   }
 
-  /** Something that the origin has was overwritten after the file was stable: the file may be what undoes that. */
-  #mayBeJournal(file: DirtyFile): boolean {
+  /**
+   * Something was overwritten in place after the file was stable, and waits: the file may be what undoes that. One of which nothing
+   * waits here may be from any time before.
+   */
+  #mayBeJournal(found: vfs.LookupReply): boolean {
     const { log, files } = this.#workings;
-    return log.overwritesAfter(file.record.number, (other) => files.byNumber(other)?.base?.size ?? 0);
+    if (found.status === Status.NOENT) return false;
+    if (found.status === 0 && (found.attributes?.type ?? regular) !== regular) return false;
+    const file = found.status === 0 ? files.find(found.object) : undefined;
+    const sizeBelow = (other: FileNumber) => files.byNumber(other)?.base?.size ?? Number.POSITIVE_INFINITY;
+    return log.overwritesAfter(file?.record.number, sizeBelow);
   }
 
   #hasDirtyFiles(): boolean {
