@@ -93,7 +93,7 @@ export function describeWriteBack(status: WriteBackStatus): string[] {
     `  log       ${log.directory}: ${formatSize(log.usedBytes)} of ${formatSize(log.limitBytes)} (${full} %)${slowed}`,
   ];
   if (log.failedSyncs > 0) lines.push(`  log       its disk failed ${log.failedSyncs} times to keep what was written`);
-  if (!status.isAtOrigin)
+  if (status.pendingFiles > 0)
     lines.push(`  changes   ${amountOf([status])} ${policy === 'redirect' ? 'kept' : stateText(status)}`);
   if (drain.movedBytes > 0) lines.push(`  moved     ${formatSize(drain.movedBytes)} to the origin since the start`);
   if (lease.state === 'lost') {

@@ -1,5 +1,5 @@
 /**
- * Where status sockets lie: one folder a user, that only this user can enter.
+ * Where control sockets lie: one folder a user, that only this user can enter.
  *
  *   $VIADUCT_RUNTIME_DIR, else /run/viaduct for root, else $XDG_RUNTIME_DIR/viaduct, else /tmp/viaduct-UID
  */

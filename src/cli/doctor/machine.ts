@@ -13,7 +13,7 @@ const littleRoomBytes = 2 * 1024 ** 3;
 export function machineProbes(directory: string): readonly Probe[] {
   return [
     { name: 'Node.js', look: lookAtNode },
-    { name: 'status sockets', look: lookAtRuntime },
+    { name: 'control sockets', look: lookAtRuntime },
     { name: 'kernel NFS client', look: lookAtClient },
     {
       name: '/dev/kvm',
