@@ -62,12 +62,14 @@ export interface WriteBackWish {
   readonly next: Filesystem;
   /** Answers from the origin itself. */
   readonly fresh: OriginFacts['fresh'];
+  /** How often the origin has been seen to have restarted. */
+  readonly restarts: () => number;
   readonly policy: LoggedPolicy;
   readonly commit: 'local' | 'origin';
 }
 
 export function buildWriteBack(
-  { next, fresh, policy, commit }: WriteBackWish,
+  { next, fresh, restarts, policy, commit }: WriteBackWish,
   { rule, log, nfs, lease }: WriteBackGround,
   { clock, log: logger, random }: WriteBackTools,
 ): BuiltWriteBack {
@@ -80,7 +82,8 @@ export function buildWriteBack(
     logger,
     origin: {
       fresh,
-      conditionalWrites: () => nfs?.channel.conditionalWrites() ?? false,
+      conditionalWrites: () => nfs !== undefined && mayCondition(nfs),
+      restarts: () => restarts() + (nfs === undefined ? 0 : repetitions(nfs)),
       lease: () => lease?.state() ?? { state: 'none' },
     },
     options: { commit, mode: policy, dirtyAgeMs: ageMs },
@@ -99,4 +102,15 @@ export function buildWriteBack(
   nfs?.channel.onLeaseLost(() => awake.wake());
   const paths = new Paths(next, ownCredential(), clock);
   return { layer, session: new SessionWriteBack({ policy, directory, layer, files, drain, paths, clock, logger }) };
+}
+
+/** Only a token tells the server which changes are one writer's: without a lease, a pipelined WRITE would be refused for the one before. */
+function mayCondition({ channel }: NfsOrigin): boolean {
+  return channel.conditionalWrites() && channel.lease().state === 'held';
+}
+
+/** How often calls may have been carried out twice: by connections made anew, and calls that were sent again. */
+function repetitions(nfs: NfsOrigin): number {
+  const { reconnects, retransmissions } = nfs.stats();
+  return reconnects + retransmissions;
 }

@@ -108,6 +108,7 @@ function pileUp(
   let top = filesystem;
   /** Answers from the origin itself. */
   let fresh = filesystem;
+  let restarts = () => 0;
   if ('stats' in top && typeof top.stats === 'function') counters.origin = top.stats.bind(top);
   for (const layer of description.layers.toReversed()) {
     let built: Filesystem;
@@ -117,7 +118,7 @@ function pileUp(
       built = channel.layer;
     } else if (layer.layer === 'write-back') {
       if (ground === undefined) throw new Error('the stack has a write-back layer and the session no log');
-      const made = buildWriteBack({ next: top, fresh, ...layer }, ground, surroundings);
+      const made = buildWriteBack({ next: top, fresh, restarts, ...layer }, ground, surroundings);
       ground.layer = made.layer;
       writeBack = made.session;
       built = made.layer;
@@ -127,6 +128,7 @@ function pileUp(
     top = built;
     if (built instanceof Stability) {
       fresh = built;
+      restarts = () => built.stats().originRestarts;
       // Before the first reply of a server that came back is passed on: it may have lost what was unstable.
       nfs?.listen({ onReconnect: () => built.originMayHaveRestarted() });
     }

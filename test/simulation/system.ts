@@ -31,8 +31,12 @@ export async function buildSystem(plan: ScenarioPlan, logger: Log, surroundings:
   });
   const presence = new OriginPresence({ clock, log: logger });
   const stability = new Stability(connection, { clock, log: logger, random });
+  let reconnects = 0;
   connection.listener = {
-    onReconnect: () => stability.originMayHaveRestarted(),
+    onReconnect: () => {
+      reconnects++;
+      stability.originMayHaveRestarted();
+    },
     onReply: () => presence.replied(),
     onLost: (reason) => presence.lost(reason),
   };
@@ -60,6 +64,7 @@ export async function buildSystem(plan: ScenarioPlan, logger: Log, surroundings:
     origin: {
       fresh: stability,
       conditionalWrites: () => false,
+      restarts: () => reconnects + stability.stats().originRestarts,
       lease: () => ({ state: 'none' }),
     },
     options: { commit: plan.commit, mode: plan.mode, dirtyAgeMs: plan.dirtyAgeMs },

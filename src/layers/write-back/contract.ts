@@ -62,8 +62,8 @@ export interface OriginFacts {
   /** Whether WRITE and SETATTR honour `expected` (WriteArguments). */
   conditionalWrites(): boolean;
   /**
-   * How often the origin is known to have restarted (the stability layer's `originRestarts`): data is sent again then without
-   * the drain's doing, which moves times. Absent: never.
+   * Counts whatever may have had a change carried out twice, or lost its answer: restarts of the origin, connections that were made
+   * anew, calls that were sent again. Absent: nothing of the kind happens.
    */
   restarts?(): number;
   /** `none`: the origin knows no leases. `lost`: another host took it over; nothing may be written any more. */

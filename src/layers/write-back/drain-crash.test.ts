@@ -146,3 +146,36 @@ test('a foreign change after the crash is a conflict', async () => {
   const { savedAs } = world.proxy.files.get(object)!.conflict!;
   sameBytes(world.content(world.find(savedAs!.name)!), pattern(1_000_000, 2));
 });
+
+for (const silentMs of [700, 3_000, 25_000, 3_600_000]) {
+  test(`WRITEs that the origin carries out after ${silentMs} ms of silence, just before a crash, are no conflict`, async () => {
+    const world = await World.start();
+    const object = world.make('disk', pattern(10_000));
+    await world.proxy.write(object, 0, pattern(300_000, 2));
+    let isCut = true;
+    let restore = (): void => undefined;
+    const restored = new Promise<void>((resolve) => {
+      restore = resolve;
+    });
+    const { proxy } = world;
+    const off = world.origin.on('write', async (_args, proceed) => {
+      if (isCut) await restored;
+      const reply = proceed();
+      // Its answer is lost.
+      proxy.isDead = true;
+      return reply;
+    });
+    proxy.log.seal();
+    void proxy.drain.request();
+    await world.clock.advance(silentMs);
+    const notes = proxy.log.stats().syncs;
+    isCut = false;
+    restore();
+    await world.clock.advance(0);
+    off();
+    await world.crash('kill');
+    assert.deepEqual(await world.proxy.flush(), { outcome: 'done', problems: [] });
+    sameBytes(world.content(object), pattern(300_000, 2));
+    assert.ok(notes < 1_000, `${notes} notes in an hour`);
+  });
+}

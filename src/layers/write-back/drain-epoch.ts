@@ -5,7 +5,7 @@
  *       (fresh attributes)        (the sync makes the epoch before durable as drained, too)
  *
  * Invariants: nothing leaves before the intents are durable; a sign of life is noted about once a second while something is under
- * way; `run` after a refusal goes on with the files that are not finished; the epoch is done only when each file is done,
+ * way, and while the origin is silent, ahead of time; `run` after a refusal goes on with the files that are not finished; the epoch is done only when each file is done,
  * dropped, or its version saved beside the origin's.
  */
 import type { Timer } from '../../base/mod.ts';
@@ -27,6 +27,11 @@ export type EpochEnd =
 const aliveMs = 1_000;
 /** Attributes in an answer of ours are as good as fresh ones for so long: between look and write lies a round trip anyway. */
 const freshMs = 250;
+/**
+ * Without answers, calls under way may be carried out at any later moment, when the link is back: the intents say so ahead of
+ * time. A longer promise would take more of what others do after a crash for our own.
+ */
+const promiseMs = 10_000;
 /** A file that vanishes may be one that a client of ours removes: its REMOVE is answered a little later than our call. */
 const removalMs = 2_000;
 
@@ -40,6 +45,8 @@ export class EpochRun {
   #isDamaged = false;
   #alive: Timer | undefined;
   #clockKnown: boolean;
+  /** Until when the noted intents hold, while the origin is silent (local time). */
+  #promisedMs = 0;
 
   constructor(parts: DrainParts, saver: ConflictSaver, plan: EpochPlan) {
     this.plan = plan;
@@ -76,6 +83,8 @@ export class EpochRun {
   /** The session ends. */
   close(): void {
     this.#alive?.cancel();
+    // What is under way may arrive after us.
+    if (this.#underWay.size > 0) this.#noteIntents(promiseMs);
     this.plan.release();
   }
 
@@ -179,11 +188,20 @@ export class EpochRun {
   }
 
   #noteAlive(): void {
-    const { context, origin, originClock, logger } = this.#parts;
-    // Without answers there is nothing new to tell, and the log is not to be filled through a long outage.
-    if (this.#parts.isStopped() || this.#underWay.size === 0 || origin.silentMs() > aliveMs) return;
+    const { context, clock, origin, originClock, logger } = this.#parts;
+    if (this.#underWay.size === 0) return;
+    const isSilent = origin.silentMs() > aliveMs / 2;
+    // The log is not to be filled through a long outage.
+    if (isSilent && clock.now() + promiseMs / 2 < this.#promisedMs) return;
+    this.#promisedMs = isSilent ? clock.now() + promiseMs : 0;
     this.#clockKnown = originClock.isKnown;
-    const now = originClock.now();
+    if (this.#noteIntents(isSilent ? promiseMs : 0))
+      context.log.sync().catch((error: unknown) => logger.warn({ error: String(error) }, 'a note was not synced'));
+  }
+
+  #noteIntents(aheadMs: number): boolean {
+    const { context, originClock } = this.#parts;
+    const now = originClock.now() + aheadMs;
     let noted = false;
     for (const file of this.#underWay) {
       const record = file.record;
@@ -191,8 +209,7 @@ export class EpochRun {
       context.files.update(record.handle, { intent: { ...record.intent, aliveMs: now } });
       noted = true;
     }
-    if (noted)
-      context.log.sync().catch((error: unknown) => logger.warn({ error: String(error) }, 'a note was not synced'));
+    return noted;
   }
 
   async #conflict(file: FileRun, kind: 'changed' | 'gone', found: vfs.Attributes | undefined): Promise<void> {

@@ -210,7 +210,9 @@ export class FileRun {
     const extent = this.plan.extents[this.#extent];
     if (extent === undefined) return undefined;
     const offset = extent.offset + this.#within;
-    const count = Math.min(extent.count - this.#within, mostBytes - (offset % mostBytes));
+    // A single WRITE must be one: the answer that comes last need not be the last one's.
+    const room = this.#isSingle ? mostBytes : mostBytes - (offset % mostBytes);
+    const count = Math.min(extent.count - this.#within, room);
     this.#within += count;
     if (this.#within === extent.count) {
       this.#extent++;

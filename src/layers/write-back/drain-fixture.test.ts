@@ -20,6 +20,8 @@ export interface WorldOptions extends Partial<DrainOptions> {
   readonly limitBytes?: number;
   readonly conflicts?: ConflictDirectory;
   readonly conditional?: boolean;
+  /** Calls that were carried out twice. */
+  readonly restarts?: () => number;
 }
 
 /** One origin that outlives proxies; one proxy at a time. */
@@ -168,7 +170,7 @@ export class ProxyLife {
       origin: {
         fresh: gate,
         conditionalWrites: () => options.conditional ?? false,
-        restarts: () => next.stats().originRestarts,
+        restarts: () => next.stats().originRestarts + (options.restarts?.() ?? 0),
         lease: () => world.lease,
       },
       settled: (handle, { size, mtime, ctime }) => {

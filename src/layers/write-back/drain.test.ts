@@ -327,3 +327,38 @@ test('close answers who waits, and sends nothing more', async () => {
   assert.equal(world.origin.calls('write'), calls);
   assert.equal((await world.proxy.drain.request()).outcome, 'closed');
 });
+
+test('one small extent is one WRITE wherever it lies, and what it shows is the base', async () => {
+  const world = await World.start();
+  const object = world.make('disk', pattern(200_000));
+  let late = 200;
+  // Answers overtake each other.
+  world.origin.on('write', async (_args, proceed) => {
+    const reply = await proceed();
+    late -= 90;
+    await new Promise<void>((resolve) => world.clock.after(Math.max(late, 1), resolve));
+    return reply;
+  });
+  await world.proxy.write(object, 60_000, pattern(20_000, 2));
+  assert.equal((await world.proxy.flush()).outcome, 'done');
+  const { size, mtime, ctime } = world.attributes(object);
+  assert.equal(world.origin.calls('write'), 1);
+  assert.deepEqual(world.proxy.files.get(object)?.base, { size, mtime, ctime });
+});
+
+test('a WRITE that was carried out twice is not taken for somebody else', async () => {
+  for (const isTold of [true, false]) {
+    let repetitions = 0;
+    const world = await World.start({ restarts: () => repetitions });
+    const object = world.make('disk', pattern(10_000));
+    world.origin.on('write', async (_args, proceed) => {
+      await proceed();
+      if (isTold) repetitions++;
+      await new Promise<void>((resolve) => world.clock.after(50, resolve));
+      return proceed();
+    });
+    await world.proxy.write(object, 0, stamp(1));
+    assert.equal((await world.proxy.flush()).outcome, isTold ? 'done' : 'conflict');
+    assert.equal(world.proxy.files.get(object)?.conflict?.kind, isTold ? undefined : 'interleaved');
+  }
+});
