@@ -7,7 +7,6 @@
  * What a dead process still does is not seen by anybody: its disk, its connection and its clock are dead with it.
  */
 import type { Clock, Eventual, Random, Timer } from '../../src/base/mod.ts';
-import type { LogDirectory } from '../../src/dirty/mod.ts';
 import {
   Chance,
   type CrashKind,
@@ -17,15 +16,8 @@ import {
   type SimulatedDiskOptions,
   type SimulatedNetwork,
 } from '../../src/testing/mod.ts';
+import type { Surroundings } from './surroundings.ts';
 import type { System } from './system.ts';
-
-export interface Surroundings {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly directory: LogDirectory;
-  readonly connection: SimulatedConnection;
-  readonly bootId: string;
-}
 
 export interface MachineOptions {
   readonly clock: SimulatedClock;

@@ -1,11 +1,10 @@
 /** The system under test: the proxy's stack with write-back, as src/sessions/build.ts makes it, over a simulated host and network. */
 import type { Log } from '../../src/base/mod.ts';
 import { DirtyLog, type DirtyLogFace } from '../../src/dirty/mod.ts';
-import { AccessCache, AttributeCache, OriginPresence, Stability, WriteBack } from '../../src/layers/mod.ts';
-import { Drain } from '../../src/layers/write-back/drain.ts';
+import { AccessCache, AttributeCache, Drain, OriginPresence, Stability, WriteBack } from '../../src/layers/mod.ts';
 import type { Filesystem } from '../../src/vfs/mod.ts';
-import type { Surroundings } from './machine.ts';
 import type { ScenarioPlan } from './plan.ts';
+import type { Surroundings } from './surroundings.ts';
 
 export interface System {
   readonly top: Filesystem;

@@ -1,0 +1,49 @@
+/**
+ * Write-back against a simulated world (test/simulation/scenario.ts): fixed seeds, those that once found a mistake, and some
+ * random ones. A run is repeated by its seed: `VIADUCT_SIMULATION_SEED=N[,N...] node --test test/simulation.test.ts`; with
+ * `VIADUCT_SIMULATION_TRACE=1` it tells what happens.
+ */
+import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
+import { test } from 'node:test';
+import { runScenario, type ScenarioResult } from './simulation/scenario.ts';
+import { Totals } from './simulation/totals.ts';
+
+const fixedSeeds = Array.from({ length: 150 }, (_, index) => index + 1);
+const randomSeeds = 100;
+/** On a busy machine fewer random seeds are tried, so that the whole stays below its time. */
+const randomMs = 40_000;
+
+const asked = process.env.VIADUCT_SIMULATION_SEED?.split(',').map(Number);
+const isTraced = process.env.VIADUCT_SIMULATION_TRACE !== undefined;
+
+async function run(seed: number): Promise<ScenarioResult> {
+  const trace = isTraced ? (line: string) => process.stdout.write(`${line}\n`) : undefined;
+  try {
+    return await runScenario(seed, { trace });
+  } catch (error) {
+    throw new Error(`seed ${seed}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+}
+
+test('what clients were promised holds over the fixed seeds', { skip: asked !== undefined }, async (context) => {
+  const totals = new Totals();
+  for (const seed of fixedSeeds) totals.add(await run(seed));
+  context.diagnostic(totals.line());
+  // The runs must go on doing what they are for.
+  const { crashes, kills, lostChanges, originRestarts, answers } = totals;
+  assert.ok(crashes > 800 && kills > 200, totals.line());
+  assert.ok(lostChanges > 200 && originRestarts > 200 && answers > 5_000, totals.line());
+});
+
+test('and over random seeds', async (context) => {
+  const totals = new Totals();
+  const seeds = asked ?? Array.from({ length: randomSeeds }, () => randomInt(2 ** 31));
+  const start = performance.now();
+  for (const seed of seeds) {
+    if (asked === undefined && performance.now() - start > randomMs) break;
+    totals.add(await run(seed));
+  }
+  context.diagnostic(`seeds ${seeds.slice(0, totals.runs).join(' ')}`);
+  context.diagnostic(totals.line());
+});
