@@ -143,14 +143,8 @@ export class Client {
       const within = at - layout.start(cell);
       const part = bytes.subarray(at - offset, Math.min(end, layout.start(cell) + layout.width(cell)) - offset);
       const versions = [...file.visible(cell, asked, answered)];
-      if (
-        !isMadeOf(
-          file,
-          part,
-          within,
-          versions.map((version) => version.value),
-        )
-      ) {
+      const values = versions.map((version) => version.value);
+      if (!isMadeOf(file, part, within, values)) {
         throw new Violation(
           `READ of file ${file.id} shows ${part.subarray(0, 4).toString('hex')} at ${at} (cell ${cell}), which is none of ${versions.map(({ value, change }) => `${value} by change ${change.id}`)}; all: ${file.cells[cell]!.map(({ value, change }) => `${value} by ${change.id}`)}`,
         );
@@ -312,7 +306,10 @@ export class Client {
 function isMadeOf(file: FileHistory, bytes: Buffer, from: number, values: readonly number[]): boolean {
   let at = 0;
   while (at < bytes.length) {
-    const longest = Math.max(0, ...values.map((value) => file.layout.matching(value, bytes.subarray(at), from + at)));
+    const longest = Math.max(
+      0,
+      ...values.map((value) => file.layout.matching(value, bytes, at, bytes.length - at, from + at)),
+    );
     if (longest === 0) return false;
     at += longest;
   }

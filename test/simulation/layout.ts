@@ -78,17 +78,17 @@ export class Layout {
     return patternOf(value).subarray(0, this.width(cell));
   }
 
-  /** Whether the bytes of a cell from `from` (within the cell) are those of the value. */
-  matches(value: number, bytes: Buffer, from = 0): boolean {
-    return bytes.equals(patternOf(value).subarray(from, from + bytes.length));
+  /** Whether `count` bytes at `at` are those that the value has from `from` (within its cell). */
+  matches(value: number, bytes: Uint8Array, at = 0, count = bytes.length - at, from = 0): boolean {
+    return patternOf(value).compare(bytes, at, at + count, from, from + count) === 0;
   }
 
   /** How many of them are. */
-  matching(value: number, bytes: Buffer, from = 0): number {
-    if (this.matches(value, bytes, from)) return bytes.length;
+  matching(value: number, bytes: Uint8Array, at: number, count: number, from: number): number {
+    if (this.matches(value, bytes, at, count, from)) return count;
     const pattern = patternOf(value);
     let length = 0;
-    while (bytes[length] === pattern[from + length]) length++;
+    while (length < count && bytes[at + length] === pattern[from + length]) length++;
     return length;
   }
 }

@@ -20,6 +20,7 @@ import {
   type Place,
   type RenameArguments,
   type SetattrArguments,
+  Stability,
   type WriteArguments,
 } from '../../src/vfs/mod.ts';
 import { applied, type Change, type FileHistory, type Version } from './history.ts';
@@ -38,7 +39,7 @@ interface Shown {
 export interface WatchTold {
   /** The network below may swallow what is thrown. */
   readonly report: (error: unknown) => void;
-  readonly trace: (line: string) => void;
+  readonly trace: ((line: string) => void) | undefined;
 }
 
 export class OriginWatch {
@@ -49,7 +50,7 @@ export class OriginWatch {
   isOrdered = true;
   readonly #origin: SimulatedOrigin;
   readonly #model: Model;
-  readonly #trace: (line: string) => void;
+  readonly #trace: ((line: string) => void) | undefined;
   readonly #shown: Record<State, Map<FileHistory, Shown[]>> = { now: new Map(), crash: new Map() };
 
   constructor(origin: SimulatedOrigin, model: Model, { report, trace }: WatchTold) {
@@ -86,8 +87,8 @@ export class OriginWatch {
   }
 
   /** The model forgot changes: versions that were taken for them may be others now. */
-  lookAgain(): void {
-    for (const file of this.#model.files()) this.begin(file);
+  lookAgain(files: Iterable<FileHistory>): void {
+    for (const file of files) this.begin(file);
     this.#check('after a recovery');
   }
 
@@ -127,20 +128,25 @@ export class OriginWatch {
 
   #mutated(operation: OperationName | 'restart', args: unknown, reply: { status: number } | undefined): void {
     this.mutations++;
-    this.#trace(this.#line(operation, args, reply?.status));
+    this.#trace?.(this.#line(operation, args, reply?.status));
     if (this.isForbidden && operation !== 'restart' && operation !== 'commit' && reply?.status === 0) {
       throw new Violation(`${operation} reached the origin of a redirected session`);
     }
     if (operation === 'restart') {
-      for (const file of this.#model.files()) this.begin(file);
+      for (const file of this.#model.files()) {
+        this.#look(file, 0, file.layout.cells, 'now');
+        this.#isNowStable(file);
+      }
     } else if (operation === 'write') {
       const { object, offset, count } = args as WriteArguments;
-      this.#changed(object, offset, offset + count);
+      const isStable = (reply as { committed?: number }).committed !== Stability.UNSTABLE;
+      this.#changed(object, offset, offset + count, isStable ? ['now', 'crash'] : ['now']);
     } else if (operation === 'setattr') {
       const { object, set } = args as SetattrArguments;
-      if (set.size !== undefined) this.#changed(object, 0, Number.POSITIVE_INFINITY);
+      if (set.size !== undefined) this.#changed(object, 0, Number.POSITIVE_INFINITY, ['now', 'crash']);
     } else if (operation === 'commit') {
-      this.#changed((args as CommitArguments).object, 0, Number.POSITIVE_INFINITY);
+      const file = this.#model.byHandle((args as CommitArguments).object);
+      if (file !== undefined && file.name !== undefined) this.#isNowStable(file);
     } else return;
     this.#check(operation);
   }
@@ -152,14 +158,19 @@ export class OriginWatch {
     return `${operation} ${file} ${text} status ${status}`;
   }
 
-  #changed(handle: string, from: number, to: number): void {
+  /** A crash would lose nothing of the file any more. */
+  #isNowStable(file: FileHistory): void {
+    this.#shown.crash.set(file, [...this.#shown.now.get(file)!]);
+  }
+
+  #changed(handle: string, from: number, to: number, states: readonly State[]): void {
     const file = this.#model.byHandle(handle);
     if (file === undefined || file.name === undefined) return;
     const { layout } = file;
     // A write behind the old end makes a hole before it: all cells from the old end are looked at again by their bytes.
     const first = layout.cellAt(Math.min(from, layout.bytes));
     const last = to >= layout.bytes ? layout.cells : layout.cellAt(to - 1) + 1;
-    for (const state of ['now', 'crash'] as const) this.#look(file, first, last, state);
+    for (const state of states) this.#look(file, first, last, state);
   }
 
   /** A name operation that is not answered yet may have ended the file's life. */
@@ -169,23 +180,25 @@ export class OriginWatch {
 
   #look(file: FileHistory, from: number, to: number, state: State): void {
     if (!this.#isThere(file)) return;
-    const content = this.#origin.memory.contentOf(file.handle, state);
+    const { layout } = file;
+    const start = layout.boundaries[from]!;
+    const bytes = Buffer.alloc(layout.boundaries[to]! - start);
+    this.#origin.memory.contentOf(file.handle, state).read(start, bytes.length).copy(bytes);
     const shown = this.#shown[state].get(file)!;
-    for (let cell = from; cell < to; cell++) {
-      const width = file.layout.width(cell);
-      const bytes = Buffer.alloc(width);
-      content.read(file.layout.start(cell), width).copy(bytes);
-      shown[cell] = this.#identify(file, cell, bytes, state);
-    }
+    for (let cell = from; cell < to; cell++)
+      shown[cell] = this.#identify(file, cell, bytes, layout.start(cell) - start, state);
   }
 
-  #identify(file: FileHistory, cell: number, bytes: Buffer, state: State): Shown {
+  /** `at`: where the cell is in the bytes. */
+  #identify(file: FileHistory, cell: number, bytes: Buffer, at: number, state: State): Shown {
+    const versions = file.cells[cell]!;
+    const width = file.layout.width(cell);
     const runs: { oldest: Version; newest: Version }[] = [];
-    for (let from = 0; from < bytes.length; ) {
+    for (let from = 0; from < width; ) {
       let best = 0;
       let run: { oldest: Version; newest: Version } | undefined;
-      for (const version of file.cells[cell]!) {
-        const length = file.layout.matching(version.value, bytes.subarray(from), from);
+      for (const version of versions) {
+        const length = file.layout.matching(version.value, bytes, at + from, width - from, from);
         if (length === 0 || length < best) continue;
         run =
           length === best && run !== undefined
@@ -195,7 +208,7 @@ export class OriginWatch {
       }
       if (run === undefined) {
         throw new Violation(
-          `the origin (${state}) holds bytes that nobody wrote there: file ${file.id}, cell ${cell} at ${file.layout.start(cell)}, byte ${from}: ${bytes[from]}`,
+          `the origin (${state}) holds bytes that nobody wrote there: file ${file.id}, cell ${cell} at ${file.layout.start(cell)}, byte ${from}: ${bytes[at + from]}`,
         );
       }
       runs.push(run);

@@ -59,8 +59,8 @@ export class RecoveryCheck {
     this.#model = model;
   }
 
-  /** Compares, and makes the model forget what is lost. `verifier`: the one that clients see from now on. */
-  check(found: ReadonlyMap<FileHistory, Found>, died: CrashKind | 'closed', verifier: string): void {
+  /** Compares, and makes the model forget what is lost: answers of which files. `verifier`: the one that clients see from now on. */
+  check(found: ReadonlyMap<FileHistory, Found>, died: CrashKind | 'closed', verifier: string): Set<FileHistory> {
     this.#there.clear();
     this.#lost.clear();
     for (const [file, content] of found) this.#identify(file, content);
@@ -75,19 +75,21 @@ export class RecoveryCheck {
     for (const change of this.#model.changes()) {
       if (change.settled === Number.POSITIVE_INFINITY) change.settled = now;
     }
-    for (const file of new Set([...lost].map((change) => change.file))) {
+    const files = new Set([...lost].map((change) => change.file));
+    for (const file of files) {
       file.shown.mtime.reset(now);
       file.shown.ctime.reset(now);
       file.givenTime = undefined;
     }
+    return files;
   }
 
-  #identify(file: FileHistory, { size, bytes }: Found): void {
+  #identify(file: FileHistory, { bytes }: Found): void {
     for (const [cell, versions] of file.cells.entries()) {
       const width = file.layout.width(cell);
       const start = file.layout.start(cell);
-      const shown = Buffer.alloc(width);
-      if (start < size) bytes.copy(shown, 0, start, Math.min(size, start + width));
+      let shown = bytes.subarray(start, start + width);
+      if (shown.length < width) shown = Buffer.concat([shown], width);
       const index = this.#indexOf(file, versions, shown);
       if (index < 0) {
         throw new Violation(

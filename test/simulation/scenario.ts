@@ -109,7 +109,7 @@ class Scenario {
     this.#machine.onCrash = () => this.#crashed();
     this.#watch = new OriginWatch(this.#origin, this.#model, {
       report: (error) => this.#fail(error),
-      trace: (line) => this.#say(`origin: ${line}`),
+      trace: trace === undefined ? undefined : (line) => this.#say(`origin: ${line}`),
     });
     this.#recovery = new RecoveryCheck(this.#model);
     this.#faults = new Faults(clock, chance);
@@ -283,9 +283,9 @@ class Scenario {
     const found = new Map<FileHistory, Found>();
     for (const [index, file] of files.entries()) found.set(file, await contents[index]!);
     if (!isAlive()) return;
-    this.#recovery.check(found, died, system.log.verifier);
+    const poorer = this.#recovery.check(found, died, system.log.verifier);
     this.#machine.forgetDeath();
-    this.#watch.lookAgain();
+    this.#watch.lookAgain(poorer);
   }
 
   /** What name operations under way at the crash came to. */

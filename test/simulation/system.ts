@@ -31,13 +31,17 @@ export async function buildSystem(plan: ScenarioPlan, logger: Log, surroundings:
   const presence = new OriginPresence({ clock, log: logger });
   const stability = new Stability(connection, { clock, log: logger, random });
   let reconnects = 0;
+  let lostMs: number | undefined;
   connection.listener = {
     onReconnect: () => {
       reconnects++;
       stability.originMayHaveRestarted();
     },
     onReply: () => presence.replied(),
-    onLost: (reason) => presence.lost(reason),
+    onLost: (reason) => {
+      lostMs = clock.now();
+      presence.lost(reason);
+    },
   };
   const times = {
     fileMinimumMs: plan.attributeMs,
@@ -64,6 +68,7 @@ export async function buildSystem(plan: ScenarioPlan, logger: Log, surroundings:
       fresh: stability,
       conditionalWrites: () => false,
       restarts: () => reconnects + stability.stats().originRestarts,
+      lostMs: () => lostMs,
       lease: () => ({ state: 'none' }),
     },
     options: { commit: plan.commit, mode: plan.mode, dirtyAgeMs: plan.dirtyAgeMs },
