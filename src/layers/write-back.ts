@@ -61,6 +61,8 @@ export class WriteBack extends ForwardingFilesystem {
     super(next);
     const all = { ...writeBackDefaults, ...options };
     const isRedirect = all.mode === 'redirect';
+    // A power loss may have taken the end of an epoch and not its changes: nothing that comes now may join them.
+    if (!isRedirect) log.seal();
     const files = new DirtyFileTable(log, all.records);
     const presented = new Presented(log, files, clock, isRedirect);
     const places = new Places(next.root);
@@ -150,6 +152,8 @@ export class WriteBack extends ForwardingFilesystem {
     if (file === undefined) return;
     file.seen = attributes;
     file.settledMs = this.#workings.clock.now();
+    // Of a life before this one: it was not the last name, or the call never arrived.
+    if (file.record.isLeaving && file.removals === 0) this.#workings.files.update(handle, { isLeaving: undefined });
     this.#workings.files.settled(file, wccOf(attributes));
   }
 

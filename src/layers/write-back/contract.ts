@@ -29,6 +29,8 @@ export interface FileRecord {
     | { readonly epoch: EpochNumber; readonly base: WccAttributes; readonly sinceMs: number; readonly aliveMs: number }
     | undefined;
   readonly conflict: Conflict | undefined;
+  /** A client's operation that may take its last name is or was under way: if the file is gone at the origin, its data are void. */
+  readonly isLeaving?: true | undefined;
 }
 
 /** Nothing was overwritten: both versions are kept. The file takes no writes until somebody says that it may (`clear`). */
@@ -66,6 +68,11 @@ export interface OriginFacts {
    * anew, calls that were sent again. Absent: nothing of the kind happens.
    */
   restarts?(): number;
+  /**
+   * When the connection was lost last while answers were owed (milliseconds of the clock): what was under way then cannot have been
+   * carried out much later. Undefined: never.
+   */
+  lostMs?(): number | undefined;
   /** `none`: the origin knows no leases. `lost`: another host took it over; nothing may be written any more. */
   lease(): LeaseState;
 }

@@ -18,7 +18,7 @@ import type { FileRecord } from './contract.ts';
 import { type FileEnd, FileRun } from './drain-file.ts';
 import { plainCall } from './drain-origin.ts';
 import { type DrainParts, inParallel, nameOf, refusalOf } from './drain-parts.ts';
-import { wccOf } from './times.ts';
+import { sameData, wccOf } from './times.ts';
 
 export type EpochEnd =
   | { readonly end: 'done' | 'stopped' }
@@ -160,10 +160,12 @@ export class EpochRun {
     return true;
   }
 
-  #recent(file: FileRun): vfs.GetattrReply | undefined {
+  #recent({ plan: file, record }: FileRun): vfs.GetattrReply | undefined {
     const { recent, clock } = this.#parts;
-    const last = recent.get(file.plan.file);
+    const last = recent.get(file.file);
     if (last === undefined || clock.now() - last.atMs > freshMs) return undefined;
+    // A change that the front passed on since is not in it.
+    if (record?.base === undefined || !sameData(last.attributes, record.base)) return undefined;
     return { status: 0, attributes: last.attributes };
   }
 
@@ -213,7 +215,14 @@ export class EpochRun {
   }
 
   async #conflict(file: FileRun, kind: 'changed' | 'gone', found: vfs.Attributes | undefined): Promise<void> {
-    const { clock } = this.#parts;
+    const { clock, context } = this.#parts;
+    if (kind === 'gone' && file.record?.isLeaving) {
+      // A client of ours removed it; maybe in a life before this one.
+      context.log.drop(file.record.number);
+      context.files.forget(file.record.handle);
+      file.isFinished = true;
+      return;
+    }
     if (kind === 'gone') {
       await new Promise<void>((resolve) => clock.after(removalMs, resolve));
       if (this.#parts.isStopped()) return;

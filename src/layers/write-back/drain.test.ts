@@ -224,6 +224,21 @@ test('a file that vanishes just before our own removal of it is answered is no c
   assert.deepEqual(world.names(), []);
 });
 
+test('what is gone because a client of ours removed it is dropped in silence, also after a crash', async () => {
+  const world = await World.start();
+  const object = world.make('temporary');
+  await world.proxy.write(object, 0, pattern(5_000));
+  world.proxy.files.update(object, { isLeaving: true });
+  world.memory.remove(
+    { credential: root, peer: 'test', priority: 'demand' },
+    { directory: world.memory.root, name: 'temporary' },
+  );
+  assert.deepEqual(await world.proxy.flush(), { outcome: 'done', problems: [] });
+  assert.deepEqual(world.names(), []);
+  assert.equal(world.proxy.log.stats().dirtyFiles, 0);
+  assert.equal(world.proxy.files.get(object), undefined);
+});
+
 test('the rate cap holds', async () => {
   const world = await World.start({ rateBytesPerSecond: 100_000 });
   const object = world.make('disk');

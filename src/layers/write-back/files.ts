@@ -26,6 +26,8 @@ export interface DirtyFile {
   seen: Attributes | undefined;
   /** Changes handed to the log and not answered yet. */
   appending: number;
+  /** Operations under way that may take its last name. */
+  removals: number;
   /** Counts changes of the size. */
   resizes: number;
   /** The table's tick when the origin last showed what our write-back made: replies to older calls prove nothing. */
@@ -154,6 +156,7 @@ export class DirtyFileTable implements DirtyFiles {
       lastTime: epochStart,
       seen: undefined,
       appending: 0,
+      removals: 0,
       resizes: 0,
       settledTick: 0,
       settledMs: Number.NEGATIVE_INFINITY,

@@ -4,6 +4,7 @@ import {
   callBy,
   fullCapabilities,
   ok,
+  PlainDrain,
   pattern,
   refused,
   settle,
@@ -12,6 +13,7 @@ import {
   type WriteBackFixtureOptions,
 } from '../../testing/mod.ts';
 import { credential, type OperationName, Stability, Status } from '../../vfs/mod.ts';
+import type { DirtyFiles, DrainContext } from './contract.ts';
 import { isLater } from './times.ts';
 
 const root = callBy(credential(0, 0));
@@ -118,14 +120,15 @@ it('keeps a clean journal, it may be an older one, until what was overwritten is
   await bench.file('db-old', pattern(4096, 1));
   await bench.folder('folder');
   await fixture.writeBack.writeBack();
-  const seen = record(fixture, 'write', 'setattr', 'remove', 'rename');
+  const seen = record(fixture, 'write', 'remove', 'rename');
   await bench.write(database, 4096, pattern(4096, 2), Stability.UNSTABLE);
   ok(await fixture.layer.rename(bench.call, { from: bench.at('folder'), to: bench.at('directory') }));
   ok(await fixture.layer.remove(bench.call, bench.at('db-journal')));
-  assert.deepEqual(seen.splice(0), ['rename', 'write', 'setattr', 'remove']);
+  assert.deepEqual(seen.splice(0), ['rename', 'write', 'remove']);
   ok(await fixture.layer.setattr(bench.call, { object: database, set: { size: 100 } }));
   ok(await fixture.layer.rename(bench.call, { from: bench.at('db-old'), to: bench.at('db-older') }));
-  assert.deepEqual(seen.splice(0), ['setattr', 'rename']);
+  assert.equal(fixture.log.stats().dirtyFiles, 0, 'the truncation is at the origin');
+  seen.splice(0);
   await bench.write(database, 100, pattern(100, 3), Stability.UNSTABLE);
   ok(await fixture.layer.remove(bench.call, bench.at('db-older')));
   assert.deepEqual(seen.splice(0), ['remove'], 'nothing was overwritten');
@@ -213,6 +216,42 @@ it('closes an epoch with each operation on names', async (test) => {
     epochs.push(fixture.log.epochs().filter((epoch) => epoch.sealedMs !== undefined).length);
   }
   assert.deepEqual(epochs, [1, 2, 3, 4, 5, 6]);
+});
+
+it('notes durably that a dirty file is removed before it is, until it is known whether it is gone', async (test) => {
+  let files: DirtyFiles | undefined;
+  const createDrain = (context: DrainContext) => {
+    files = context.files;
+    return new PlainDrain(context);
+  };
+  const { fixture, bench } = await start(test, { createDrain });
+  const isLeaving = (object: string) => files?.get(object)?.isLeaving;
+  const kept = await bench.file('kept', pattern(500));
+  ok(await fixture.layer.link(bench.call, { object: kept, where: bench.at('also') }));
+  ok(await fixture.layer.remove(bench.call, bench.at('kept')));
+  await settle();
+  assert.equal(isLeaving(kept), undefined, 'it has another name');
+  const object = await bench.file('temporary', pattern(5000));
+  ok(await fixture.layer.commit(bench.call, { object, offset: 0, count: 0 }));
+  // The proof that it is gone never comes.
+  fixture.faults.on('getattr', () => new Promise(() => {}));
+  ok(await fixture.layer.remove(bench.call, bench.at('temporary')));
+  await fixture.reopen('power');
+  assert.equal(fixture.log.stats().dirtyFiles, 2);
+  assert.deepEqual([isLeaving(kept), isLeaving(object)], [undefined, true]);
+});
+
+it('lets nothing join an epoch of a life before, whose end may be lost', async (test) => {
+  const { fixture, bench } = await start(test);
+  const object = await bench.file('a', pattern(500));
+  for (const how of ['kill', 'power', 'close'] as const) {
+    ok(await fixture.layer.setattr(bench.call, { object, set: { size: 100 } }));
+    assert.equal(fixture.log.epochs().at(-1)?.sealedMs, undefined);
+    const count = fixture.log.epochs().length;
+    await fixture.reopen(how);
+    assert.notEqual(fixture.log.epochs().at(-1)?.sealedMs, undefined, how);
+    assert.equal(fixture.log.epochs().length, count);
+  }
 });
 
 it('remembers a name of a dirty file over renames and restarts', async (test) => {

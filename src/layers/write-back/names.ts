@@ -14,7 +14,7 @@ import type { Admission } from './admission.ts';
 import type { Barriers } from './barriers.ts';
 import type { DirtyFile } from './files.ts';
 import type { AttributeSetter } from './setattr.ts';
-import type { Workings } from './workings.ts';
+import { type Workings, withheld } from './workings.ts';
 
 const { Status } = vfs;
 const regular = vfs.FileType.REGULAR;
@@ -113,10 +113,7 @@ export class Names {
       const isThere = await this.#barriers.everythingArrived();
       if (!isThere && this.#mayBeJournal(found)) return { status: Status.IO, directoryWcc: {} };
     }
-    const target = this.#busy(found);
-    const reply = await next.remove(call, place);
-    if (reply.status === 0) this.#lostName(call, target);
-    return reply;
+    return this.#taking(call, this.#busy(found), () => next.remove(call, place));
   }
 
   rename(call: vfs.Call, args: vfs.RenameArguments): Eventual<vfs.RenameReply> {
@@ -136,34 +133,72 @@ export class Names {
       }
     }
     const replaced = isSame ? undefined : this.#busy(to);
-    const reply = await next.rename(call, args);
-    if (reply.status !== 0) return reply;
-    if (from.status === 0) this.saw(args.to, from.object);
-    this.#lostName(call, replaced);
+    const reply = await this.#taking(call, replaced, () => next.rename(call, args));
+    if (reply.status === 0 && from.status === 0) this.saw(args.to, from.object);
     return reply;
   }
 
-  /** The file lost a name. The caller need not wait for the proof that it was the last one. */
-  #lostName(call: vfs.Call, file: DirtyFile | undefined): void {
-    const dropped = file === undefined ? undefined : this.#dropIfGone(call, file);
-    if (!isPromise(dropped)) return;
-    dropped.catch((error: unknown) => {
-      this.#workings.logger.warn({ error: String(error) }, 'whether a removed file is gone could not be asked');
-    });
+  /**
+   * Does what takes a name from a dirty file, maybe its last one. That is noted before: after a crash its data come back without it,
+   * and nobody else must be blamed. The caller need not wait for the proof that it was the last name.
+   */
+  async #taking<Reply extends { readonly status: number }>(
+    call: vfs.Call,
+    file: DirtyFile | undefined,
+    act: () => Eventual<Reply>,
+  ): Promise<Reply> {
+    if (file === undefined) return act();
+    const { files, log, logger, lifetime } = this.#workings;
+    file.removals++;
+    files.update(file.record.handle, { isLeaving: true });
+    try {
+      await log.sync();
+    } catch (error) {
+      // The note is for crashes only.
+      if (!lifetime.isClosed) logger.warn({ error: String(error) }, 'that a file is removed could not be noted');
+    }
+    if (lifetime.isClosed) return withheld();
+    const reply = await act();
+    if (reply.status !== 0) {
+      file.removals--;
+      this.#stays(file);
+      return reply;
+    }
+    const dropped = this.#dropIfGone(call, file);
+    if (isPromise(dropped)) {
+      dropped.catch((error: unknown) => {
+        file.removals--;
+        logger.warn({ error: String(error) }, 'whether a removed file is gone could not be asked');
+      });
+    }
+    return reply;
   }
 
   #dropIfGone(call: vfs.Call, file: DirtyFile): Eventual<void> {
     const { origin, files, log, places, lifetime } = this.#workings;
     const { handle, number } = file.record;
     const check = (reply: vfs.GetattrReply): void => {
+      file.removals--;
       const isGone = reply.status === Status.STALE || reply.status === Status.BADHANDLE;
-      if (lifetime.isClosed || (reply.status === 0 ? reply.attributes.nlink > 0 : !isGone)) return;
+      if (lifetime.isClosed || (reply.status !== 0 && !isGone)) return;
+      if (reply.status === 0 && reply.attributes.nlink > 0) {
+        this.#stays(file);
+        return;
+      }
       log.drop(number);
       files.forget(handle);
       places.forget(handle);
     };
     const reply = origin.fresh.getattr(call, { object: handle });
     return isPromise(reply) ? reply.then(check) : check(reply);
+  }
+
+  /** It still has a name: if that goes, it is somebody else's doing. */
+  #stays(file: DirtyFile): void {
+    const { files, lifetime } = this.#workings;
+    const { handle } = file.record;
+    if (lifetime.isClosed || file.removals > 0 || files.find(handle) !== file) return;
+    files.update(handle, { isLeaving: undefined });
   }
 
   #busy(found: vfs.LookupReply): DirtyFile | undefined {
