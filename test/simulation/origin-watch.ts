@@ -238,8 +238,7 @@ export class OriginWatch {
           if (behind === undefined || oldest.change.after > behind.after) behind = oldest.change;
           const isAsked = oldest.change.after !== Number.NEGATIVE_INFINITY;
           if (isAsked && oldest.change.issued > (latest?.issued ?? -1)) latest = oldest.change;
-          for (let index = versions.length - 1; versions[index] !== newest && index >= 0; index--) {
-            const { change } = versions[index]!;
+          for (const { change } of newerThan(versions, newest)) {
             if (missing === undefined || change.settled < missing.settled) missing = change;
             if (change.isBarrier && change.answered < (missingBarrier?.answered ?? Number.POSITIVE_INFINITY)) {
               missingBarrier = change;
@@ -327,10 +326,18 @@ export class OriginWatch {
     for (let cell = 0; cell < shown.length; cell++) {
       const versions = file.cells[cell]!;
       for (const { newest } of shown[cell]!.runs) {
-        for (let index = versions.length - 1; index >= 0 && versions[index] !== newest; index--)
-          yield versions[index]!.change;
+        for (const { change } of newerThan(versions, newest)) yield change;
       }
     }
+  }
+}
+
+/** Versions that do not show, newest first. One that looks like what shows may be what shows: a hole since. */
+function* newerThan(versions: readonly Version[], shown: Version): Generator<Version> {
+  for (let index = versions.length - 1; index >= 0; index--) {
+    const version = versions[index]!;
+    if (version === shown || version.value === shown.value) return;
+    yield version;
   }
 }
 
