@@ -101,7 +101,11 @@ export class Presented {
    */
   changed(handle: FileHandle, wcc: WccData, isExplicit = false): WccData {
     const file = this.#files.find(handle);
-    if (file === undefined || wcc.after === undefined) return wcc;
+    if (file === undefined) return wcc;
+    if (wcc.after === undefined) {
+      file.seen = undefined;
+      return wcc;
+    }
     const { base, presented } = file.record;
     const before = file.shown ?? presented;
     const chains = base !== undefined && (wcc.before === undefined || sameData(wcc.before, base));

@@ -139,13 +139,13 @@ export class Reader {
     outcomes: readonly Outcome[],
     view: View | undefined,
   ): Eventual<vfs.ReadReply> {
-    const { files, presented, log } = this.#workings;
+    const { presented, log } = this.#workings;
     const release = (): void => {
       for (const outcome of outcomes) if (typeof outcome === 'object') outcome.release?.();
       view?.release();
     };
     const failure = outcomes.find((outcome) => typeof outcome === 'number');
-    const known = presented.attributes(file, files.tick, file.seen!);
+    const known = presented.current(args.object);
     if (failure !== undefined) {
       release();
       return { status: failure, attributes: known };
@@ -162,8 +162,12 @@ export class Reader {
       if (part.isEnd) break;
     }
     // A change that is still on its way into the log is not to be seen in the size only.
-    const size = log.state(file.record.number)?.size ?? known.size;
-    const attributes = size === known.size ? known : { ...known, size };
+    const size = log.state(file.record.number)?.size ?? known?.size;
+    if (size === undefined) {
+      release();
+      return this.read(call, args);
+    }
+    const attributes = known === undefined || size === known.size ? known : { ...known, size };
     return { status: 0, attributes, data, count, eof: args.offset + count >= size, release };
   }
 }

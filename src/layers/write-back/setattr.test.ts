@@ -176,3 +176,22 @@ it('orders truncations and pipelined writes as they were called', async (test) =
   await fixture.writeBack.writeBack();
   assert.ok((await origin.readAll(object)).equals(expected));
 });
+
+it('shows what the origin made of a change that passed through, though it does not say so itself', async (test) => {
+  const { fixture, bench } = await start(test);
+  const object = await bench.file('a', pattern(5000));
+  await fixture.writeBack.writeBack();
+  const before = await bench.attributes(object);
+  fixture.faults.on('setattr', async (_args, proceed) => {
+    const { status } = await proceed();
+    return { status, wcc: {} };
+  });
+  const mtime = { seconds: 1000, nanoseconds: 1 };
+  const { wcc } = ok(await fixture.layer.setattr(bench.call, { object, set: { mtime } }));
+  assert.deepEqual(wcc.after?.mtime, mtime);
+  assert.deepEqual(ok(await fixture.layer.commit(bench.call, { object, offset: 0, count: 0 })).wcc.after, wcc.after);
+  ok(await fixture.layer.setattr(bench.call, { object, set: { mode: 0o600 } }));
+  const { after } = ok(await fixture.layer.commit(bench.call, { object, offset: 0, count: 0 })).wcc;
+  assert.deepEqual([after?.mode, after?.mtime], [0o600, mtime]);
+  assert.ok(isLater(after!.ctime, before.ctime));
+});

@@ -15,6 +15,7 @@ import type { Admission, Verdict } from './admission.ts';
 import type { Barriers } from './barriers.ts';
 import type { Changed, Changes } from './changes.ts';
 import { isFrozen } from './file-record.ts';
+import { ownChange } from './own-change.ts';
 import { type Workings, withheld } from './workings.ts';
 import type { Writer } from './writer.ts';
 
@@ -111,17 +112,18 @@ export class AttributeSetter {
     const { next, presented, files } = this.#workings;
     return chain(next.setattr(call, { object, set: rest }), (reply) => {
       if (reply.status !== 0) return { status: reply.status, wcc: presented.unchanged(object, issue, reply.wcc) };
-      const wcc = presented.changed(object, reply.wcc);
-      if (size === undefined && atime === undefined && mtime === undefined) return { status: 0, wcc };
-      const after = reply.wcc.after;
-      const applied =
-        after === undefined
-          ? this.setattr(call, { object, set: own })
-          : this.#apply(call, object, own, files.tick, after);
-      return chain(applied, (done) => ({
-        ...done,
-        wcc: { before: wcc.before ?? done.wcc.before, after: done.wcc.after },
-      }));
+      return chain(ownChange(this.#workings, call, object, reply.wcc), (wcc) => {
+        if (size === undefined && atime === undefined && mtime === undefined) return { status: 0, wcc };
+        const after = reply.wcc.after;
+        const applied =
+          after === undefined
+            ? this.setattr(call, { object, set: own })
+            : this.#apply(call, object, own, files.tick, after);
+        return chain(applied, (done) => ({
+          ...done,
+          wcc: { before: wcc.before ?? done.wcc.before, after: done.wcc.after },
+        }));
+      });
     });
   }
 
@@ -169,9 +171,9 @@ export class AttributeSetter {
     const { object } = args;
     const issue = files.tick;
     return chain(next.setattr(call, args), ({ status, wcc }) => {
+      if (status !== 0) return { status, wcc: presented.unchanged(object, issue, wcc) };
       const isExplicit = typeof args.set.mtime === 'object';
-      const shown = status === 0 ? presented.changed(object, wcc, isExplicit) : presented.unchanged(object, issue, wcc);
-      return { status, wcc: shown };
+      return chain(ownChange(this.#workings, call, object, wcc, isExplicit), (shown) => ({ status, wcc: shown }));
     });
   }
 

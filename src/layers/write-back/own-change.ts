@@ -1,0 +1,28 @@
+/**
+ * What is shown after a call of ours changed a file at the origin. Servers need not say what they made of it (RFC 1813 2.6): then they are
+ * asked, or the file would go on to be shown as it was before.
+ */
+import { chain, type Eventual } from '../../base/mod.ts';
+import type * as vfs from '../../vfs/mod.ts';
+import type { Workings } from './workings.ts';
+
+/** `isExplicit`: the client chose the modification time, which may lie in the past. */
+export function ownChange(
+  { files, next, presented }: Workings,
+  call: vfs.Call,
+  object: vfs.FileHandle,
+  wcc: vfs.WccData,
+  isExplicit = false,
+): Eventual<vfs.WccData> {
+  const file = files.find(object);
+  if (file === undefined || wcc.after !== undefined) return presented.changed(object, wcc, isExplicit);
+  file.seen = undefined;
+  const issue = files.tick;
+  return chain(next.getattr(call, { object }), (reply) => {
+    if (reply.status !== 0) return wcc;
+    const { attributes: after } = reply;
+    // Our write-back ended meanwhile and knows better.
+    if (issue < file.settledTick) return presented.unchanged(object, issue, { after });
+    return presented.changed(object, { before: wcc.before, after }, isExplicit);
+  });
+}
