@@ -254,7 +254,10 @@ export class Client {
       issued: this.#model.tick(),
       fromCell,
       toCell,
-      overwrites: under.some((versions) => versions.at(-1)!.value !== 0),
+      overwrites: under.some((versions) => {
+        const before = versions.findLast((version) => version.change.settled <= this.#model.after);
+        return before !== undefined && before.value !== 0;
+      }),
       settled: Number.POSITIVE_INFINITY,
       answered: Number.POSITIVE_INFINITY,
       verifier: undefined,

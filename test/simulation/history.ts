@@ -23,7 +23,7 @@ export interface Change {
   readonly fromCell: number;
   /** The first cell behind it. */
   readonly toCell: number;
-  /** Bytes of other content than a hole lay under it when it was made. */
+  /** Content of earlier epochs lay under it when it was made. */
   readonly overwrites: boolean;
   /** Infinity while there is no answer. */
   settled: number;

@@ -97,7 +97,9 @@ export class RecoveryCheck {
         );
       }
       const where = `file ${file.id}, cell ${cell}`;
-      this.#there.set(versions[index]!.change, where);
+      // An older version that looks the same (a hole) may be what shows.
+      const { change, value } = versions[index]!;
+      if (versions.findIndex((version) => version.value === value) === index) this.#there.set(change, where);
       for (const { change } of versions.slice(index + 1)) this.#lost.set(change, where);
     }
   }
