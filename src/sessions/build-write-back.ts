@@ -42,7 +42,7 @@ export function ownCredential(): Credential {
 export function acquireLease(
   nfs: NfsOrigin,
   log: DirtyLog,
-  { takeOverLease }: StackDescription,
+  { takeOverLease }: Pick<StackDescription, 'takeOverLease'>,
   { clock, log: logger, random }: WriteBackTools,
 ): Promise<SessionLease> {
   const noted = log.noted(instanceNote) ?? random.bytes(new Uint8Array(16));
@@ -71,11 +71,14 @@ export interface WriteBackWish {
 export function buildWriteBack(
   { next, fresh, restarts, policy, commit }: WriteBackWish,
   { rule, log, nfs, lease }: WriteBackGround,
-  { clock, log: logger, random }: WriteBackTools,
+  tools: WriteBackTools,
 ): BuiltWriteBack {
+  const { clock, log: logger, random } = tools;
   const { directory, writeBackAfterMs, rateBytesPerSecond, ageMs } = rule;
   let files: DirtyFiles | undefined;
   let drain: DrainFace | undefined;
+  /** A redirected session is a writer only while it commits. */
+  let passing: SessionLease | undefined;
   const layer = new WriteBack(next, {
     log,
     clock,
@@ -83,8 +86,8 @@ export function buildWriteBack(
     origin: {
       fresh,
       conditionalWrites: () => nfs !== undefined && mayCondition(nfs),
-      restarts: () => restarts() + (nfs === undefined ? 0 : repetitions(nfs)),
-      lease: () => lease?.state() ?? { state: 'none' },
+      ...(nfs === undefined ? { restarts } : watchConnection(nfs, clock)),
+      lease: () => (lease ?? passing)?.state() ?? { state: 'none' },
     },
     options: { commit, mode: policy, dirtyAgeMs: ageMs },
     createDrain: (context) => {
@@ -100,8 +103,20 @@ export function buildWriteBack(
   if (files === undefined || drain === undefined) throw new Error('a write-back layer made no drain');
   const awake = drain;
   nfs?.channel.onLeaseLost(() => awake.wake());
+  const leased = async <Result>(action: () => Promise<Result>): Promise<Result> => {
+    if (nfs === undefined || lease !== undefined) return action();
+    const taken = await acquireLease(nfs, log, { takeOverLease: false }, tools);
+    passing = taken;
+    try {
+      return await action();
+    } finally {
+      await taken.release();
+      passing = undefined;
+    }
+  };
   const paths = new Paths(next, ownCredential(), clock);
-  return { layer, session: new SessionWriteBack({ policy, directory, layer, files, drain, paths, clock, logger }) };
+  const session = new SessionWriteBack({ policy, directory, layer, files, drain, paths, clock, logger, leased });
+  return { layer, session };
 }
 
 /** Only a token tells the server which changes are one writer's: without a lease, a pipelined WRITE would be refused for the one before. */
@@ -109,8 +124,17 @@ function mayCondition({ channel }: NfsOrigin): boolean {
   return channel.conditionalWrites() && channel.lease().state === 'held';
 }
 
-/** How often calls may have been carried out twice: by connections made anew, and calls that were sent again. */
-function repetitions(nfs: NfsOrigin): number {
-  const { reconnects, retransmissions } = nfs.stats();
-  return reconnects + retransmissions;
+/** Of the connection: how often calls may have been carried out twice, and when answers were lost last. */
+function watchConnection(nfs: NfsOrigin, clock: Clock): Pick<Required<OriginFacts>, 'restarts' | 'lostMs'> {
+  let lostMs: number | undefined;
+  nfs.listen({
+    onLost: () => {
+      lostMs = clock.now();
+    },
+  });
+  const restarts = (): number => {
+    const { reconnects, retransmissions } = nfs.stats();
+    return reconnects + retransmissions;
+  };
+  return { restarts, lostMs: () => lostMs };
 }

@@ -38,6 +38,8 @@ function startServer(origin: string, stateDirectory: string): Promise<RunningSes
 interface House {
   readonly images: string;
   start(change?: Partial<SessionPlan>, onWorker?: (worker: Worker) => void): Promise<Proxy>;
+  /** A client of the served origin itself. */
+  another(): Promise<NfsOrigin>;
 }
 interface Proxy {
   readonly session: RunningSession;
@@ -85,7 +87,14 @@ async function house(t: TestContext, isServed = false): Promise<House> {
     const status = async (): Promise<WriteBackStatus> => (await session.stats()).data!.writeBack!;
     return { session, client, status };
   };
-  return { images, start };
+  const another = async (): Promise<NfsOrigin> => {
+    const { port } = at!;
+    const address = { kind: 'nfs', host: '127.0.0.1', path: '/', port, mountPort: port } as const;
+    const client = await openNfsOrigin({ address, connections: 1, credential: me, ...tools });
+    open.push(() => client.close());
+    return client;
+  };
+  return { images, start, another };
 }
 
 async function find({ client }: Proxy, ...names: string[]): Promise<FileHandle> {
@@ -203,6 +212,29 @@ test('redirect: who may read may write, the origin sees nothing until commit, an
   assert.ok(readFileSync(join(images, 'golden/disk.raw')).equals(pattern(MiB)));
   assert.equal((await proxy.session.run({ task: 'redirect', how: 'commit' })).outcome, 'done');
   assert.ok(readFileSync(join(images, 'golden/disk.raw')).subarray(0, 10_000).equals(pattern(10_000, 6)));
+});
+
+test('redirect: a commit is done as the only writer of the tree, and others may write after it', async (t) => {
+  const { images, start, another } = await house(t, true);
+  const proxy = await start({ writes: 'redirect' });
+  const other = await another();
+  const wish = { holder: 'another host', takeOver: false };
+  const disk = await find(proxy, 'golden', 'disk.raw');
+  const run = () => proxy.session.run({ task: 'redirect', how: 'commit' });
+  assert.equal((await other.channel.acquireLease(wish)).state, 'held', 'nobody has it while nothing is committed');
+  const bytes = pattern(MiB, 3);
+  for (const offset of [0, 300_000]) await write(proxy, disk, offset, bytes.subarray(offset, offset + 300_000));
+  await assert.rejects(run(), { code: 'LEASE_HELD' });
+  assert.ok(readFileSync(join(images, 'golden/disk.raw')).equals(pattern(MiB)));
+  await other.channel.release();
+  const results = await Promise.all([run(), run()]);
+  assert.deepEqual(
+    results.map(({ outcome }) => outcome),
+    ['done', 'done'],
+  );
+  assert.ok(readFileSync(join(images, 'golden/disk.raw')).subarray(0, 600_000).equals(bytes.subarray(0, 600_000)));
+  assert.equal((await other.channel.acquireLease(wish)).state, 'held');
+  assert.equal((await proxy.status()).lease.state, 'none');
 });
 
 test('invalidate: what somebody else changed at the origin is seen at once', async (t) => {

@@ -24,6 +24,8 @@ export interface WriteBackParts {
   readonly paths: Paths;
   readonly clock: Clock;
   readonly logger: Log;
+  /** Does it as the writer of the tree, with the write lease where the origin gives leases. Rejects with LEASE_HELD. */
+  readonly leased: <Result>(action: () => Promise<Result>) => Promise<Result>;
 }
 
 const progressMs = 500;
@@ -34,6 +36,7 @@ const findMs = 10_000;
 
 export class SessionWriteBack {
   readonly #parts: WriteBackParts;
+  #committed: Promise<unknown> = Promise.resolve();
 
   constructor(parts: WriteBackParts) {
     this.#parts = parts;
@@ -65,7 +68,9 @@ export class SessionWriteBack {
 
   commitRedirect(onProgress: (progress: TaskProgress) => void): Promise<TaskResult> {
     this.#mustRedirect();
-    return this.#follow(() => this.#parts.layer.commitRedirect(), undefined, onProgress);
+    const { layer, leased } = this.#parts;
+    const commit = () => leased(() => layer.commitRedirect());
+    return this.#follow(() => this.#inTurn(commit), undefined, onProgress);
   }
 
   async discardRedirect(): Promise<TaskResult> {
@@ -90,6 +95,13 @@ export class SessionWriteBack {
     const { layer, policy, directory } = this.#parts;
     const { dirtyBytes, dirtyFiles } = layer.status();
     return { policy, directory, bytes: dirtyBytes, files: dirtyFiles };
+  }
+
+  /** One commit after the other: the first to end gives the lease back. */
+  #inTurn<Result>(commit: () => Promise<Result>): Promise<Result> {
+    const done = this.#committed.then(commit, commit);
+    this.#committed = done;
+    return done;
   }
 
   #mustRedirect(): void {
