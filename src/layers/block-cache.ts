@@ -177,7 +177,7 @@ export class BlockCache extends ForwardingFilesystem {
   override write(call: vfs.Call, args: vfs.WriteArguments): Eventual<vfs.WriteReply> {
     if (this.#sole === undefined) return this.#write(call, args);
     return chain(this.#confirm(call, args.object), () =>
-      chain(this.#write(call, args), (reply) => this.#checkVerifier(reply)),
+      chain(this.#write(call, args), (reply) => this.#checkVerifier(call, reply)),
     );
   }
 
@@ -196,8 +196,9 @@ export class BlockCache extends ForwardingFilesystem {
   }
 
   /** What was written may be lost at the origin, and stamps would not show it. */
-  #checkVerifier<Reply extends vfs.WriteReply | vfs.CommitReply>(reply: Reply): Reply {
-    if (reply.status !== 0) return reply;
+  #checkVerifier<Reply extends vfs.WriteReply | vfs.CommitReply>(call: vfs.Call, reply: Reply): Reply {
+    // Whoever sends again by himself ends with what is cached here; and the verifier is another one, the origin's.
+    if (reply.status !== 0 || call.resendsItself === true) return reply;
     if (this.#verifier !== undefined && reply.verifier !== this.#verifier) {
       for (const file of this.#files.values()) file.forget();
     }
@@ -222,7 +223,7 @@ export class BlockCache extends ForwardingFilesystem {
     if (this.#sole === undefined) return reply;
     return reply.then((late) => {
       if (late.status !== 0) file.forget();
-      return this.#checkVerifier(late);
+      return this.#checkVerifier(call, late);
     });
   }
 

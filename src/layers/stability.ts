@@ -1,7 +1,8 @@
 /**
  * Unstable data survives a restart of the origin.
  *
- * Clients see this layer's own write verifier, never the origin's (libnfs never compares verifiers, so somebody else must). An
+ * Clients see this layer's own write verifier, never the origin's (libnfs never compares verifiers, so somebody else must; the
+ * write-back layer does by itself, `Call.resendsItself`, and has its data in the dirty log). An
  * UNSTABLE write goes to the origin at once, and a copy of its data stays here until the origin has committed it. When a WRITE
  * or COMMIT reply shows another verifier, the origin may have lost what it had not committed: it is sent again and committed
  * before any COMMIT is answered (RFC 1813 3.3.21).
@@ -145,7 +146,7 @@ export class Stability extends vfs.ForwardingFilesystem {
   override write(call: vfs.Call, args: vfs.WriteArguments): Eventual<vfs.WriteReply> {
     const recovery = this.#files.recovery(args.object);
     if (recovery !== undefined) return recovery.then(() => this.write(call, args));
-    if (args.stable !== Stable.UNSTABLE) return this.#send(call, args, 0);
+    if (args.stable !== Stable.UNSTABLE || call.resendsItself === true) return this.#send(call, args, 0);
     if (this.#own.refused()) return this.#send(call, stably(args), 0);
     const admission = this.#room.enter(args.count);
     if (admission === 'reserved') return this.#send(call, args, args.count);
@@ -193,7 +194,8 @@ export class Stability extends vfs.ForwardingFilesystem {
     if (this.#room.waiting > 0 || this.#files.bytes * 2 > this.#options.unstableBytes) this.#own.relieve();
     const { count, committed } = reply;
     const wcc = this.#files.mayShowLoss(args.object, since) ? {} : reply.wcc;
-    if (committed >= args.stable) return { status: 0, wcc, count, committed, verifier: this.#verifier };
+    const verifier = call.resendsItself === true ? reply.verifier : this.#verifier;
+    if (committed >= args.stable) return { status: 0, wcc, count, committed, verifier };
     // The origin answered less than it was asked for: make it true.
     const done = this.commit(call, { object: args.object, offset: 0, count: 0 });
     const answer = (result: vfs.CommitReply): vfs.WriteReply =>
@@ -209,7 +211,7 @@ export class Stability extends vfs.ForwardingFilesystem {
     file: UnstableFile,
     { count, committed, verifier }: Extract<vfs.WriteReply, { status: 0 }>,
   ): void {
-    if (committed !== Stable.UNSTABLE) {
+    if (committed !== Stable.UNSTABLE || call.resendsItself === true) {
       this.#files.change(file, () => file.extents.cut(offset, offset + count));
       return;
     }
@@ -249,11 +251,16 @@ export class Stability extends vfs.ForwardingFilesystem {
     const tick = ++this.#tick;
     const reply = this.next.commit(call, args);
     return reply instanceof Promise
-      ? reply.then((late) => this.#committed(args, tick, late))
-      : this.#committed(args, tick, reply);
+      ? reply.then((late) => this.#committed(call, args, tick, late))
+      : this.#committed(call, args, tick, reply);
   }
 
-  #committed(args: vfs.CommitArguments, tick: number, reply: vfs.CommitReply): Eventual<vfs.CommitReply> {
+  #committed(
+    call: vfs.Call,
+    args: vfs.CommitArguments,
+    tick: number,
+    reply: vfs.CommitReply,
+  ): Eventual<vfs.CommitReply> {
     const file = this.#files.get(args.object);
     if (reply.status !== 0) {
       if (file !== undefined && isGone(reply.status)) this.#abandon(file, reply.status);
@@ -269,6 +276,7 @@ export class Stability extends vfs.ForwardingFilesystem {
     if (file?.extents.hasLost(reply.verifier) === true) this.#recover(file);
     const own = this.#files.recovery(args.object);
     const recoveries = this.#files.recoveries();
+    if (call.resendsItself === true) return reply;
     const answer: vfs.CommitReply = { status: 0, wcc: reply.wcc, verifier: this.#verifier };
     if (recoveries.length === 0) return answer;
     return Promise.all(recoveries).then(async () => {

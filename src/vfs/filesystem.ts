@@ -40,6 +40,8 @@ export interface Call {
   readonly fencing?: string | undefined;
   /** It may have been executed before without an answer: EXIST and NOENT may be its own work. */
   readonly isRepeat?: boolean | undefined;
+  /** The caller sends UNSTABLE data again by itself: it is shown the origin's own verifier, and layers between keep no copy. */
+  readonly resendsItself?: boolean | undefined;
 }
 export type Priority = 'demand' | 'prefetch';
 

@@ -38,6 +38,11 @@ export class WccChain {
     if (this.#underWay++ > 0) this.#met = true;
   }
 
+  /** Not carried out. */
+  refused(): void {
+    if (--this.#underWay === 0) this.#met = false;
+  }
+
   answered({ before, after }: WccData): void {
     const wasAlone = !this.#met;
     if (--this.#underWay === 0) this.#met = false;
@@ -47,6 +52,12 @@ export class WccChain {
     if (after !== undefined && !isLater(this.#newest.mtime, after.mtime)) this.#newest = wccOf(after);
     if (after === undefined) this.#sawAnswers = false;
     this.#known = wasAlone && after !== undefined ? wccOf(after) : undefined;
+  }
+
+  /** Looked at again, with nothing of ours under way, and found to be ours. */
+  rebase(found: WccAttributes): void {
+    this.#known = wccOf(found);
+    this.#newest = wccOf(found);
   }
 
   /** What is there now, with nothing of ours under way. */

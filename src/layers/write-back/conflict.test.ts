@@ -193,7 +193,8 @@ test('with conditional writes a change between look and write is stopped by the 
     if (conditional++ === 2) world.foreignWrite(object, 0, pattern(100, 5));
     const now = world.attributes(object);
     if (!vfs.sameContent(now, args.expected) && !(ours !== undefined && vfs.sameContent(now, ours))) {
-      return { status: Status.NOT_SYNC, wcc: {} };
+      // As servers do it: what they show is not ours.
+      return { status: Status.NOT_SYNC, wcc: { before: now, after: now } };
     }
     const reply = proceed();
     ours = world.attributes(object);

@@ -23,7 +23,7 @@ export interface SizeRange {
   readonly most: number;
 }
 
-const slackMs = 2_000;
+export const slackMs = 2_000;
 
 /** `known`: what answers of this process showed. */
 export function isOurs(

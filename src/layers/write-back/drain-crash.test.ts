@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { seededRandom } from '../../base/mod.ts';
 import { pattern, SimulatedClock } from '../../testing/mod.ts';
-import type * as vfs from '../../vfs/mod.ts';
+import * as vfs from '../../vfs/mod.ts';
 import { dieAtCall, EpochModel, sameBytes, sector, stamp, World } from './drain-fixture.test.ts';
 
 /** Several epochs over two files: single writes, larger ones, a cut, times. */
@@ -178,4 +178,59 @@ for (const silentMs of [700, 3_000, 25_000, 3_600_000]) {
     sameBytes(world.content(object), pattern(300_000, 2));
     assert.ok(notes < 1_000, `${notes} notes in an hour`);
   });
+}
+
+for (const conditional of [false, true]) {
+  // Without conditions, WRITEs that are sent again hide what came between.
+  for (const isForeign of conditional ? [false, true] : [false]) {
+    const what = isForeign ? 'somebody else changed the file before it was back: a conflict' : 'no conflict';
+    test(`the origin dies amid ${conditional ? 'conditional' : 'plain'} WRITEs, one carried out and never answered; ${what}`, async () => {
+      let repetitions = 0;
+      const world = await World.start({ conditional, restarts: () => repetitions });
+      const object = world.make('disk', pattern(40_000));
+      const died: (() => void)[] = [];
+      let calls = 0;
+      let ours: vfs.WccAttributes | undefined;
+      const isBack = { value: true };
+      world.origin.on('write', async (args, proceed, call) => {
+        if (call.peer !== 'write-back') return proceed();
+        const execute = async (): Promise<vfs.WriteReply> => {
+          const now = world.attributes(object);
+          const chained = ours !== undefined && vfs.sameContent(now, ours);
+          if (args.expected !== undefined && !vfs.sameContent(now, args.expected) && !chained)
+            return { status: vfs.Status.NOT_SYNC, wcc: { after: now } };
+          const reply = await proceed();
+          ours = world.attributes(object);
+          return reply;
+        };
+        if (!isBack.value || ++calls === 3) {
+          if (isBack.value) {
+            // Carried out; then the server is gone, and what it knew of our chain with it.
+            isBack.value = false;
+            await world.clock.after(0, () => undefined);
+            await execute();
+            world.lostMs = world.clock.now();
+            ours = undefined;
+            world.memory.changeVerifier();
+          }
+          await new Promise<void>((resolve) => died.push(resolve));
+          return execute();
+        }
+        return execute();
+      });
+      await world.proxy.write(object, 0, pattern(300_000, 2));
+      world.proxy.log.seal();
+      const request = world.proxy.drain.request();
+      await world.clock.advance(10_000);
+      if (isForeign) world.foreignWrite(object, 5, pattern(10, 9));
+      await world.clock.advance(1_000);
+      isBack.value = true;
+      repetitions++;
+      for (const resend of died) resend();
+      const { outcome, problems } = await world.until(request);
+      assert.equal(outcome, isForeign ? 'conflict' : 'done', problems.join());
+      if (!isForeign) sameBytes(world.content(object), pattern(300_000, 2));
+      if (isForeign) sameBytes(world.content(object).subarray(5, 15), pattern(10, 9));
+    });
+  }
 }

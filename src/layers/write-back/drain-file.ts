@@ -4,19 +4,21 @@
  *     cut ──> WRITE, WRITE, ... (pipelined) ──> grow ──> COMMIT ──> times ──> settled
  *                 one small extent only: a FILE_SYNC WRITE, no COMMIT
  *
- * Invariants: nothing is sent twice unless its answer was a refusal, or the process ended; `run` after a refusal goes on where the
+ * Invariants: nothing is sent twice unless its answer was a refusal, the origin lost it (its verifier changed, RFC 1813 3.3.21), or
+ * the process ended; `run` after a refusal goes on where the
  * last one ended; a file that was dropped meanwhile is left alone; what is at the origin when it ends well is noted as the
  * new base before `run` resolves.
  */
 import { limits } from '../../base/mod.ts';
 import type { EpochPlan, FilePlan } from '../../dirty/mod.ts';
 import * as vfs from '../../vfs/mod.ts';
-import { isGone, type SizeRange } from './conflict.ts';
+import { isGone, type SizeRange, slackMs, timeMs } from './conflict.ts';
 import { WccChain } from './conflict-chain.ts';
 import type { FileRecord } from './contract.ts';
 import { Caller, plainCall } from './drain-origin.ts';
 import { bytesOf, type DrainParts, nameOf, refusalOf } from './drain-parts.ts';
-import { sameData, wccOf } from './times.ts';
+import { type Part, UnstableParts } from './drain-unstable.ts';
+import { isLater, sameData, wccOf } from './times.ts';
 
 const { Stability, Status } = vfs;
 
@@ -25,15 +27,11 @@ export type FileEnd =
   | { readonly end: 'refused' | 'damaged'; readonly problem: string }
   | { readonly end: 'conflict'; readonly kind: 'changed' | 'gone'; readonly found: vfs.Attributes | undefined };
 
-interface Part {
-  readonly offset: number;
-  readonly count: number;
-  readonly writer: number;
-}
-
 /** One extent up to this goes as one FILE_SYNC WRITE, whatever the link: two round trips fewer. */
 const singleBytes = 64 * 1024;
-/** ctime may move under our feet (a chmod through us): so often is NOT_SYNC looked into before the file counts as changed. */
+/** Then a COMMIT goes along: the origin's disk works while the link does. */
+const commitBytes = 16 * 1024 * 1024;
+/** ctime may move under our feet (a chmod through us): so often in a row is NOT_SYNC looked into before the file counts as changed. */
 const mostLooks = 8;
 
 export class FileRun {
@@ -46,14 +44,17 @@ export class FileRun {
   #chain: WccChain | undefined;
   #isCut: boolean;
   #isGrown = false;
-  #needsCommit = false;
-  #isCommitted = false;
+  readonly #unstable = new UnstableParts();
+  /** A COMMIT amid the WRITEs, so that the one at the end has little to wait for. */
+  #committing: Promise<void> | undefined;
   /** The next byte of the plan that was not handed out yet, and what came back unsent or refused. */
   #extent = 0;
   #within = 0;
   readonly #returned: Part[] = [];
   #end: FileEnd | undefined;
-  #notSync = false;
+  /** Nothing more is sent before somebody has looked: a change was refused with NOT_SYNC, or the origin lost data. */
+  #mustLook = false;
+  /** Looks since the origin last took a change. */
   #looks = 0;
   /** The size at the origin, as far as our own changes go. */
   #size = 0;
@@ -157,8 +158,8 @@ export class FileRun {
       const reply = await this.#caller.ask(context.files.credentialOf(writer), (call) =>
         context.next.setattr(call, { object, set, ...this.#condition() }),
       );
-      this.#chain!.answered(reply.wcc);
-      this.#final = reply.wcc.after;
+      this.#learn(reply);
+      this.#final = reply.status === 0 ? reply.wcc.after : undefined;
       if (reply.status !== Status.NOT_SYNC) return reply.status;
       if (!(await this.#lookAgain())) return Status.NOT_SYNC;
     }
@@ -178,7 +179,7 @@ export class FileRun {
         if (wanted === undefined) break;
         const entering = gate.enter(wanted.count);
         if (entering instanceof Promise) await entering;
-        if (this.#end !== undefined || this.#notSync || this.#parts.isStopped() || this.isDropped()) {
+        if (this.#end !== undefined || this.#mustLook || this.#parts.isStopped() || this.isDropped()) {
           gate.left(wanted.count);
           this.#returned.push(wanted);
           break;
@@ -192,7 +193,7 @@ export class FileRun {
       await Promise.all(underWay);
       if (this.#parts.isStopped()) this.#end ??= { end: 'stopped' };
       if (this.#end !== undefined || this.isDropped()) return;
-      if (this.#notSync && !(await this.#lookAgain())) return;
+      if (this.#mustLook && !(await this.#lookAgain())) return;
       if (this.#returned.length === 0 && this.#extent >= extents.length) return;
     }
   }
@@ -255,10 +256,10 @@ export class FileRun {
       );
     } finally {
       gate.answered(mark);
-      this.#chain!.answered(reply.wcc);
+      this.#learn(reply);
     }
     if (reply.status === Status.NOT_SYNC) {
-      this.#notSync = true;
+      this.#mustLook = true;
       this.#returned.push(part);
     } else if (reply.status !== 0 || reply.count === 0) {
       this.#returned.push(part);
@@ -266,12 +267,22 @@ export class FileRun {
     } else this.#wrote(part, reply, sentWallMs);
   }
 
+  /** What a refusal shows may be somebody else's doing. */
+  #learn({ status, wcc }: { readonly status: number; readonly wcc: vfs.WccData }): void {
+    if (status === Status.NOT_SYNC) this.#chain!.refused();
+    else this.#chain!.answered(status === 0 ? wcc : {});
+  }
+
   #wrote(part: Part, reply: Extract<vfs.WriteReply, { status: 0 }>, sentWallMs: number): void {
     const { meter, clock, originClock } = this.#parts;
     const { offset, count, writer } = part;
     const taken = Math.min(reply.count, count);
     meter.moved(taken, clock.now());
-    if (reply.committed === Stability.UNSTABLE) this.#needsCommit = true;
+    this.#looks = 0;
+    if (reply.committed === Stability.UNSTABLE) {
+      this.#unstable.wrote({ offset, count: taken, writer }, reply.verifier);
+      if (this.#unstable.newBytes >= commitBytes) this.#commitAlong();
+    }
     const { after } = reply.wcc;
     if (after !== undefined) originClock.learn(after.mtime, sentWallMs);
     this.#final = this.#isSingle ? after : undefined;
@@ -283,10 +294,33 @@ export class FileRun {
     }
   }
 
+  /** Ends when nothing is left that the origin could lose. */
   async #commit(): Promise<void> {
-    const { context } = this.#parts;
-    if (!this.#needsCommit || this.#isCommitted) return;
+    for (;;) {
+      await this.#committing;
+      if (this.#end !== undefined || this.#unstable.isEmpty) return;
+      await this.#commitOnce();
+      if (this.#end !== undefined) return;
+      if (!this.#mustLook) continue;
+      if (this.isDropped() || this.#parts.isStopped() || !(await this.#lookAgain())) return;
+      await this.#write();
+      if (this.#end === undefined && !this.isDropped()) await this.#grow();
+    }
+  }
+
+  #commitAlong(): void {
+    this.#committing ??= this.#commitOnce().then(
+      () => {
+        this.#committing = undefined;
+      },
+      (error: unknown) => this.#broke(error),
+    );
+  }
+
+  async #commitOnce(): Promise<void> {
+    const { context, logger } = this.#parts;
     const { handle: object } = this.record!;
+    const mark = this.#unstable.mark();
     const reply = await this.#caller.ask(context.files.credentialOf(this.plan.writer), (call) =>
       context.next.commit(call, { object, offset: 0, count: 0 }),
     );
@@ -294,8 +328,15 @@ export class FileRun {
       this.#fail('COMMIT', reply.status);
       return;
     }
-    this.#isCommitted = true;
-    this.#final = reply.wcc.after;
+    const lost = this.#unstable.committed(mark, reply.verifier);
+    // Amid WRITEs, no answer is the last one.
+    this.#final = this.#unstable.isEmpty ? reply.wcc.after : undefined;
+    if (lost.length === 0) return;
+    logger.warn({ file: nameOf(this.record!), writes: lost.length }, 'the origin restarted; data is sent again');
+    this.#returned.push(...lost);
+    this.#mustLook = true;
+    // A size that was set may be gone with what was lost.
+    this.#isGrown = false;
   }
 
   /** Times that a client set, when nothing later of the file is dirty; then the new base. */
@@ -339,18 +380,33 @@ export class FileRun {
     return undefined;
   }
 
-  /** After NOT_SYNC, with nothing under way: did only the ctime move? Then changes are based on that. */
+  /** With nothing under way: is what is there our own doing, or did only the ctime move? Then changes are based on that. */
   async #lookAgain(): Promise<boolean> {
-    this.#notSync = false;
+    this.#mustLook = false;
     const found = await this.#look();
     if (found === undefined) return false;
-    const isOwn = sameData(found, this.#chain!.newest) || sameData(found, this.#found!);
-    if (isOwn && this.#looks++ < mostLooks) {
+    if (this.#isOwn(found) && this.#looks++ < mostLooks) {
       this.#expected = wccOf(found);
+      this.#chain!.rebase(found);
+      this.#size = found.size;
       return true;
     }
     this.#end = { end: 'conflict', kind: 'changed', found };
     return false;
+  }
+
+  #isOwn(found: vfs.Attributes): boolean {
+    if (sameData(found, this.#chain!.newest) || sameData(found, this.#found!)) return true;
+    if (this.#restarts === this.#restartsNow()) return false;
+    const { least, most } = this.sizes(this.#found!);
+    if (found.size < least || found.size > most) return false;
+    // The origin lost what it had not committed, and shows what was there before.
+    if (!isLater(found.mtime, this.#chain!.newest.mtime)) return true;
+    // It carried out what it never answered, before the connection was lost.
+    const { context, clock, originClock } = this.#parts;
+    const lostMs = context.origin.lostMs?.();
+    if (lostMs === undefined) return false;
+    return timeMs(found.mtime) <= originClock.now() - (clock.now() - lostMs) + slackMs;
   }
 
   #restartsNow(): number {

@@ -33,6 +33,7 @@ export class World {
   readonly lines = new KeptLog();
   readonly options: WorldOptions;
   lease: LeaseState = { state: 'none' };
+  lostMs: number | undefined;
   disk: SimulatedDisk;
   proxy!: ProxyLife;
 
@@ -171,6 +172,7 @@ export class ProxyLife {
         fresh: gate,
         conditionalWrites: () => options.conditional ?? false,
         restarts: () => next.stats().originRestarts + (options.restarts?.() ?? 0),
+        lostMs: () => world.lostMs,
         lease: () => world.lease,
       },
       settled: (handle, { size, mtime, ctime }) => {

@@ -61,13 +61,18 @@ export class Caller {
   ): Promise<R> {
     const who = writer ?? this.#ownerCredential() ?? superuser;
     const owner = this.#ownerCredential();
-    if (owner !== undefined && this.#refused.has(who.key)) return this.#origin.ask(() => action(callAs(owner)));
-    const reply = await this.#origin.ask(() => action(callAs(who)));
+    if (owner !== undefined && this.#refused.has(who.key)) return this.#ask(owner, action);
+    const reply = await this.#ask(who, action);
     const isRefused = reply.status === vfs.Status.ACCES || reply.status === vfs.Status.PERM;
     if (!isRefused || owner === undefined || owner.key === who.key) return reply;
-    const second = await this.#origin.ask(() => action(callAs(owner)));
+    const second = await this.#ask(owner, action);
     if (second.status === 0) this.#refused.add(who.key);
     return second;
+  }
+
+  /** What is sent has its data in the log until it is committed. */
+  #ask<R>(who: vfs.Credential, action: (call: vfs.Call) => Eventual<R>): Promise<R> {
+    return this.#origin.ask(() => action({ ...callAs(who), resendsItself: true }));
   }
 
   #ownerCredential(): vfs.Credential | undefined {

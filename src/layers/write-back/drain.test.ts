@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { seededRandom } from '../../base/mod.ts';
-import { pattern, settle } from '../../testing/mod.ts';
+import { callBy, ok, pattern, settle } from '../../testing/mod.ts';
 import * as vfs from '../../vfs/mod.ts';
 import { alice, EpochModel, root, sameBytes, sector, stamp, World } from './drain-fixture.test.ts';
 
@@ -376,4 +376,39 @@ test('a WRITE that was carried out twice is not taken for somebody else', async 
     assert.equal((await world.proxy.flush()).outcome, isTold ? 'done' : 'conflict');
     assert.equal(world.proxy.files.get(object)?.conflict?.kind, isTold ? undefined : 'interleaved');
   }
+});
+
+test('attributes in an answer of ours are not believed once a change was passed on to the origin since', async () => {
+  const world = await World.start();
+  const object = world.make('disk', pattern(10_000));
+  await world.proxy.write(object, 0, stamp(1));
+  await world.proxy.flush();
+  // A client's SETATTR of a clean file goes through; its answer shows the new base.
+  const set = { mtime: { seconds: 1_000_000, nanoseconds: 0 } };
+  ok(await world.origin.setattr(callBy(root), { object, set }));
+  const { size, mtime, ctime } = world.attributes(object);
+  world.proxy.files.update(object, { base: { size, mtime, ctime } });
+  await world.proxy.write(object, 0, stamp(2));
+  assert.deepEqual(await world.proxy.flush(), { outcome: 'done', problems: [] });
+});
+
+test('what the origin lost at a restart is sent again, once, from the log', async () => {
+  const world = await World.start();
+  const object = world.make('disk');
+  const bytes = new Map<number, number>();
+  world.origin.on('write', (args, proceed, call) => {
+    assert.equal(call.resendsItself, true);
+    bytes.set(args.offset, (bytes.get(args.offset) ?? 0) + 1);
+    return proceed();
+  });
+  let restarts = 0;
+  world.origin.on('commit', (_args, proceed) => {
+    if (restarts++ === 0) world.memory.restart();
+    return proceed();
+  });
+  await world.proxy.write(object, 0, pattern(300_000));
+  assert.deepEqual(await world.proxy.flush(), { outcome: 'done', problems: [] });
+  assert.equal(world.memory.restart(), 0, 'everything is committed');
+  sameBytes(world.content(object), pattern(300_000));
+  assert.deepEqual([...new Set(bytes.values())], [2]);
 });
