@@ -53,6 +53,7 @@ export class Appender {
   readonly #options: AppenderOptions;
   readonly #encoder: RecordEncoder;
   readonly #control: Item[] = [];
+  #lastControl: Item | undefined;
   readonly #changes: Item[] = [];
   /** Encoded before, in a write that failed. */
   #again: Item[] = [];
@@ -105,6 +106,7 @@ export class Appender {
   /** Seals, notes and the like: never wait for room within the limit. */
   control(item: Item): void {
     this.#control.push(item);
+    this.#lastControl = item;
     this.#schedule();
   }
 
@@ -125,6 +127,20 @@ export class Appender {
     const waiter = Promise.withResolvers<void>();
     this.#settledWaiters.push(waiter);
     return waiter.promise;
+  }
+
+  /** Resolves when the control of so far has been written, changes or not. Undefined: it has. */
+  written(): Promise<void> | undefined {
+    const last = this.#lastControl;
+    this.flush();
+    if (last === undefined || last.isInLog) return undefined;
+    return new Promise((resolve) => {
+      const before = last.resolve;
+      last.resolve = (appended) => {
+        before?.(appended);
+        resolve();
+      };
+    });
   }
 
   get #isSettled(): boolean {
@@ -291,7 +307,10 @@ export class Appender {
       if (item.type !== RecordType.MARK) this.wantedLsn = item.lsn;
     }
     segment.lastLsn = this.appliedLsn;
-    for (const item of items) item.resolve?.('appended');
+    for (const item of items) {
+      item.isInLog = true;
+      item.resolve?.('appended');
+    }
   }
 
   /** Whatever of the batch is there lies past the segment's end, and never before one. */

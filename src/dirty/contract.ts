@@ -219,6 +219,8 @@ export interface DirtyLogFace {
   stabilize(): Promise<void>;
   /** The same for notes and changes without sealing. */
   sync(): Promise<void>;
+  /** Notes made before the call survive kill -9 from then on (not a power loss). Undefined: they do already. */
+  written(): Eventual<void>;
   /** Closes the open epoch if it holds changes; answers the newest sealed epoch that is not drained, 0 if there is none. */
   seal(): EpochNumber;
   /** Not drained, oldest first; the last one may be open (`sealedMs` undefined). */

@@ -205,6 +205,11 @@ export class DirtyLog implements DirtyLogFace {
     return this.#syncer.request(false);
   }
 
+  written(): Eventual<void> {
+    this.#assertOpen();
+    return this.#appender.written();
+  }
+
   seal(): EpochNumber {
     this.#assertOpen();
     const { epochs } = this.#state;

@@ -22,6 +22,8 @@ export class Item implements RecordHeader {
   /** Where it is in the log, and where the next record may begin; known when it was encoded. */
   address = 0;
   end = 0;
+  /** It was written. */
+  isInLog = false;
   resolve: ((appended: Appended) => void) | undefined;
   reject: ((error: unknown) => void) | undefined;
 
