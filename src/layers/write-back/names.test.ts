@@ -262,7 +262,6 @@ it('remembers a name of a dirty file over renames and restarts', async (test) =>
   assert.equal(path(), 'a');
   ok(await fixture.layer.rename(bench.call, { from: bench.at('a'), to: bench.at('b', folder) }));
   assert.equal(path(), 'folder/b');
-  await fixture.log.sync();
   await fixture.reopen('kill');
   assert.equal(path(), '.../b');
   ok(await fixture.layer.lookup(bench.call, bench.at('folder')));

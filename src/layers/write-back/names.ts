@@ -13,6 +13,7 @@ import * as vfs from '../../vfs/mod.ts';
 import type { Admission } from './admission.ts';
 import type { Barriers } from './barriers.ts';
 import type { DirtyFile } from './files.ts';
+import { noted } from './own-change.ts';
 import type { AttributeSetter } from './setattr.ts';
 import { type Workings, withheld } from './workings.ts';
 
@@ -97,7 +98,8 @@ export class Names {
     const issue = files.tick;
     return chain(next.link(call, args), (reply) => {
       if (reply.status !== 0) return presented.reply(args.object, issue, reply);
-      return { ...reply, attributes: presented.changed(args.object, { after: reply.attributes }).after };
+      const attributes = presented.changed(args.object, { after: reply.attributes }).after;
+      return noted(this.#workings, { ...reply, attributes });
     });
   }
 
@@ -134,8 +136,9 @@ export class Names {
     }
     const replaced = isSame ? undefined : this.#busy(to);
     const reply = await this.#taking(call, replaced, () => next.rename(call, args));
-    if (reply.status === 0 && from.status === 0) this.saw(args.to, from.object);
-    return reply;
+    if (reply.status !== 0 || from.status !== 0) return reply;
+    this.saw(args.to, from.object);
+    return noted(this.#workings, reply);
   }
 
   /**

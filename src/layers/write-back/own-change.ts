@@ -8,11 +8,27 @@ import type { Workings } from './workings.ts';
 
 /** `isExplicit`: the client chose the modification time, which may lie in the past. */
 export function ownChange(
-  { files, next, presented }: Workings,
+  workings: Workings,
   call: vfs.Call,
   object: vfs.FileHandle,
   wcc: vfs.WccData,
   isExplicit = false,
+): Eventual<vfs.WccData> {
+  const shown = told(workings, call, object, wcc, isExplicit);
+  return workings.files.size === 0 ? shown : chain(shown, (data) => noted(workings, data));
+}
+
+/** What an operation noted of a file survives the process like its answer. */
+export function noted<Reply>({ log, lifetime }: Workings, reply: Reply): Eventual<Reply> {
+  return lifetime.isClosed ? reply : chain(log.written(), () => reply);
+}
+
+function told(
+  { files, next, presented }: Workings,
+  call: vfs.Call,
+  object: vfs.FileHandle,
+  wcc: vfs.WccData,
+  isExplicit: boolean,
 ): Eventual<vfs.WccData> {
   const file = files.find(object);
   if (file === undefined || wcc.after !== undefined) return presented.changed(object, wcc, isExplicit);

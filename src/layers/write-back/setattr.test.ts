@@ -195,3 +195,11 @@ it('shows what the origin made of a change that passed through, though it does n
   assert.deepEqual([after?.mode, after?.mtime], [0o600, mtime]);
   assert.ok(isLater(after!.ctime, before.ctime));
 });
+
+it('remembers the ctime of a chmod of a dirty file when the process is killed right after the answer', async (test) => {
+  const { fixture, bench } = await start(test);
+  const object = await bench.file('a', pattern(500));
+  const { wcc } = ok(await fixture.layer.setattr(bench.call, { object, set: { mode: 0o600 } }));
+  await fixture.reopen('kill');
+  assert.deepEqual(ok(await fixture.layer.getattr(root, { object })).attributes, wcc.after);
+});
