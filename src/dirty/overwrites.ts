@@ -27,13 +27,14 @@ export class Overwrites {
   }
 
   /**
-   * Of files other than `number`, in epochs after the first one that changes it; in any epoch if nothing of it is dirty.
+   * Of files other than `number`, in epochs after the first one that changes it, if it was empty before; else in any epoch.
    * `existedBefore`: how long a file was when it became dirty.
    */
   after(number: FileNumber | undefined, existedBefore: (other: FileNumber) => number): boolean {
     const { epochs, files } = this.#state;
-    const first = number === undefined ? undefined : files.dirty(number)?.firstEpoch;
-    const since = first ?? epochs.drainedUpTo;
+    const file = number === undefined ? undefined : files.dirty(number);
+    const isNew = file !== undefined && existedBefore(file.number) === 0;
+    const since = (isNew ? file.firstEpoch : undefined) ?? epochs.drainedUpTo;
     for (const epoch of epochs.after(this.#judgedUpTo)) {
       const judged = { number: epoch.number, files: this.#overwritten(epoch, existedBefore) };
       if (epoch.end !== undefined) {

@@ -148,6 +148,20 @@ it('keeps a journal of bytes that themselves wait here', async (test) => {
   assert.ok((await origin.readAll(database, 0, 4096)).equals(pattern(4096, 2)));
 });
 
+it('keeps a journal of which a part has been written back already', async (test) => {
+  const { fixture, bench } = await start(test);
+  const sync = (object: string) => fixture.layer.commit(bench.call, { object, offset: 0, count: 0 });
+  const database = await bench.file('db', pattern(8192, 1));
+  const journal = await bench.file('db-journal', pattern(4096, 1));
+  await fixture.writeBack.writeBack();
+  await bench.write(database, 0, pattern(4096, 2), Stability.UNSTABLE);
+  await bench.write(journal, 4096, pattern(4096, 1), Stability.UNSTABLE);
+  ok(await sync(journal));
+  const seen = record(fixture, 'write', 'remove');
+  ok(await fixture.layer.remove(bench.call, bench.at('db-journal')));
+  assert.deepEqual(seen, ['write', 'write', 'remove']);
+});
+
 it('does not wait for the data of new files when another file is removed', async (test) => {
   const { fixture, bench } = await start(test);
   const one = await bench.file('a.s', pattern(4096, 1));
@@ -216,6 +230,19 @@ it('closes an epoch with each operation on names', async (test) => {
     epochs.push(fixture.log.epochs().filter((epoch) => epoch.sealedMs !== undefined).length);
   }
   assert.deepEqual(epochs, [1, 2, 3, 4, 5, 6]);
+});
+
+it('removes no dirty file while the log cannot note it', async (test) => {
+  const { fixture, bench } = await start(test);
+  await bench.file('temporary', pattern(5000));
+  await bench.file('other', pattern(5000));
+  const seen = record(fixture, 'remove');
+  const sync = fixture.log.sync;
+  fixture.log.sync = () => Promise.reject(new Error('the disk fails'));
+  refused(await fixture.layer.remove(bench.call, bench.at('temporary')), Status.IO);
+  fixture.log.sync = sync;
+  assert.deepEqual(seen, []);
+  ok(await fixture.layer.remove(bench.call, bench.at('temporary')));
 });
 
 it('notes durably that a dirty file is removed before it is, until it is known whether it is gone', async (test) => {

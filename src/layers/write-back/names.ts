@@ -115,7 +115,8 @@ export class Names {
       const isThere = await this.#barriers.everythingArrived();
       if (!isThere && this.#mayBeJournal(found)) return { status: Status.IO, directoryWcc: {} };
     }
-    return this.#taking(call, this.#busy(found), () => next.remove(call, place));
+    const reply = await this.#taking(call, this.#busy(found), () => next.remove(call, place));
+    return reply ?? { status: Status.IO, directoryWcc: {} };
   }
 
   rename(call: vfs.Call, args: vfs.RenameArguments): Eventual<vfs.RenameReply> {
@@ -136,6 +137,7 @@ export class Names {
     }
     const replaced = isSame ? undefined : this.#busy(to);
     const reply = await this.#taking(call, replaced, () => next.rename(call, args));
+    if (reply === undefined) return { status: Status.IO, fromWcc: {}, toWcc: {} };
     if (reply.status !== 0 || from.status !== 0) return reply;
     this.saw(args.to, from.object);
     return noted(this.#workings, reply);
@@ -143,13 +145,14 @@ export class Names {
 
   /**
    * Does what takes a name from a dirty file, maybe its last one. That is noted before: after a crash its data come back without it,
-   * and nobody else must be blamed. The caller need not wait for the proof that it was the last name.
+   * and nobody else must be blamed; undefined: it could not be, and nothing was done. The caller need not wait for the proof that it
+   * was the last name.
    */
   async #taking<Reply extends { readonly status: number }>(
     call: vfs.Call,
     file: DirtyFile | undefined,
     act: () => Eventual<Reply>,
-  ): Promise<Reply> {
+  ): Promise<Reply | undefined> {
     if (file === undefined) return act();
     const { files, log, logger, lifetime } = this.#workings;
     file.removals++;
@@ -157,8 +160,11 @@ export class Names {
     try {
       await log.sync();
     } catch (error) {
-      // The note is for crashes only.
-      if (!lifetime.isClosed) logger.warn({ error: String(error) }, 'that a file is removed could not be noted');
+      if (lifetime.isClosed) return withheld();
+      logger.error({ error }, 'that a file is removed could not be noted');
+      file.removals--;
+      this.#stays(file);
+      return undefined;
     }
     if (lifetime.isClosed) return withheld();
     const reply = await act();
