@@ -143,6 +143,8 @@ export class WriteBack extends ForwardingFilesystem {
   async discardRedirect(): Promise<void> {
     const { log, files } = this.#workings;
     await log.discard();
+    // A commit that was under way, or was refused, has nothing left to write.
+    this.#drain.wake();
     for (const { handle } of [...files.all()]) files.forget(handle);
     await log.sync();
   }
