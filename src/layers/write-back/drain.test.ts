@@ -412,3 +412,51 @@ test('what the origin lost at a restart is sent again, once, from the log', asyn
   sameBytes(world.content(object), pattern(300_000));
   assert.deepEqual([...new Set(bytes.values())], [2]);
 });
+
+for (const kind of ['refused', 'under way'] as const) {
+  test(`a discard while the write-back is ${kind} ends it, and what is written afterwards waits for the next request`, async () => {
+    const world = await World.start({ isManual: true });
+    const object = world.make('disk', pattern(sector));
+    await world.proxy.write(object, 0, stamp(1));
+    let isBroken = true;
+    let go = (): void => undefined;
+    const held = new Promise<void>((resolve) => {
+      go = resolve;
+    });
+    world.origin.on('write', async (_args, proceed) => {
+      if (isBroken && kind === 'refused') return { status: Status.NOSPC, wcc: {} };
+      if (isBroken) await held;
+      return proceed();
+    });
+    world.proxy.log.seal();
+    const request = world.proxy.drain.request();
+    await world.clock.advance(100);
+    await world.until(world.proxy.log.discard());
+    isBroken = false;
+    await world.proxy.write(object, 0, stamp(2));
+    await world.proxy.commit();
+    go();
+    await world.clock.advance(120_000);
+    assert.equal((await world.until(request)).outcome, 'refused');
+    assert.ok(world.proxy.log.state(world.proxy.files.get(object)!.number) !== undefined, 'it is still in the log');
+    assert.equal(world.proxy.drain.status().pendingBytes, sector);
+    assert.equal((await world.proxy.flush()).outcome, 'done');
+    sameBytes(world.content(object), stamp(2));
+  });
+}
+
+test('times of clean files that were left by a process before leave only when asked, in the manual mode', async () => {
+  const world = await World.start({ isManual: true });
+  const object = world.make('disk', pattern(sector));
+  await world.proxy.write(object, 0, stamp(1));
+  assert.equal((await world.proxy.flush()).outcome, 'done');
+  const before = world.attributes(object).mtime;
+  const mtime = { seconds: 1_000_000, nanoseconds: 0 };
+  world.proxy.files.update(object, { times: { mtime } });
+  await world.until(world.proxy.log.sync());
+  await world.crash('kill');
+  await world.clock.advance(60_000);
+  assert.deepEqual(world.attributes(object).mtime, before);
+  assert.equal((await world.proxy.flush()).outcome, 'done');
+  assert.deepEqual(world.attributes(object).mtime, mtime);
+});

@@ -115,6 +115,8 @@ export class Drain implements DrainFace {
     if (upTo !== undefined && newest !== undefined && newest.sealedMs === undefined && newest.number <= upTo)
       log.seal();
     const sealed = upTo ?? epochs.findLast((epoch) => epoch.sealedMs !== undefined)?.number ?? 0;
+    // Times of clean files wait for the request, too.
+    if (this.#parts.options.isManual) this.#hasLeftovers = true;
     return new Promise((resolve) => {
       this.#requests.push({ upTo: sealed, resolve });
       this.#retryAtMs = 0;
@@ -215,13 +217,30 @@ export class Drain implements DrainFace {
   #waitMs(): number {
     const { context, clock } = this.#parts;
     const [oldest] = context.log.epochs();
+    if (this.#run !== undefined && this.#run.plan.epoch !== oldest?.number) this.#discarded();
     this.#answerDone(oldest);
     const lease = context.origin.lease().state;
     if (lease === 'lost') this.#answerAll('lease-lost', [this.#problemNow('lease-lost') ?? '']);
     if (lease === 'lost' || lease === 'acquiring') return oldest === undefined ? Number.POSITIVE_INFINITY : leaseMs;
     const backoffMs = this.#retryAtMs - clock.now();
     if (backoffMs > 0) return backoffMs;
-    return this.#hasLeftovers || this.#isUnsynced ? 0 : this.#epochWaitMs(oldest);
+    return this.#maySettle() || this.#isUnsynced ? 0 : this.#epochWaitMs(oldest);
+  }
+
+  /** What is left of clean files is a change at the origin, too. */
+  #maySettle(): boolean {
+    return this.#hasLeftovers && (!this.#parts.options.isManual || this.#requests.length > 0);
+  }
+
+  /** The epoch under way is gone from the log: nothing of it may be noted as written back. */
+  #discarded(): void {
+    this.#run?.close();
+    this.#run = undefined;
+    this.#state = 'normal';
+    this.#problems = [];
+    this.#backoffMs = firstBackoffMs;
+    this.#retryAtMs = 0;
+    if (this.#parts.options.isManual) this.#answerAll('refused', ['it was discarded before it was written back']);
   }
 
   #epochWaitMs(oldest: EpochInfo | undefined): number {
@@ -292,6 +311,7 @@ export class Drain implements DrainFace {
         this.#runStart = meter.movedBytes;
         this.#run = new EpochRun(this.#parts, this.#saver, plan);
       } catch (error) {
+        if (context.log.epochs()[0]?.number !== number) return { end: 'done' };
         if (!(error instanceof ViaductError) && systemCode(error) === undefined) throw error;
         return { end: 'damaged', problems: [(error as Error).message] };
       }
@@ -299,6 +319,10 @@ export class Drain implements DrainFace {
     const run = this.#run;
     const ended = await run.run();
     if (this.#closed) return { end: 'stopped' };
+    if (context.log.epochs()[0]?.number !== number) {
+      this.#discarded();
+      return { end: 'done' };
+    }
     if (ended.end !== 'done') return ended;
     context.log.drained(number);
     this.#isUnsynced = true;
@@ -329,7 +353,7 @@ export class Drain implements DrainFace {
       }
       this.#knowsOrigin = true;
     }
-    if (!this.#hasLeftovers) return;
+    if (!this.#maySettle()) return;
     const records = [...context.files.all()].filter((record) => hasLeftovers(this.#parts, record));
     await settleLeftovers(this.#parts, records);
     this.#hasLeftovers = false;
@@ -354,7 +378,7 @@ export class Drain implements DrainFace {
 
   /** Answers the requests whose epochs are all at the origin. */
   #answerDone(oldest: EpochInfo | undefined): void {
-    if (this.#requests.length === 0) return;
+    if (this.#requests.length === 0 || this.#maySettle()) return;
     const open = oldest?.number ?? Number.POSITIVE_INFINITY;
     const done = this.#requests.filter(({ upTo }) => upTo < open);
     if (done.length === 0) return;
