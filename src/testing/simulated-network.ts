@@ -108,8 +108,15 @@ export class SimulatedNetwork {
     this.#reconnect();
   }
 
-  /** The server crashes and comes back: every connection breaks. */
-  restartOrigin(): void {
+  /**
+   * The server crashes and comes back: every connection breaks. Quietly: another server takes over at once, and only the write
+   * verifier tells.
+   */
+  restartOrigin(isQuiet = false): void {
+    if (isQuiet) {
+      this.#options.origin.restart();
+      return;
+    }
     this.#break();
     this.#options.origin.restart();
     if (!this.#isCut) this.#reconnect();

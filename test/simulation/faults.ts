@@ -26,7 +26,7 @@ export class Faults {
       await this.#sleep(this.#chance.pick([1, 50, 1_000, 10_000]) * this.#chance.share());
       network.restore();
     });
-    every(plan.restartEveryMs, () => network.restartOrigin());
+    every(plan.restartEveryMs, () => network.restartOrigin(this.#chance.happens(0.3)));
     every(plan.fullEveryMs, async () => {
       machine.disk.capacityBytes = machine.disk.usedBytes + this.#chance.below(64 * 1024);
       await this.#sleep(1_000 * this.#chance.share());
