@@ -107,8 +107,10 @@ export class DrainGate {
 
   /** Answers admit by themselves; only the cap needs a timer. */
   #arm(): void {
-    const waitMs = this.#paidUntilMs - this.#clock.now();
-    if (this.#closed || this.#timer !== undefined || this.#waiting.length === 0 || waitMs <= 0) return;
+    const [next] = this.#waiting;
+    if (this.#closed || this.#timer !== undefined || next === undefined || !this.#window.hasRoom(next.bytes)) return;
+    // Time goes on since the first one was held back: it may have been paid for by now, and nobody else would let it in.
+    const waitMs = Math.max(this.#paidUntilMs - this.#clock.now(), 1);
     this.#timer = this.#clock.after(Math.ceil(waitMs), () => {
       this.#timer = undefined;
       this.#admit();
