@@ -17,7 +17,7 @@ const rounds = [1, 2, 3];
 const skip = isRealRoot() ? false : 'needs root: nfs-ganesha and loop devices do';
 
 test('a proxy killed amid writes of qemu-io brings every answered write to the origin', async (t) => {
-  for (const round of rounds) t.diagnostic(JSON.stringify(await killedProxy(round, { lives: 3 })));
+  for (const round of rounds) t.diagnostic(JSON.stringify(await killedProxy(round, { lives: 2 })));
 });
 
 test('while the link is cut writes and cached reads go on, misses wait, and write-back resumes by itself', async (t) => {
@@ -33,7 +33,7 @@ test('nfs-ganesha is killed and restarted amid write-back, and nothing is lost',
 });
 
 test('a dirty log whose disk fills up slows writers, and nothing is lost or torn', { skip }, async (t) => {
-  for (const round of rounds) t.diagnostic(JSON.stringify(await logFull(round, { mebibytes: 24, writes: 9000 })));
+  for (const round of rounds) t.diagnostic(JSON.stringify(await logFull(round, { mebibytes: 24, writes: 6000 })));
 });
 
 test('two disks of one guest are a consistent prefix at the origin at every moment', async (t) => {

@@ -29,6 +29,8 @@ export interface BedOptions {
   readonly link?: { readonly roundTripMs: number; readonly bitsPerSecond?: number };
   /** `--write-back-after`. */
   readonly after?: string;
+  /** A case that takes longer has failed; it is ended, so that the next can run. */
+  readonly limitMs?: number;
   /** More options of the proxy. */
   readonly more?: readonly string[];
 }
@@ -58,7 +60,7 @@ export class Bed {
     const bed = await Bed.#open(options);
     let result: Result;
     try {
-      result = await use(bed);
+      result = await bed.#within(use(bed));
       await bed.stopProxy();
     } catch (error) {
       const log = bed.proxy?.log.slice(-10).join('\n') ?? '';
@@ -200,6 +202,19 @@ export class Bed {
     const status = own?.sessions[0]?.data?.writeBack;
     assert.ok(status !== undefined, `viaduct status shows no write-back: ${outcome.stdout}${outcome.stderr}`);
     return status;
+  }
+
+  async #within<Result>(work: Promise<Result>): Promise<Result> {
+    const { limitMs = 150_000 } = this.options;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => reject(new Error(`not over after ${limitMs / 1000} s`)), limitMs);
+    });
+    try {
+      return await Promise.race([work, late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   async #close(): Promise<void> {

@@ -84,7 +84,7 @@ export async function guestClient(round: number, options: GuestOptions): Promise
   const random = seededRandom(round);
   const mode = journalModes[round % journalModes.length]!;
   const after = ['100ms', '1s', '5s'][round % 3]!;
-  return await Bed.use({ name: 'client', after, listen: `127.0.0.1:${port}` }, async (bed) => {
+  return await Bed.use({ name: 'client', limitMs: 250_000, after, listen: `127.0.0.1:${port}` }, async (bed) => {
     await bed.startOrigin();
     await bed.startProxy();
     const database = new Database(bed);

@@ -47,7 +47,7 @@ export async function guestDisk(round: number, options: GuestDiskOptions): Promi
   const random = seededRandom(round);
   const after = ['100ms', '1s', '5s'][round % 3]!;
   const losesPower = round % 2 === 0;
-  return await Bed.use({ name: 'disk', after }, async (bed) => {
+  return await Bed.use({ name: 'disk', limitMs: 250_000, after }, async (bed) => {
     const image = join(bed.exported, 'disk.raw');
     await run('mke2fs', ['-q', '-t', 'ext4', image, `${diskMebibytes}M`]);
     await bed.startOrigin();

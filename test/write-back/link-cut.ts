@@ -28,7 +28,7 @@ export async function linkCut(round: number, options: { readonly cutsMs: readonl
   // Past their time-out while the link is away, and believed all the same.
   const more = ['--attribute-timeout', '1s', '--read-ahead', '0'];
   const link = { roundTripMs: 20, bitsPerSecond: 200e6 };
-  return await Bed.use({ name: 'link', after: '200ms', link, more }, async (bed) => {
+  return await Bed.use({ name: 'link', limitMs: 250_000, after: '200ms', link, more }, async (bed) => {
     const image = join(bed.exported, 'image');
     const expected = new Array<number>(blocks).fill(1);
     await writeFile(image, fileContent(blocks, 1));
