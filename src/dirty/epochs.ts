@@ -28,7 +28,6 @@ export class Epoch implements EpochInfo {
 
 export class Epochs {
   #list: Epoch[] = [];
-  #head = 0;
   nextNumber = 1;
   drainedUpTo: EpochNumber = 0;
 
@@ -37,6 +36,12 @@ export class Epochs {
     const last = this.last;
     if (last !== undefined && last.sealedMs === undefined) return last;
     return this.#add(this.nextNumber, wallMs, address);
+  }
+
+  /** The one that a record belongs to whose place is before a SEAL that is on its way into the log. */
+  beforeSeal(wallMs: number, address: number): Epoch {
+    const last = this.last;
+    return last !== undefined && last.end === undefined ? last : this.open(wallMs, address);
   }
 
   /** Recovery: the epoch with this number, which is the last one or comes after it. */
@@ -54,19 +59,19 @@ export class Epochs {
   }
 
   get first(): Epoch | undefined {
-    return this.#list[this.#head];
+    return this.#list[0];
   }
 
   get last(): Epoch | undefined {
-    return this.#head < this.#list.length ? this.#list[this.#list.length - 1] : undefined;
+    return this.#list[this.#list.length - 1];
   }
 
   get count(): number {
-    return this.#list.length - this.#head;
+    return this.#list.length;
   }
 
   find(number: EpochNumber): Epoch | undefined {
-    for (let index = this.#list.length - 1; index >= this.#head; index--) {
+    for (let index = this.#list.length - 1; index >= 0; index--) {
       const epoch = this.#list[index]!;
       if (epoch.number === number) return epoch;
       if (epoch.number < number) return undefined;
@@ -77,7 +82,7 @@ export class Epochs {
   /** Those with a higher number, oldest first. */
   after(number: EpochNumber): readonly Epoch[] {
     let index = this.#list.length;
-    while (index > this.#head && this.#list[index - 1]!.number > number) index--;
+    while (index > 0 && this.#list[index - 1]!.number > number) index--;
     return this.#list.slice(index);
   }
 
@@ -88,23 +93,19 @@ export class Epochs {
     return this.count > 1 ? this.#list[this.#list.length - 2]!.number : 0;
   }
 
+  /** As it is when it is looked at: a hundred thousand may wait, and a copy for each question would cost more than the answer. */
   all(): readonly Epoch[] {
-    return this.#list.slice(this.#head);
+    return this.#list;
   }
 
   /** Takes the oldest one off. */
   shift(): void {
     assert(this.first !== undefined, 'only an epoch that is there is drained');
     this.drainedUpTo = Math.max(this.drainedUpTo, this.first.number);
-    this.#head++;
-    if (this.#head > 64 && this.#head * 2 > this.#list.length) {
-      this.#list.splice(0, this.#head);
-      this.#head = 0;
-    }
+    this.#list.shift();
   }
 
   clear(): void {
     this.#list = [];
-    this.#head = 0;
   }
 }

@@ -2,7 +2,7 @@
  * What the log knows of each file: its number and key, its newest extents, its size and times, the epochs that changed it.
  *
  * Invariants: a file is dirty exactly while `marks` is not empty; then size and time are those of its last change. Marks and cuts are
- * in the order of their epochs, one a file and epoch.
+ * in the order of their epochs, one a file and epoch. No question costs more for more epochs.
  */
 import type { DirtyState, EpochNumber, FileNumber, LogTime } from './contract.ts';
 import { ExtentTree } from './extent-tree.ts';
@@ -13,10 +13,14 @@ interface Mark {
   readonly firstMs: number;
   /** The lowest byte that it changed. */
   lowest: number;
-  /** The shortest that it made the file; Infinity if it never cut it. */
-  cutTo: number;
   /** The file's size before it; undefined if nothing of the file was dirty then: what is below knows. */
   readonly sizeBefore: number | undefined;
+}
+
+/** An epoch that made the file shorter than all after it did. */
+interface Cut {
+  readonly epoch: EpochNumber;
+  readonly to: number;
 }
 
 export class DirtyFile {
@@ -34,6 +38,8 @@ export class DirtyFile {
   encodedSize: number | undefined;
   #marks: Mark[] = [];
   #head = 0;
+  /** Ascending in both: the first one counts, the next one when its epoch is drained. */
+  #cuts: Cut[] = [];
 
   constructor(number: FileNumber, key: string) {
     this.number = number;
@@ -44,10 +50,9 @@ export class DirtyFile {
     return this.#head < this.#marks.length;
   }
 
+  /** The shortest that the file was made since the base; Infinity if it was never cut. */
   get lowWater(): number {
-    let low = Number.POSITIVE_INFINITY;
-    for (let index = this.#head; index < this.#marks.length; index++) low = Math.min(low, this.#marks[index]!.cutTo);
-    return low;
+    return this.#cuts[0]?.to ?? Number.POSITIVE_INFINITY;
   }
 
   get state(): DirtyState | undefined {
@@ -75,18 +80,26 @@ export class DirtyFile {
   /** The epoch changed bytes from `lowest` on; before the file's size is moved on. True if it had not changed the file before. */
   mark(epoch: EpochNumber, firstMs: number, lowest: number, cutTo: number): boolean {
     const last = this.isDirty ? this.#marks[this.#marks.length - 1]! : undefined;
+    if (cutTo !== Number.POSITIVE_INFINITY) this.#cut(epoch, cutTo);
     if (last?.epoch === epoch) {
       last.lowest = Math.min(last.lowest, lowest);
-      last.cutTo = Math.min(last.cutTo, cutTo);
       return false;
     }
-    this.#marks.push({ epoch, firstMs, lowest, cutTo, sizeBefore: last === undefined ? undefined : this.size });
+    this.#marks.push({ epoch, firstMs, lowest, sizeBefore: last === undefined ? undefined : this.size });
     return true;
+  }
+
+  #cut(epoch: EpochNumber, to: number): void {
+    let last = this.#cuts.at(-1);
+    if (last?.epoch === epoch && last.to <= to) return;
+    for (; last !== undefined && last.to >= to; last = this.#cuts.at(-1)) this.#cuts.pop();
+    this.#cuts.push({ epoch, to });
   }
 
   /** The origin has all epochs up to this one, whose last record is before `boundary`. */
   drained(epoch: EpochNumber, boundary: number, extents: ExtentTree | undefined): void {
     while (this.isDirty && this.#marks[this.#head]!.epoch <= epoch) this.#head++;
+    while (this.#cuts.length > 0 && this.#cuts[0]!.epoch <= epoch) this.#cuts.shift();
     if (!this.isDirty) {
       this.clear();
       this.encodedSize = undefined;
@@ -104,6 +117,7 @@ export class DirtyFile {
   clear(): void {
     this.#marks = [];
     this.#head = 0;
+    this.#cuts = [];
     this.tree.clear(0, Number.POSITIVE_INFINITY);
   }
 

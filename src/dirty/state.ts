@@ -15,6 +15,8 @@ export class LogState {
   readonly epochs = new Epochs();
   /** No change before this address is needed. */
   boundary = 0;
+  /** The same as records that are in the log say it: without them, recovery looks for what lies before. */
+  loggedBoundary = 0;
   verifier = '';
   dirtyBytes = 0;
 
@@ -24,9 +26,11 @@ export class LogState {
     else if (record.type === RecordType.CARRY) this.#carry(record, address);
     else if (record.type === RecordType.SEAL) this.#seal(record, end);
     else if (record.type === RecordType.DROP) this.drop(record.file, address);
-    else if (record.type === RecordType.DISCARD) this.discard(end);
-    else if (record.type === RecordType.DRAINED || record.type === RecordType.TRIM) {
-      this.boundary = Math.max(this.boundary, record.offset);
+    else if (record.type === RecordType.DISCARD) {
+      this.discard(end);
+      this.#logged(end);
+    } else if (record.type === RecordType.DRAINED || record.type === RecordType.TRIM) {
+      this.#logged(record.offset);
     }
   }
 
@@ -45,17 +49,22 @@ export class LogState {
         this.drained(this.epochs.first, record.offset, undefined);
       }
       this.epochs.drainedUpTo = Math.max(this.epochs.drainedUpTo, record.epoch);
-      this.boundary = Math.max(this.boundary, record.offset);
+      this.#logged(record.offset);
     } else if (record.type === RecordType.TRIM) {
-      this.boundary = Math.max(this.boundary, record.offset);
+      this.#logged(record.offset);
     }
+  }
+
+  #logged(boundary: number): void {
+    this.boundary = Math.max(this.boundary, boundary);
+    this.loggedBoundary = Math.max(this.loggedBoundary, boundary);
   }
 
   restore(fields: StateFields): void {
     this.files.nextNumber = Math.max(this.files.nextNumber, fields.nextFile);
     this.epochs.nextNumber = Math.max(this.epochs.nextNumber, fields.nextEpoch);
     this.epochs.drainedUpTo = Math.max(this.epochs.drainedUpTo, fields.drainedUpTo);
-    this.boundary = Math.max(this.boundary, fields.boundary);
+    this.#logged(fields.boundary);
     this.verifier = fields.verifier;
   }
 
@@ -149,13 +158,9 @@ export class LogState {
     this.files.settle(file);
   }
 
+  /** When the oldest epoch that waits began. */
   oldestMs(): number | undefined {
-    let oldest: number | undefined;
-    for (const file of this.files.allDirty()) {
-      const at = file.oldestMs;
-      if (at !== undefined && (oldest === undefined || at < oldest)) oldest = at;
-    }
-    return oldest;
+    return this.files.dirtyCount === 0 ? undefined : this.epochs.first?.firstMs;
   }
 
   isDrained(epoch: EpochNumber): boolean {
