@@ -39,6 +39,21 @@ export interface AppenderOptions {
   readonly onStarved: () => boolean;
   /** Another segment was begun: the one before is full. */
   readonly onSegment: () => void;
+  /** Not even control has room: the disk is full. */
+  readonly onStuck: () => void;
+}
+
+export interface Making {
+  /** Room for records behind the head. */
+  readonly recordsBytes: number;
+  /** Of the log; infinite for control. */
+  readonly limitBytes: number;
+  /** Records of a void part of the log: part of the head, so that all of them are there or none. */
+  readonly moved?: readonly Item[];
+  /** Comes before the segment counts. */
+  readonly settle?: (segment: Segment) => Promise<void>;
+  /** The disk is full: a spare's room is taken. */
+  readonly ofSpare?: boolean;
 }
 
 interface Batch {
@@ -63,7 +78,8 @@ export class Appender {
   #isStarved = false;
   /** So does control: not even the disk has room. */
   #isStuck = false;
-  #holds = 0;
+  #isHeld = false;
+  #holdWaiters: (() => void)[] = [];
   #failure: unknown;
   #nextLsn: number;
   #quietWaiters: (() => void)[] = [];
@@ -147,28 +163,43 @@ export class Appender {
     return !this.#isBusy && this.#control.length === 0 && this.#again.length === 0;
   }
 
-  /** Nothing of what waits is written until the answer is called: for what rewrites parts of the log. */
+  /** Nothing of what waits is written until the answer is called: for what rewrites parts of the log, one at a time. */
   async hold(): Promise<() => void> {
-    this.#holds++;
+    while (this.#isHeld) await new Promise<void>((resolve) => this.#holdWaiters.push(resolve));
+    this.#isHeld = true;
     while (this.#isBusy) await new Promise<void>((resolve) => this.#quietWaiters.push(resolve));
     return () => {
-      this.#holds--;
+      this.#isHeld = false;
+      this.#holdWaiters.shift()?.();
       this.flush();
     };
   }
 
   /** Under a hold: these records, and nothing between them. Rejects if the disk fails or has no room. */
   async append(items: Item[]): Promise<void> {
-    assert(this.#holds > 0, 'the log is held');
+    assert(this.#isHeld, 'the log is held');
     while (items.length > 0) {
       const batch = this.#begin();
       if (batch !== undefined) this.#take(batch, items, batch.segment.file.size);
       if (batch !== undefined && batch.items.length > 0) {
-        await batch.segment.file.write(batch.position, batch.slices);
+        await this.#writeHeld(batch);
         this.#complete(batch);
-      } else if ((await this.makeSegment(items[0]!.logBytes + 1024, Number.POSITIVE_INFINITY)) === undefined) {
+      } else if (
+        (await this.makeSegment({ recordsBytes: items[0]!.logBytes + 1024, limitBytes: Number.POSITIVE_INFINITY })) ===
+        undefined
+      ) {
         throw Object.assign(new Error('no room for another segment'), { code: 'ENOSPC' });
       }
+    }
+  }
+
+  async #writeHeld({ segment, position, slices }: Batch): Promise<void> {
+    try {
+      await segment.file.write(position, slices);
+    } catch (error) {
+      // Its LSNs are not used again: what comes next begins another segment.
+      if (this.#options.segments.current === segment) this.#options.segments.current = undefined;
+      throw error;
     }
   }
 
@@ -180,7 +211,7 @@ export class Appender {
   }
 
   flush(): void {
-    while (!this.#isBusy && this.#holds === 0 && this.#failure === undefined && this.#hasWork()) {
+    while (!this.#isBusy && !this.#isHeld && this.#failure === undefined && this.#hasWork()) {
       const batch = this.#fill();
       if (batch === undefined) {
         this.#isBusy = true;
@@ -275,12 +306,14 @@ export class Appender {
       if (item.isChange) {
         const file = state.files.get(item.file);
         assert(file !== undefined, 'a file is named before it is changed');
-        item.epoch = state.epochs.open(item.wallMs, item.address).number;
+        // Under a hold a SEAL may wait, which comes after it.
+        const epoch = this.#isHeld ? state.epochs.beforeSeal : state.epochs.open;
+        item.epoch = epoch.call(state.epochs, item.wallMs, item.address).number;
         const isCut = file.encodedSize === undefined || item.sizeAfter < file.encodedSize;
         if (item.type === RecordType.SIZE && isCut) item.flags |= flagCut;
         file.encodedSize = item.sizeAfter;
       } else if (item.type === RecordType.CARRY) {
-        item.epoch = state.epochs.open(item.wallMs, item.address).number;
+        item.epoch = state.epochs.beforeSeal(item.wallMs, item.address).number;
       }
     }
     // The last one that was drained frees everything up to what comes after it.
@@ -337,13 +370,15 @@ export class Appender {
       return;
     }
     try {
-      const limit = isExempt ? Number.POSITIVE_INFINITY : limitBytes;
-      const segment = await this.makeSegment(first.logBytes + 1024, limit);
+      const segment = await this.makeSegment({
+        recordsBytes: first.logBytes + 1024,
+        limitBytes: isExempt ? Number.POSITIVE_INFINITY : limitBytes,
+      });
       if (segment === undefined) this.#starve(isExempt);
       else onSegment();
     } catch (error) {
       log.error({ cause: String(error), code: systemCode(error) }, 'no new segment of the dirty log can be made');
-      this.#refuse(error);
+      this.refuse(error);
       this.#isStuck = true;
       clock.after(retryMs, () => this.roomMade());
     }
@@ -353,7 +388,10 @@ export class Appender {
   /** Changes wait from now on. Control that finds no room even beyond the limit tries again after a while. */
   #starve(isExempt: boolean): void {
     this.#isStarved = true;
-    if (isExempt) this.#isStuck = true;
+    if (isExempt) {
+      this.#isStuck = true;
+      this.#options.onStuck();
+    }
     const isHopeful = this.#options.onStarved();
     if (!isHopeful) {
       for (const item of this.#takeChanges()) item.resolve?.('no-room');
@@ -375,7 +413,7 @@ export class Appender {
   }
 
   /** The disk fails: what was not answered is refused; control is kept, and tried again. */
-  #refuse(from: unknown): void {
+  refuse(from: unknown): void {
     const error = new ViaductError('LOG_FAILED', {
       cause: `the disk of the dirty log refuses writes: ${String(from)}`,
       remedy: 'check the disk of --dirty-log; what was accepted before is kept',
@@ -385,20 +423,16 @@ export class Appender {
     for (const waiter of this.#settledWaiters.splice(0)) waiter.reject(error);
   }
 
-  /**
-   * A new current segment with copies of what later records need at its head; undefined: no room. `moved` are records of a void part of
-   * the log: they are part of the head, so that all of them are there or none; `settle` comes before the segment counts.
-   */
-  async makeSegment(
-    recordsBytes: number,
-    limitBytes: number,
-    moved: readonly Item[] = [],
-    settle?: (segment: Segment) => Promise<void>,
-  ): Promise<Segment | undefined> {
+  /** A new current segment with copies of what later records need at its head; undefined: no room. */
+  async makeSegment({ recordsBytes, limitBytes, moved, settle, ofSpare }: Making): Promise<Segment | undefined> {
     const { segments, state, facts } = this.#options;
-    const items = snapshotItems(state, segments.table(), moved);
-    const needed = Math.ceil(((snapshotBytes(items) + recordsBytes) * 8) / 7) + 64;
-    const segment = await segments.make(needed, limitBytes);
+    const items = snapshotItems(state, segments.table(), moved ?? []);
+    const headBytes = snapshotBytes(items);
+    if (moved === undefined) segments.headIs(headBytes);
+    const needed = Math.ceil(((headBytes + recordsBytes) * 8) / 7) + 64;
+    const segment = ofSpare
+      ? await segments.makeOfSpare(headBytes + recordsBytes)
+      : await segments.make(needed, limitBytes);
     if (segment === undefined) return undefined;
     const firstLsn = this.#nextLsn;
     try {

@@ -29,6 +29,8 @@ export interface LogDirectory {
   create(name: string, bytes: number): Promise<LogFile>;
   open(name: string): Promise<LogFile>;
   remove(name: string): Promise<void>;
+  /** Takes no new room. The file stays open as it was. */
+  rename(from: string, to: string): Promise<void>;
   /** Names made or removed so far survive a power loss after it. */
   sync(): Promise<void>;
   /** Gives up the lock on the directory. */
@@ -235,7 +237,7 @@ export interface DirtyLogFace {
   /**
    * Whether epochs that wait overwrite in place (or cut off) bytes of files other than `file` that were there before the epoch: at the origin
    * (`existedBefore`: the size below, asked of files that were clean before the epoch), or through an earlier epoch. Of epochs after
-   * the first one that holds `file`; of all of them if nothing of it is dirty, or undefined.
+   * the first one that holds `file`; of all of them if nothing of it is dirty, or it was not empty before that.
    */
   overwritesAfter(file: FileNumber | undefined, existedBefore: (other: FileNumber) => number): boolean;
   /** Forgets all changes, notes stay (redirect, discard). */

@@ -6,7 +6,7 @@
  *     read ◄── LogReader ◄── LogState (files, epochs) ◄──┘ applied in the order of the log
  *     plan ◄── Plan: an epoch's records, read again
  */
-import { assert, type Eventual, limits, ViaductError } from '../base/mod.ts';
+import { assert, type Eventual, limits, systemCode, ViaductError } from '../base/mod.ts';
 import { Appender } from './appender.ts';
 import { cleanOldest } from './cleaner.ts';
 import type {
@@ -25,6 +25,7 @@ import type {
   WriteChange,
 } from './contract.ts';
 import { addressOf } from './format.ts';
+import { goOnWithoutRoom } from './full-disk.ts';
 import { changeItem, Item, writeItem } from './item.ts';
 import { type OpenedLog, openLog } from './opening.ts';
 import { Overwrites } from './overwrites.ts';
@@ -49,8 +50,11 @@ export class DirtyLog implements DirtyLogFace {
   readonly #reader: LogReader;
   readonly #overwrites: Overwrites;
   #plan: Plan | undefined;
+  /** While what is not stable is being moved; never rejects. */
+  #moving: Promise<unknown> | undefined;
   #isClosed = false;
   #isCleaning = false;
+  #isUsingSpare = false;
   /** Everything before this address is stable. */
   #stableAddress = 0;
 
@@ -58,13 +62,16 @@ export class DirtyLog implements DirtyLogFace {
   static async open(options: DirtyLogOptions): Promise<DirtyLog> {
     const isRoomy = options.limitBytes >= limits.dirtyLogBytes || options.segmentBytes !== undefined;
     assert(isRoomy, 'a dirty log has room for a few segments');
-    const opened = await openLog(options);
+    const opened = await openLog(options).catch((error) => {
+      throw explained(error);
+    });
     const log = new DirtyLog(options, opened);
     try {
       await log.#begin(opened);
     } catch (error) {
-      await log.#segments.close().catch(() => {});
-      throw isFull(error) ? diskFull(error) : error;
+      if (!opened.recovery.found) await log.#segments.abandon().catch(() => {});
+      else await log.#segments.close().catch(() => {});
+      throw explained(error);
     }
     return log;
   }
@@ -85,6 +92,7 @@ export class DirtyLog implements DirtyLogFace {
       onStarved: () => this.#makeRoom(),
       // Bounds what a failed sync has to write again.
       onSegment: () => this.#syncInBackground(),
+      onStuck: () => this.#useSpare(),
     });
     this.#syncer = new Syncer({
       ...{ appender: this.#appender, segments, directory, log },
@@ -101,22 +109,25 @@ export class DirtyLog implements DirtyLogFace {
    * have left that in the page cache only, where another sync does not see it.
    */
   async #begin(opened: OpenedLog): Promise<void> {
+    const segments = this.#segments;
     this.#appender.syncedLsn = opened.stableLsn;
     this.#stableAddress = opened.stableAddress;
+    if (!opened.recovery.found && !(await segments.fillReserve())) throw noRoom();
     try {
       this.#stable(await this.#anew());
     } catch (error) {
-      if (!isFull(error)) throw error;
+      if (!isFull(error) || !opened.recovery.found) throw error;
       await opened.removeVoid();
-      this.#stable(await this.#anew());
+      this.#stable(await this.#anewSomehow());
     }
     await opened.removeVoid();
+    await segments.fillReserve();
     await this.#syncer.request(false);
   }
 
   /** Moves what is not stable into a new segment, and makes that stable. */
-  #anew(): Promise<LogMark> {
-    return rescue({
+  #anew(how: typeof rescue = rescue): Promise<LogMark> {
+    const moved = how({
       ...{ state: this.#state, segments: this.#segments, appender: this.#appender, seed: this.#facts.seed },
       ...{
         directory: this.#options.directory,
@@ -124,6 +135,51 @@ export class DirtyLog implements DirtyLogFace {
         stableLsn: this.#appender.syncedLsn,
       },
     });
+    const moving = moved.then(
+      () => {},
+      () => {},
+    );
+    this.#moving = moving;
+    void moving.then(() => {
+      if (this.#moving === moving) this.#moving = undefined;
+    });
+    return moved;
+  }
+
+  /** The same, with a spare's room if the disk is full. */
+  async #anewSomehow(): Promise<LogMark> {
+    try {
+      return await this.#anew();
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      return await this.#anew(goOnWithoutRoom);
+    }
+  }
+
+  /** The disk has no room for control. */
+  #useSpare(): void {
+    if (this.#isUsingSpare) return;
+    this.#isUsingSpare = true;
+    void this.#syncer
+      .alone(async () => {
+        const { current } = this.#segments;
+        this.#stable(await this.#anewSomehow());
+        if (this.#segments.current === current) throw noRoom();
+      })
+      .then(
+        () => this.#appender.roomMade(),
+        (error) => {
+          this.#options.log.error(
+            { cause: String(error) },
+            'the disk of the dirty log is full: no record can be written',
+          );
+          // Else it is tried again after a while.
+          if (this.#isClosed) this.#appender.refuse(error);
+        },
+      )
+      .then(() => {
+        this.#isUsingSpare = false;
+      });
   }
 
   get verifier(): string {
@@ -240,6 +296,8 @@ export class DirtyLog implements DirtyLogFace {
 
   async plan(number: EpochNumber): Promise<EpochPlan> {
     await this.#appender.settled();
+    // While records are being moved, the epoch is neither where it was nor where it will be.
+    while (this.#moving !== undefined) await this.#moving;
     const epoch = this.#state.epochs.first;
     assert(epoch?.number === number && epoch.end !== undefined, 'the oldest sealed epoch is planned');
     const plan = new Plan(number, this.#reader);
@@ -261,8 +319,9 @@ export class DirtyLog implements DirtyLogFace {
     this.#assertOpen();
     const epoch = this.#state.epochs.first;
     assert(epoch?.number === number && epoch.end !== undefined, 'the oldest sealed epoch is drained');
-    const plan = this.#plan?.epoch === number ? this.#plan : undefined;
-    this.#state.drained(epoch, epoch.end, plan === undefined ? undefined : (file) => plan.treeOf(file));
+    const plan = this.#plan;
+    assert(plan?.epoch === number, 'what was never planned was never sent');
+    this.#state.drained(epoch, epoch.end, (file) => plan.treeOf(file));
     this.#plan = undefined;
     const item = this.#control(RecordType.DRAINED);
     item.epoch = number;
@@ -306,6 +365,10 @@ export class DirtyLog implements DirtyLogFace {
       await this.#syncer.request(false);
       this.#appender.control(this.#control(RecordType.CLOSE));
       await this.#syncer.request(false);
+    } catch (error) {
+      // What is in the log is stable at least.
+      await this.#syncer.syncWritten();
+      throw explained(error);
     } finally {
       this.#appender.close(closedError());
       await this.#syncer.idle();
@@ -327,7 +390,7 @@ export class DirtyLog implements DirtyLogFace {
   #mark(): LogMark {
     const { current } = this.#segments;
     const address = current === undefined ? this.#stableAddress : addressOf(current.number, current.end);
-    return { lsn: this.#appender.appliedLsn, address, boundary: this.#state.boundary };
+    return { lsn: this.#appender.appliedLsn, address, boundary: this.#state.loggedBoundary };
   }
 
   #stable({ lsn, address, boundary }: LogMark): void {
@@ -335,8 +398,15 @@ export class DirtyLog implements DirtyLogFace {
     appender.syncedLsn = Math.max(appender.syncedLsn, lsn);
     this.#stableAddress = Math.max(this.#stableAddress, address);
     if (!this.#isClosed) appender.control(this.#control(RecordType.MARK));
-    if (this.#segments.hasBefore(boundary)) void this.#segments.removeBefore(boundary).then(() => appender.roomMade());
+    if (this.#segments.hasBefore(boundary)) void this.#trim(boundary);
     else if (appender.isStarved) appender.roomMade();
+  }
+
+  async #trim(boundary: number): Promise<void> {
+    await this.#segments.removeBefore(boundary);
+    // What the drain has freed is for the reserve first.
+    await this.#segments.fillReserve().catch(() => false);
+    this.#appender.roomMade();
   }
 
   /** Changes wait for room. False: nothing can go. */
@@ -375,7 +445,7 @@ export class DirtyLog implements DirtyLogFace {
   async #rescue(): Promise<void> {
     const { random } = this.#options;
     try {
-      this.#stable(await this.#anew());
+      this.#stable(await this.#anewSomehow());
     } catch (from) {
       this.#state.verifier = verifierFrom(random.bytes(new Uint8Array(8)));
       this.#appender.control(stateItem(this.#state.fields));
@@ -388,7 +458,20 @@ export class DirtyLog implements DirtyLogFace {
   }
 }
 
-function diskFull(from: unknown): Error {
+function noRoom(): Error {
+  return Object.assign(new Error('no room for the reserve'), { code: 'ENOSPC' });
+}
+
+/** As the contract says it: never a bare error of the disk. */
+function explained(from: unknown): unknown {
+  if (from instanceof ViaductError || !(from instanceof Error) || systemCode(from) === undefined) return from;
+  if (!isFull(from)) {
+    return new ViaductError('LOG_FAILED', {
+      cause: `the disk of the dirty log fails: ${String(from)}`,
+      remedy: 'check the disk of --dirty-log; what the log holds is kept',
+      from,
+    });
+  }
   return new ViaductError('DISK_FULL', {
     cause: 'the disk of the dirty log has no room for another segment',
     remedy: 'make some room on the disk of --dirty-log; what the log holds is kept',

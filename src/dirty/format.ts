@@ -21,6 +21,7 @@ export const mostSegmentBytes = addressUnits * alignment;
 
 const magic = Buffer.from('viaduct-dirty\r\n\0', 'latin1');
 const namePattern = /^segment-(\d{10})$/;
+const sparePattern = /^spare-(\d{1,10})$/;
 
 export interface SegmentHeader {
   readonly uuid: Uint8Array;
@@ -49,6 +50,16 @@ export function segmentName(number: number): string {
 
 export function segmentNumber(name: string): number | undefined {
   const match = namePattern.exec(name);
+  return match === null ? undefined : Number(match[1]);
+}
+
+/** Of a file that keeps room (reserve.ts). */
+export function spareName(number: number): string {
+  return `spare-${number}`;
+}
+
+export function spareNumber(name: string): number | undefined {
+  const match = sparePattern.exec(name);
   return match === null ? undefined : Number(match[1]);
 }
 

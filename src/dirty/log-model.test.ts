@@ -180,6 +180,10 @@ export class MemoryDirectory implements LogDirectory {
     return copy;
   }
 
+  segments(): string[] {
+    return [...this.files.keys()].filter((name) => name.startsWith('segment'));
+  }
+
   /** The same names and bytes. */
   equals(other: MemoryDirectory): boolean {
     if (this.files.size !== other.files.size) return false;
@@ -220,6 +224,14 @@ export class MemoryDirectory implements LogDirectory {
 
   remove(name: string): Promise<void> {
     assert.ok(this.files.delete(name));
+    return Promise.resolve();
+  }
+
+  rename(from: string, to: string): Promise<void> {
+    const bytes = this.files.get(from);
+    assert.ok(bytes !== undefined && !this.files.has(to));
+    this.files.delete(from);
+    this.files.set(to, bytes);
     return Promise.resolve();
   }
 

@@ -1,6 +1,6 @@
 /** Opening a log: what is there is found and read, or a new one begun; nothing is changed on the disk yet. */
 import type { DirtyLogOptions, Recovery } from './contract.ts';
-import { logSeed, segmentName } from './format.ts';
+import { logSeed, segmentName, segmentNumber } from './format.ts';
 import { type Chosen, choose, replay, type Survey, survey } from './recovery.ts';
 import { Segments } from './segments.ts';
 import { type SegmentFacts, verifierFrom } from './snapshot.ts';
@@ -38,7 +38,10 @@ async function fresh(options: DirtyLogOptions): Promise<OpenedLog> {
   const uuid = random.bytes(new Uint8Array(16));
   const segments = new Segments(segmentsOptions(options));
   // Of a first open that was cut off: never used.
-  for (const name of await options.directory.list()) await options.directory.remove(name);
+  for (const name of await options.directory.list()) {
+    if (segmentNumber(name) !== undefined) await options.directory.remove(name);
+  }
+  await segments.findReserve();
   return {
     ...{ state, segments, facts: factsFor(options, uuid), nextLsn: 1, stableLsn: 0, stableAddress: 0 },
     recovery: { found: false, cleanlyClosed: true, lostTail: false, records: 0, dirtyBytes: 0 },
@@ -58,6 +61,7 @@ async function existing(options: DirtyLogOptions, found: Survey): Promise<Opened
   }
   const segments = new Segments(segmentsOptions(options));
   for (const { segment } of chosen.kept) segments.add(segment);
+  await segments.findReserve();
   segments.nextNumber = Math.max(...found.segments.map(({ segment }) => segment.number)) + 1;
   const lostTail = chosen.newest.hasTail || chosen.void.some((one) => one.lastLsn > chosen.newest.lastLsn);
   return {

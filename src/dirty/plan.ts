@@ -53,9 +53,11 @@ export class Plan implements EpochPlan {
       segment.pin();
       this.#pinned.set(segment.number, segment);
     }
-    for (const segment of inRange) {
+    // A failed sync meanwhile moves records away and shortens segments: what was written here can still be read.
+    const ends = inRange.map((segment) => (segment.number === last ? positionOf(range.end) : segment.end));
+    for (const [index, segment] of inRange.entries()) {
       const from = segment.number === first ? positionOf(range.start) : firstPosition;
-      const to = segment.number === last ? positionOf(range.end) : segment.end;
+      const to = ends[index]!;
       const scanner = new SegmentScanner(segment.file, segment.number, seed, from);
       while (scanner.after < to) {
         if (!(await scanner.next(to))) throw damaged(segment.number, scanner.position);

@@ -26,6 +26,8 @@ export interface RescueParts {
   /** Everything before this address is stable. */
   readonly stableAddress: number;
   readonly stableLsn: number;
+  /** The disk is full: the new segment takes a spare's room. */
+  readonly ofSpare?: boolean;
 }
 
 interface Moved {
@@ -43,7 +45,8 @@ export async function rescue(parts: RescueParts): Promise<LogMark> {
   }
 }
 
-async function rescueHeld(parts: RescueParts): Promise<LogMark> {
+/** Under a hold of the appender. */
+export async function rescueHeld(parts: RescueParts): Promise<LogMark> {
   const { state, segments, appender, directory, stableAddress, stableLsn } = parts;
   const first = segmentOf(stableAddress);
   const after = segments.all().filter(({ number }) => number >= first);
@@ -61,15 +64,16 @@ async function rescueHeld(parts: RescueParts): Promise<LogMark> {
   for (const segment of gone) segments.leaveOut(segment);
   let made: Segment | undefined;
   try {
-    made = await appender.makeSegment(
-      64 * 1024,
-      Number.POSITIVE_INFINITY,
-      moved.map(({ item }) => item),
-      async (segment) => {
+    made = await appender.makeSegment({
+      recordsBytes: (parts.ofSpare ? 16 : 64) * 1024,
+      limitBytes: Number.POSITIVE_INFINITY,
+      moved: moved.map(({ item }) => item),
+      async settle(segment) {
         await segment.file.datasync();
         await directory.sync();
       },
-    );
+      ofSpare: parts.ofSpare === true,
+    });
     if (made === undefined) throw Object.assign(new Error('no room for another segment'), { code: 'ENOSPC' });
   } catch (error) {
     restore();
@@ -78,10 +82,10 @@ async function rescueHeld(parts: RescueParts): Promise<LogMark> {
   }
   made.isUnsynced = false;
   for (const segment of segments.all()) segment.isUnsynced = false;
-  for (const segment of gone) await segments.removeLeftOut(segment);
   readdress(state, moved, stableAddress);
+  for (const segment of gone) await segments.removeLeftOut(segment);
   // While the log is still held: what is written from now on is not stable.
-  return { lsn: made.lastLsn, address: addressOf(made.number, made.end), boundary: state.boundary };
+  return { lsn: made.lastLsn, address: addressOf(made.number, made.end), boundary: state.loggedBoundary };
 }
 
 /** The records of a segment after the stable ones that still mean something. */
@@ -100,7 +104,7 @@ async function collect({ state, seed, stableAddress }: RescueParts, segment: Seg
 }
 
 /** What the head says anyway is left out, and so is what is void. */
-function isWanted(state: LogState, header: RecordDecoder, address: number): boolean {
+export function isWanted(state: LogState, header: RecordDecoder, address: number): boolean {
   const { type } = header;
   if (type === RecordType.DROP) return true;
   const isChange = type === RecordType.WRITE || type === RecordType.SIZE || type === RecordType.CARRY;

@@ -2,11 +2,14 @@
  * The segment files: which there are, how they are made within the limit and the disk's room, and when they go.
  *
  *     make ──► current ──full, or a write failed──► kept ──nothing of it is needed, durably──► removed ──no reader left──► closed
+ *
+ * A full disk has room for control still (reserve.ts): `makeOfSpare`.
  */
 import { assert, type Log, systemCode } from '../base/mod.ts';
 import type { LogDirectory, LogFile } from './contract.ts';
 import { align, firstPosition, positionOf, segmentName, segmentOf } from './format.ts';
 import type { TableEntry } from './payloads.ts';
+import { Reserve } from './reserve.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -22,6 +25,8 @@ export class Segment {
   /** Holds bytes that no datasync has covered. */
   isUnsynced = true;
   isRemoved = false;
+  /** Made of a spare, on a full disk: not for changes. */
+  isSpare = false;
   /** Readers that need the file open. */
   #pins = 0;
 
@@ -32,7 +37,11 @@ export class Segment {
 
   /** The part that changes may not use: seals, notes and trimming need no new room then. */
   get reservedBytes(): number {
-    return align(Math.floor(this.file.size / 8));
+    return this.isSpare ? this.file.size : align(Math.floor(this.file.size / 8));
+  }
+
+  get isPinned(): boolean {
+    return this.#pins > 0;
   }
 
   pin(): void {
@@ -66,8 +75,10 @@ export interface SegmentsOptions {
 export class Segments {
   readonly #options: SegmentsOptions;
   readonly #kept = new Map<number, Segment>();
+  readonly #leftOut = new Map<number, Segment>();
   readonly #largest: number;
   readonly #smallest: number;
+  readonly #reserve: Reserve;
   current: Segment | undefined;
   nextNumber = 1;
   bytes = 0;
@@ -79,6 +90,35 @@ export class Segments {
     this.#smallest = Math.min(smallest, options.segmentBytes ?? smallest);
     const wanted = options.segmentBytes ?? align(Math.floor(options.limitBytes / 8));
     this.#largest = Math.max(this.#smallest, Math.min(largest, wanted));
+    this.#reserve = new Reserve(options.directory, align(this.#smallest / 2));
+  }
+
+  /** Bytes of the files that keep room. */
+  get reserveBytes(): number {
+    return this.#reserve.bytes;
+  }
+
+  findReserve(): Promise<void> {
+    return this.#reserve.find();
+  }
+
+  /** Makes the reserve whole. False: the disk has no room for it. */
+  async fillReserve(): Promise<boolean> {
+    try {
+      const isChanged = !this.#reserve.isComplete;
+      await this.#reserve.fill();
+      if (isChanged) this.namesChanged = true;
+      return true;
+    } catch (error) {
+      if (isFull(error)) return false;
+      throw error;
+    }
+  }
+
+  /** A head is this long now: the reserve has room for one. */
+  headIs(bytes: number): void {
+    const step = align(this.#smallest / 2);
+    this.#reserve.wantedBytes = Math.ceil((bytes + step / 2) / step) * step;
   }
 
   get count(): number {
@@ -97,8 +137,10 @@ export class Segments {
     return this.#kept.get(number);
   }
 
+  /** Where readers find it: what was left out holds its records until they have moved. */
   at(address: number): Segment | undefined {
-    return this.#kept.get(segmentOf(address));
+    const number = segmentOf(address);
+    return this.#kept.get(number) ?? this.#leftOut.get(number);
   }
 
   /** In ascending order only. */
@@ -115,14 +157,20 @@ export class Segments {
 
   /**
    * A new file with room for at least `needed` bytes; undefined: neither the limit nor the disk has it. Rejects if the disk fails
-   * otherwise. It is not one of the segments before `add`.
+   * otherwise. It is not one of the segments before `add`. Without a limit it is for control, which needs no reserve either.
    */
   async make(needed: number, limitBytes: number): Promise<Segment | undefined> {
+    const isForChanges = Number.isFinite(limitBytes);
+    // Never more than a quarter: a small log with many files goes on.
+    const reserved = isForChanges ? Math.min(this.#reserve.bytes, limitBytes / 4) : 0;
+    const left = limitBytes - reserved - this.bytes;
     const least = align(needed);
     let bytes = Math.max(least, this.#largest);
     const floor = Math.max(least, this.#smallest);
-    while (bytes > floor && this.bytes + bytes > limitBytes) bytes = Math.max(floor, align(Math.floor(bytes / 2)));
-    if (this.bytes + bytes > limitBytes) return undefined;
+    while (bytes > floor && bytes > left) bytes = Math.max(floor, align(Math.floor(bytes / 2)));
+    if (bytes > left) return undefined;
+    // What is accepted without it could not be drained once the disk is full.
+    if (isForChanges && !(await this.fillReserve())) return undefined;
     for (;;) {
       const number = this.nextNumber++;
       try {
@@ -137,12 +185,35 @@ export class Segments {
     }
   }
 
+  /** The same of the reserve; undefined: no spare is large enough. */
+  async makeOfSpare(needed: number): Promise<Segment | undefined> {
+    const number = this.nextNumber++;
+    const file = await this.#reserve.take(number, needed);
+    if (file === undefined) return undefined;
+    this.namesChanged = true;
+    const segment = new Segment(number, file);
+    segment.isSpare = true;
+    return segment;
+  }
+
+  /** The newest ones that would fit into a spare: what is needed of them can move on into one. */
+  smallOnes(): Segment[] {
+    const all = this.all();
+    let first = all.length;
+    while (first > 0 && all[first - 1]!.file.size <= this.#reserve.largestBytes) first--;
+    return all.slice(first);
+  }
+
   /** Removes a file that never became one of the segments. True: it will not come back. */
   async unmake(segment: Segment): Promise<boolean> {
     const { directory } = this.#options;
     try {
-      await segment.file.close();
-      await directory.remove(segmentName(segment.number));
+      if (segment.isSpare) {
+        await this.#reserve.giveBack(segment.number, segment.file);
+      } else {
+        await segment.file.close();
+        await directory.remove(segmentName(segment.number));
+      }
       await directory.sync();
       return true;
     } catch {
@@ -169,6 +240,10 @@ export class Segments {
     this.bytes -= segment.file.size;
     this.namesChanged = true;
     try {
+      if (this.#reserve.wants(segment.file.size) && !segment.isPinned) {
+        await this.#reserve.giveBack(segment.number, segment.file);
+        return;
+      }
       await this.#options.directory.remove(segmentName(segment.number));
     } catch (error) {
       const fields = { segment: segmentName(segment.number), cause: String(error) };
@@ -180,14 +255,17 @@ export class Segments {
   /** It does not count any more, and is not removed yet. */
   leaveOut(segment: Segment): void {
     this.#kept.delete(segment.number);
+    this.#leftOut.set(segment.number, segment);
   }
 
   /** Undoes `leaveOut`, in ascending order. */
   takeBack(segment: Segment): void {
+    this.#leftOut.delete(segment.number);
     this.#kept.set(segment.number, segment);
   }
 
   async removeLeftOut(segment: Segment): Promise<void> {
+    this.#leftOut.delete(segment.number);
     this.#kept.set(segment.number, segment);
     await this.remove(segment);
   }
@@ -198,6 +276,15 @@ export class Segments {
     return segment.number < last || (segment.number === last && segment.end <= positionOf(boundary));
   }
 
+  /** Of a log that was never begun: no file stays. */
+  async abandon(): Promise<void> {
+    const { directory } = this.#options;
+    const names = this.all().map(({ number }) => segmentName(number));
+    names.push(...this.#reserve.names);
+    await this.close();
+    for (const name of names) await directory.remove(name);
+  }
+
   async close(): Promise<void> {
     assert(
       this.all().every((segment) => !segment.isRemoved),
@@ -205,6 +292,7 @@ export class Segments {
     );
     for (const segment of this.#kept.values()) await segment.file.close();
     this.#kept.clear();
+    await this.#reserve.close();
   }
 }
 

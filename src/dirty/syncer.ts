@@ -47,6 +47,7 @@ export class Syncer {
   #isRunning = false;
   #isBroken = false;
   #running: Promise<void> = Promise.resolve();
+  #alone: Promise<unknown> = Promise.resolve();
   syncs = 0;
   failures = 0;
 
@@ -81,9 +82,21 @@ export class Syncer {
   }
 
   async #run(seals: boolean): Promise<void> {
-    const { appender, onStable } = this.#options;
+    const { appender } = this.#options;
     if (seals) this.#options.seal();
     await appender.settled();
+    await this.alone(() => this.#stabilize());
+  }
+
+  /** No datasync runs meanwhile, and nothing else that is done alone. */
+  alone<T>(action: () => Promise<T>): Promise<T> {
+    const done = this.#alone.then(action, action);
+    this.#alone = done.catch(() => {});
+    return done;
+  }
+
+  async #stabilize(): Promise<void> {
+    const { appender, onStable } = this.#options;
     const mark = this.#options.mark();
     if (!this.#isBroken && appender.wantedLsn <= appender.syncedLsn && !this.#options.segments.namesChanged) return;
     // After a failure another datasync answers well without having written anything: only writing again helps.
@@ -101,6 +114,11 @@ export class Syncer {
     this.#isBroken = false;
   }
 
+  /** As well as it can be done, without a record of it. */
+  async syncWritten(): Promise<void> {
+    await this.alone(() => this.#sync());
+  }
+
   /** The failure, if there was one. */
   async #sync(): Promise<unknown> {
     const { segments, directory } = this.#options;
@@ -109,7 +127,9 @@ export class Syncer {
     const names = segments.namesChanged;
     segments.namesChanged = false;
     for (const segment of unsynced) segment.isUnsynced = false;
+    for (const segment of unsynced) segment.pin();
     const results = await Promise.allSettled(unsynced.map((segment) => segment.file.datasync()));
+    for (const segment of unsynced) segment.unpin();
     let failure: unknown;
     for (const [index, result] of results.entries()) {
       if (result.status === 'fulfilled') continue;

@@ -1,6 +1,17 @@
 /** The log on a real disk: lock, foreign directories, reserved room, and a process that is killed. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -59,4 +70,49 @@ test('what was written is read back, large and small, and is there after a clean
   const [name] = readdirSync(path).filter((one) => one.startsWith('segment-'));
   assert.ok(statSync(join(path, name!)).blocks * 512 >= 2 * 1024 * 1024, 'room is reserved');
   await log.close();
+});
+
+/** A file system of so many bytes, or undefined where that is not allowed. */
+function smallDisk(path: string, bytes: number): (() => void) | undefined {
+  mkdirSync(path);
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', path], { stdio: 'ignore' });
+  } catch {
+    return undefined;
+  }
+  return () => execFileSync('umount', ['-l', path]);
+}
+
+test('a log on a disk that somebody else filled opens, is drained, and a new one there is refused', async (t) => {
+  const disk = join(scratch, 'disk');
+  const unmount = smallDisk(disk, 12 * 1024 * 1024);
+  if (unmount === undefined) return t.skip('only root mounts a tmpfs');
+  try {
+    let log = await open(join(disk, 'log'));
+    const count = 500_000;
+    const change = { file: log.file('a'), writer: 1, sizeAfter: count, time: { seconds: 1, nanoseconds: 2 } };
+    await log.write({ ...change, offset: 0, count, data: [Buffer.alloc(count, 5)] });
+    log.seal();
+    await log.stabilize();
+    const rest = openSync(join(disk, 'foreign'), 'w');
+    assert.throws(() => {
+      for (;;) writeSync(rest, Buffer.alloc(4096, 1));
+    }, /ENOSPC/);
+    closeSync(rest);
+    for (let round = 0; round < 3; round++) {
+      await log.close();
+      log = await open(join(disk, 'log'));
+      assert.deepEqual([...new Set(await shown(log.read(1, 0, count)))], [5]);
+    }
+    await assert.rejects(open(join(disk, 'new')), code('DISK_FULL'));
+    (await log.plan(1)).release();
+    log.drained(1);
+    await log.sync();
+    await log.close();
+    log = await open(join(disk, 'log'));
+    assert.equal(log.state(1), undefined);
+    await log.close();
+  } finally {
+    unmount();
+  }
 });

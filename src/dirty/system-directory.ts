@@ -53,7 +53,7 @@ class SystemLogDirectory implements LogDirectory {
 
   async list(): Promise<readonly string[]> {
     const names = await nodeFs.promises.readdir(this.#path);
-    return names.filter((name) => name.startsWith('segment-'));
+    return names.filter((name) => name.startsWith('segment-') || name.startsWith('spare-'));
   }
 
   async create(name: string, bytes: number): Promise<LogFile> {
@@ -79,6 +79,10 @@ class SystemLogDirectory implements LogDirectory {
 
   remove(name: string): Promise<void> {
     return nodeFs.promises.unlink(join(this.#path, name));
+  }
+
+  rename(from: string, to: string): Promise<void> {
+    return nodeFs.promises.rename(join(this.#path, from), join(this.#path, to));
   }
 
   async sync(): Promise<void> {
@@ -213,8 +217,14 @@ function lock(directory: string): number {
       remedy: 'end that process, or name another --dirty-log directory',
     });
   }
-  nodeFs.ftruncateSync(fd, 0);
-  nodeFs.writeSync(fd, `${lockText}${process.pid}\n`, 0);
+  try {
+    // In this order: a full disk has room for what is there already.
+    const length = nodeFs.writeSync(fd, `${lockText}${process.pid}\n`, 0);
+    nodeFs.ftruncateSync(fd, length);
+  } catch (error) {
+    nodeFs.closeSync(fd);
+    throw error;
+  }
   return fd;
 }
 

@@ -28,10 +28,12 @@ export type DiskEvent =
   | 'create-end'
   | 'remove-begin'
   | 'remove-end'
+  | 'rename-begin'
+  | 'rename-end'
   | 'sync-begin'
   | 'sync-end'
   | 'read-begin';
-export type DiskOperation = 'write' | 'read' | 'datasync' | 'create' | 'remove' | 'sync' | 'open';
+export type DiskOperation = 'write' | 'read' | 'datasync' | 'create' | 'remove' | 'rename' | 'sync' | 'open';
 
 export interface SimulatedDiskOptions {
   readonly clock: Clock;
@@ -52,6 +54,8 @@ interface NameEvent {
   readonly name: string;
   /** Undefined: removed. */
   readonly file: SimulatedFile | undefined;
+  /** Removed by a rename to this name. */
+  readonly movedTo?: string;
 }
 
 const defaultLatencyMs = { write: 0.1, read: 0.1, sync: 4 };
@@ -146,6 +150,11 @@ export class SimulatedDisk implements LogDirectory {
       if (file === undefined) names.delete(name);
       else names.set(name, file);
     }
+    // A rename leaves a file at least one of its names.
+    for (const { name, movedTo } of this.#unsynced) {
+      const file = this.#durable.get(name);
+      if (movedTo !== undefined && file !== undefined && !names.has(name) && !names.has(movedTo)) names.set(name, file);
+    }
     return names;
   }
 
@@ -180,6 +189,17 @@ export class SimulatedDisk implements LogDirectory {
       this.#unsynced.push({ name, file: undefined });
       this.#ghosts.push(file);
       if (this.#ghosts.length > ghostsMaximum) this.#ghosts.shift();
+    });
+  }
+
+  /** Until the next `sync` a power loss may leave either name, or both. */
+  rename(from: string, to: string): Promise<void> {
+    return this.#later('rename', 'rename-begin', 'rename-end', this.#latencyMs.write, () => {
+      const file = this.#files.get(from);
+      if (file === undefined) throw failure('ENOENT', `rename ${from}`);
+      this.#files.delete(from);
+      this.#files.set(to, file);
+      this.#unsynced.push({ name: to, file }, { name: from, file: undefined, movedTo: to });
     });
   }
 

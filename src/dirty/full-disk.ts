@@ -1,0 +1,86 @@
+/**
+ * Going on while the disk has no room: what is not stable is written again where it is, and the next segment, for control only, takes the
+ * room of a spare (reserve.ts). What is needed of small segments moves on into its head, so that their room keeps the next spare:
+ *
+ *     7: [stable ...|not stable]  spare-1  spare-2    ──►    7: [stable ................]  8: [head, control  spare-2
+ *     7: [stable ..............]  8: [head, control.  spare-2    ──►    7: [stable ......]  9: [head, what 8 had, control  spare-3
+ *
+ * Writing the same bytes to the same place tears nothing: a sector shows what it should, or what a crash would have left there anyway.
+ */
+import { addressOf, firstPosition, positionOf, segmentOf } from './format.ts';
+import { damaged } from './plan.ts';
+import { isWanted, type RescueParts, rescueHeld } from './rescue.ts';
+import { SegmentScanner } from './scanner.ts';
+import { isFull, type Segment } from './segments.ts';
+import type { LogMark } from './syncer.ts';
+
+const windowBytes = 1024 * 1024;
+
+/** Answers what is stable now. Rejects with ENOSPC if there is no spare either, or as the disk does. */
+export async function goOnWithoutRoom(parts: RescueParts): Promise<LogMark> {
+  const { segments, appender } = parts;
+  const release = await appender.hold();
+  try {
+    const mark = await renew(parts);
+    appender.syncedLsn = Math.max(appender.syncedLsn, mark.lsn);
+    const small = segments.smallOnes();
+    const before = segments.all().at(-small.length - 1);
+    const first = small[0]?.number ?? 0;
+    const beforeSmall =
+      before === undefined
+        ? { address: addressOf(first - 1, firstPosition), lsn: 0 }
+        : { address: addressOf(before.number, before.end), lsn: before.lastLsn };
+    const tries = [
+      { ...mark, ofSpare: false },
+      { ...mark, ofSpare: true },
+    ];
+    if (small.length > 0) tries.splice(1, 0, { ...mark, ...beforeSmall, ofSpare: true });
+    for (const { address, lsn, ofSpare } of tries) {
+      try {
+        return await rescueHeld({ ...parts, stableAddress: address, stableLsn: lsn, ofSpare });
+      } catch (error) {
+        if (!isFull(error)) throw error;
+      }
+    }
+    // All is stable. Without a segment to go on in, that is not enough.
+    if (segments.current === undefined) throw Object.assign(new Error('no spare is left'), { code: 'ENOSPC' });
+    return mark;
+  } finally {
+    release();
+  }
+}
+
+/** Writes all that is not known to be stable once more, in its place: a sync that failed before may have forgotten it. */
+async function renew(parts: RescueParts): Promise<LogMark> {
+  const { state, segments, directory, stableAddress } = parts;
+  const all = segments.all();
+  const after = all.filter(({ number }) => number >= segmentOf(stableAddress));
+  const fromOf = ({ number }: Segment): number =>
+    number === segmentOf(stableAddress) ? positionOf(stableAddress) : firstPosition;
+  for (const segment of after) await verify(parts, segment, fromOf(segment));
+  for (const segment of after) {
+    const { file, end } = segment;
+    // Its head is in doubt as well.
+    const from = fromOf(segment) === firstPosition ? 0 : fromOf(segment);
+    for (let at = from; at < end; at += windowBytes) {
+      const bytes = await file.read(at, Math.min(windowBytes, end - at));
+      await file.write(at, [bytes]);
+    }
+  }
+  await Promise.all(after.map(({ file }) => file.datasync()));
+  await directory.sync();
+  for (const segment of after) segment.isUnsynced = false;
+  const last = all[all.length - 1];
+  if (last === undefined) return { lsn: 0, address: stableAddress, boundary: state.loggedBoundary };
+  return { lsn: last.lastLsn, address: addressOf(last.number, last.end), boundary: state.loggedBoundary };
+}
+
+async function verify({ state, seed }: RescueParts, segment: Segment, from: number): Promise<void> {
+  const scanner = new SegmentScanner(segment.file, segment.number, seed, from);
+  while (scanner.after < segment.end) {
+    if (!(await scanner.next(segment.end))) throw damaged(segment.number, scanner.position);
+    const { header, position } = scanner;
+    if (header.payloadBytes === 0 || !isWanted(state, header, addressOf(segment.number, position))) continue;
+    if ((await scanner.payload()) === undefined) throw damaged(segment.number, position);
+  }
+}
