@@ -24,7 +24,8 @@ export function enterPrivateNetwork(filename: string): void {
     process.exit(1);
   }
   const script = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
-  const inner = spawnSync('unshare', [...wrapped, ...script], {
+  // A runner that kills a file at its time limit kills only the outer process: the inner ones end with it.
+  const inner = spawnSync('setpriv', ['--pdeathsig', 'KILL', 'unshare', ...wrapped, ...script], {
     stdio: 'inherit',
     env: { ...process.env, [mark]: filename },
   });
