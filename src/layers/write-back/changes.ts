@@ -137,8 +137,18 @@ export class Changes {
       this.#appended();
       return { status: 0, wcc: this.#wcc(file, before, after) };
     }
-    if (file.appending === 0) this.#workings.files.reload(file);
+    if (file.appending === 0) this.#refused(file);
     return { status: appended === 'failed' ? Status.IO : 'no-room', wcc: {} };
+  }
+
+  /** Nothing was changed; its times may have been shown already, and do not go back. */
+  #refused(file: DirtyFile): void {
+    const { files } = this.#workings;
+    const { mtime, ctime } = file.shown!;
+    files.reload(file);
+    if (file.shown === undefined) return;
+    file.shown = { ...file.shown, mtime: latest(file.shown.mtime, mtime), ctime: latest(file.shown.ctime, ctime) };
+    files.update(file.record.handle, { presented: file.shown });
   }
 
   #wcc(file: DirtyFile, before: vfs.WccAttributes, after: vfs.WccAttributes): vfs.WccData {

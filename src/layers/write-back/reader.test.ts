@@ -139,6 +139,29 @@ it('reads again when the file is cut while the base is being read', async (test)
   assert.deepEqual([bytes.length, eof, attributes?.size], [100, true, 100]);
 });
 
+it('reads again when a cut reaches the log after the read began', async (test) => {
+  const { fixture, bench, object } = await start(test);
+  await bench.write(object, 0, pattern(100), Stability.UNSTABLE);
+  const { promise: room, resolve: makeRoom } = Promise.withResolvers<void>();
+  const resize = fixture.log.resize.bind(fixture.log);
+  fixture.log.resize = async (change) => {
+    await room;
+    return resize(change);
+  };
+  const cut = fixture.layer.setattr(bench.call, { object, set: { size: 0 } });
+  const { promise: base, resolve: answer } = Promise.withResolvers<void>();
+  fixture.faults.on('read', async (_args, proceed) => {
+    await base;
+    return proceed();
+  });
+  const reading = fixture.layer.read(bench.call, { object, offset: 0, count: 8000 });
+  makeRoom();
+  ok(await cut);
+  answer();
+  const { count, eof, attributes } = ok(await reading);
+  assert.deepEqual([count, eof, attributes?.size], [0, true, 0]);
+});
+
 it('shows a write that was answered while a read of the clean file was on its way', async (test) => {
   const { fixture, bench, object } = await start(test);
   const held = fixture.faults.hold('read', 'after');

@@ -95,8 +95,9 @@ export class Reader {
     const state = log.state(file.record.number);
     if (state === undefined) return this.read(call, args);
     const end = Math.min(args.offset + Math.min(args.count, limits.transferBytes), state.size);
-    if (end <= args.offset) return this.#answer(call, args, file, file.resizes, [], undefined);
-    const { resizes } = file;
+    if (end <= args.offset)
+      return this.#answer(call, args, file, { resizes: file.resizes, size: state.size }, [], undefined);
+    const before = { resizes: file.resizes, size: state.size };
     const view = log.read(file.record.number, args.offset, end - args.offset);
     const parts: Eventual<Outcome>[] = [];
     let isHere = true;
@@ -105,8 +106,8 @@ export class Reader {
       isHere &&= !isPromise(part);
       parts.push(part);
     }
-    if (isHere) return this.#answer(call, args, file, resizes, parts as Outcome[], view);
-    return Promise.all(parts).then((done) => this.#answer(call, args, file, resizes, done, view));
+    if (isHere) return this.#answer(call, args, file, before, parts as Outcome[], view);
+    return Promise.all(parts).then((done) => this.#answer(call, args, file, before, done, view));
   }
 
   #part(call: vfs.Call, object: vfs.FileHandle, { kind, offset, count, data }: Piece): Eventual<Outcome> {
@@ -135,7 +136,7 @@ export class Reader {
     call: vfs.Call,
     args: vfs.ReadArguments,
     file: DirtyFile,
-    resizes: number,
+    before: { readonly resizes: number; readonly size: number },
     outcomes: readonly Outcome[],
     view: View | undefined,
   ): Eventual<vfs.ReadReply> {
@@ -150,7 +151,9 @@ export class Reader {
       release();
       return { status: failure, attributes: known };
     }
-    if (file.resizes !== resizes) {
+    // A cut that was on its way into the log counted before.
+    const isCut = (log.state(file.record.number)?.size ?? before.size) < before.size;
+    if (file.resizes !== before.resizes || isCut) {
       release();
       return this.read(call, args);
     }

@@ -117,3 +117,20 @@ it('commits or discards at its end', async (test) => {
   assert.ok(Buffer.concat(reply.data).equals(pattern(50, 2)));
   reply.release?.();
 });
+
+it('does not take times back that were shown while a change that found no room was on its way', async (test) => {
+  const { fixture, bench, object } = await start(test);
+  await bench.write(object, 0, pattern(100), Stability.UNSTABLE);
+  const full = Promise.withResolvers<'no-room'>();
+  fixture.log.write = () => full.promise;
+  const args = { object, offset: 0, count: 100, stable: Stability.UNSTABLE, data: [pattern(100)] };
+  const reply = fixture.layer.write(stranger, args);
+  const shown = wccOf(await bench.attributes(object));
+  full.resolve('no-room');
+  refused(await reply, Status.NOSPC);
+  assert.deepEqual(wccOf(await bench.attributes(object)), shown);
+  await fixture.log.sync();
+  await fixture.reopen('kill');
+  const again = new Workbench(fixture.layer, fullCapabilities, fixture.layer.root);
+  assert.deepEqual(wccOf(await again.attributes(object)), shown);
+});
