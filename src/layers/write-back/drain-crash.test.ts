@@ -234,3 +234,25 @@ for (const conditional of [false, true]) {
     });
   }
 }
+
+test('an origin whose answers show no attributes loses data at a restart: what is there is ours', async () => {
+  const world = await World.start();
+  const object = world.make('disk', pattern(69_632));
+  for (const operation of ['write', 'commit', 'setattr'] as const) {
+    const hook = async (_args: unknown, proceed: () => object | Promise<object>): Promise<object> => ({
+      ...(await proceed()),
+      wcc: {},
+    });
+    world.origin.on(operation, hook as never);
+  }
+  let commits = 0;
+  world.origin.on('commit', async (_args, proceed) => {
+    // Some of it is on the disk, and shows.
+    if (commits++ === 0) world.memory.restart(() => true);
+    return proceed();
+  });
+  await world.proxy.write(object, 0, pattern(300_000, 3));
+  assert.deepEqual(await world.proxy.flush(), { outcome: 'done', problems: [] });
+  sameBytes(world.content(object), pattern(300_000, 3));
+  assert.equal(world.memory.restart(), 0, 'everything is committed');
+});

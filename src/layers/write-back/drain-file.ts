@@ -63,6 +63,8 @@ export class FileRun {
   #isSingle = false;
   #isResumed = false;
   #restarts = 0;
+  /** When a change was last answered without attributes: times up to then may be its doing. */
+  #blindMs: number | undefined;
   isFinished = false;
 
   constructor(parts: DrainParts, epoch: EpochPlan, plan: FilePlan) {
@@ -271,6 +273,7 @@ export class FileRun {
   #learn({ status, wcc }: { readonly status: number; readonly wcc: vfs.WccData }): void {
     if (status === Status.NOT_SYNC) this.#chain!.refused();
     else this.#chain!.answered(status === 0 ? wcc : {});
+    if (status === 0 && wcc.after === undefined) this.#blindMs = this.#parts.clock.now();
   }
 
   #wrote(part: Part, reply: Extract<vfs.WriteReply, { status: 0 }>, sentWallMs: number): void {
@@ -397,16 +400,16 @@ export class FileRun {
 
   #isOwn(found: vfs.Attributes): boolean {
     if (sameData(found, this.#chain!.newest) || sameData(found, this.#found!)) return true;
-    if (this.#restarts === this.#restartsNow()) return false;
+    if (this.#restarts === this.#restartsNow() && this.#blindMs === undefined) return false;
     const { least, most } = this.sizes(this.#found!);
     if (found.size < least || found.size > most) return false;
     // The origin lost what it had not committed, and shows what was there before.
     if (!isLater(found.mtime, this.#chain!.newest.mtime)) return true;
-    // It carried out what it never answered, before the connection was lost.
+    // It carried out what it never answered, before the connection was lost; or its answers did not show what they made.
     const { context, clock, originClock } = this.#parts;
-    const lostMs = context.origin.lostMs?.();
-    if (lostMs === undefined) return false;
-    return timeMs(found.mtime) <= originClock.now() - (clock.now() - lostMs) + slackMs;
+    const unsureMs = Math.max(context.origin.lostMs?.() ?? 0, this.#blindMs ?? 0);
+    if (unsureMs === 0) return false;
+    return timeMs(found.mtime) <= originClock.now() - (clock.now() - unsureMs) + slackMs;
   }
 
   #restartsNow(): number {
