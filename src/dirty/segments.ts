@@ -7,7 +7,7 @@
  */
 import { assert, type Log, systemCode } from '../base/mod.ts';
 import type { LogDirectory, LogFile } from './contract.ts';
-import { align, firstPosition, positionOf, segmentName, segmentOf } from './format.ts';
+import { align, firstPosition, mostSegmentBytes, positionOf, segmentName, segmentOf } from './format.ts';
 import type { TableEntry } from './payloads.ts';
 import { Reserve } from './reserve.ts';
 
@@ -166,6 +166,10 @@ export class Segments {
     const left = limitBytes - reserved - this.bytes;
     const least = align(needed);
     let bytes = Math.max(least, this.#largest);
+    // With very many files the head is long: most of a segment is still for changes.
+    if (isForChanges && this.#options.segmentBytes === undefined)
+      bytes = Math.max(bytes, align(Math.min(8 * least, limitBytes / 8, 4 * largest)));
+    if (least > mostSegmentBytes) return undefined;
     const floor = Math.max(least, this.#smallest);
     while (bytes > floor && bytes > left) bytes = Math.max(floor, align(Math.floor(bytes / 2)));
     if (bytes > left) return undefined;
