@@ -61,14 +61,19 @@ export class RecoveryCheck {
 
   /** Compares, and makes the model forget what is lost: answers of which files. `verifier`: the one that clients see from now on. */
   check(found: ReadonlyMap<FileHistory, Found>, died: CrashKind | 'closed', verifier: string): Set<FileHistory> {
-    this.#there.clear();
-    this.#lost.clear();
-    for (const [file, content] of found) this.#identify(file, content);
-    this.#checkPromises(died, verifier);
-    const lost = new Set(this.#lost.keys());
-    for (const [file, content] of found) {
-      file.forget(lost);
-      for (const change of this.#settleSizes(file, content, died)) lost.add(change);
+    const lost = new Set<Change>();
+    // A hole may have been taken for that of a cut which is found to be lost: look again without it.
+    for (let before = -1; before < lost.size; ) {
+      before = lost.size;
+      this.#there.clear();
+      this.#lost.clear();
+      for (const [file, content] of found) this.#identify(file, content);
+      this.#checkPromises(died, verifier);
+      for (const change of this.#lost.keys()) lost.add(change);
+      for (const [file, content] of found) {
+        file.forget(lost);
+        for (const change of this.#settleSizes(file, content, died)) lost.add(change);
+      }
     }
     this.lostChanges += lost.size;
     const now = this.#model.tick();
