@@ -80,6 +80,8 @@ export class RecoveryCheck {
     for (const change of this.#model.changes()) {
       if (change.settled === Number.POSITIVE_INFINITY) change.settled = now;
     }
+    // The note of a change of mode is written before its answer, and not synced: it costs a client's cache, no data.
+    if (died === 'power') for (const file of found.keys()) file.shown.ctime.reset(now);
     const files = new Set([...lost].map((change) => change.file));
     for (const file of files) {
       file.shown.mtime.reset(now);
