@@ -111,6 +111,7 @@ export class Appender {
 
   /** A change of a file: waits for room, after those that came before it. */
   change(item: Item): Promise<Appended> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
       item.resolve = resolve;
       item.reject = reject;
@@ -121,6 +122,7 @@ export class Appender {
 
   /** Seals, notes and the like: never wait for room within the limit. */
   control(item: Item): void {
+    if (this.#failure !== undefined) return;
     this.#control.push(item);
     this.#lastControl = item;
     this.#schedule();
@@ -150,8 +152,15 @@ export class Appender {
     const last = this.#lastControl;
     this.flush();
     if (last === undefined || last.isInLog) return undefined;
+    // A log that has failed takes no more: nothing will be drained that the note could speak of.
+    if (this.#failure !== undefined) return undefined;
     return new Promise((resolve) => {
       const before = last.resolve;
+      const beforeReject = last.reject;
+      last.reject = (error) => {
+        beforeReject?.(error);
+        resolve();
+      };
       last.resolve = (appended) => {
         before?.(appended);
         resolve();
@@ -455,10 +464,11 @@ export class Appender {
     return segment;
   }
 
-  /** Everything that waits is rejected. */
+  /** Everything that waits is rejected, and all that comes. */
   close(error: unknown): void {
     this.#failure = error;
-    for (const item of [...this.#again.splice(0), ...this.#changes.splice(0)]) item.reject?.(error);
+    const waiting = [...this.#again.splice(0), ...this.#control.splice(0), ...this.#changes.splice(0)];
+    for (const item of waiting) item.reject?.(error);
     for (const waiter of this.#settledWaiters.splice(0)) waiter.reject(error);
     this.#wake();
   }

@@ -26,6 +26,8 @@ class Driver {
   readonly #keeps: boolean;
   readonly #run: Run;
   readonly #sizes = new Map<number, number>();
+  /** The log refused changes. */
+  isRefused = false;
 
   constructor(log: DirtyLog, run: Run, seed: number, faults: SimulatedDisk | undefined, keeps: boolean) {
     this.#faults = faults;
@@ -70,8 +72,10 @@ class Driver {
     const first = this.#run.steps.length - promises.length;
     let appended = 0;
     for (const result of await Promise.allSettled(promises)) {
-      if (result.status === 'rejected') expectFailure(result.reason);
-      else if (result.value === 'appended') appended++;
+      if (result.status === 'rejected') {
+        expectFailure(result.reason);
+        this.isRefused = true;
+      } else if (result.value === 'appended') appended++;
     }
     this.#run.refused = this.#run.steps.slice(first + appended);
     this.#run.steps.length = first + appended;
@@ -131,7 +135,8 @@ async function life(seed: number, way: 'plain' | 'faults' | 'keeps'): Promise<vo
   const random = seededRandom(seed);
   const run: Run = { steps: [], refused: [], refusedAt: 0, answered: 0, stable: 0 };
   let clock = new SimulatedClock();
-  let disk = new SimulatedDisk({ clock, random: seededRandom(seed + 1) });
+  const dropsPagesAfterFailure = way === 'faults' && seed % 2000 === 500;
+  let disk = new SimulatedDisk({ clock, random: seededRandom(seed + 1), dropsPagesAfterFailure });
   for (let boot = 0; boot < 4; boot++) {
     let left = 1 + (random.uint32() % (keeps ? 500 : 120));
     const kind: CrashKind = random.uint32() % 2 === 0 ? 'kill' : 'power';
@@ -148,7 +153,18 @@ async function life(seed: number, way: 'plain' | 'faults' | 'keeps'): Promise<vo
       const log = await openOn(current, clock, seed + boot, options);
       await check(log, run, seed, boot);
       const driver = new Driver(log, run, random.uint32(), way === 'faults' ? current : undefined, keeps);
-      while (next === undefined) await driver.step();
+      while (next === undefined) {
+        const isLost = await driver.step().then(
+          () => false,
+          (error) => {
+            expectFailure(error);
+            return dropsPagesAfterFailure;
+          },
+        );
+        // What the kernel forgot is lost: only another start helps.
+        if (isLost || (dropsPagesAfterFailure && driver.isRefused))
+          next ??= current.crash(kind, { clock: nextClock, onEvent: undefined });
+      }
     };
     let problem: unknown;
     void work().catch((error) => {
@@ -159,8 +175,8 @@ async function life(seed: number, way: 'plain' | 'faults' | 'keeps'): Promise<vo
       await clock.advance(1);
     }
     if (problem !== undefined) throw problem;
-    // What was only answered survives kills, until the power fails.
-    if (kind === 'power') run.answered = run.stable;
+    // What was only answered survives kills, until the power fails; or a sync, after which the kernel shows what the disk has.
+    if (kind === 'power' || dropsPagesAfterFailure) run.answered = run.stable;
     disk = next!;
     disk.heal();
     clock = nextClock;

@@ -377,9 +377,11 @@ test('if that fails too, the commit fails and the verifier changes, for good', a
   const after = log.verifier;
   await bench.run(log.stabilize());
   assert.equal(log.verifier, after);
-  bench.crash('power');
+  bench.crash('kill');
   log = await bench.open();
   assert.equal(log.verifier, after);
+  bench.crash('power');
+  log = await bench.open({ bootId: 'another' });
   assert.equal((await bench.bytes(log, 'a', 0, 9_000))[8_999], 1);
 });
 

@@ -449,11 +449,21 @@ export class DirtyLog implements DirtyLogFace {
     } catch (from) {
       this.#state.verifier = verifierFrom(random.bytes(new Uint8Array(8)));
       this.#appender.control(stateItem(this.#state.fields));
-      throw new ViaductError('LOG_FAILED', {
+      const failed = new ViaductError('LOG_FAILED', {
         cause: `the disk of the dirty log does not keep what is written to it: ${String(from)}`,
         remedy: 'check the disk of --dirty-log; clients are told that their data are not stable',
         from,
       });
+      if (from instanceof ViaductError && from.code === 'LOG_DAMAGED') {
+        // The log has a hole: nothing that comes after it counts. Whatever lies there tells the next opening.
+        this.#appender.flush();
+        this.#appender.close(failed);
+        this.#options.log.error(
+          { cause: String(from) },
+          'changes are lost: the dirty log takes no more until it is opened again',
+        );
+      }
+      throw failed;
     }
   }
 }

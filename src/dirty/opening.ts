@@ -56,14 +56,15 @@ async function existing(options: DirtyLogOptions, found: Survey): Promise<Opened
   const state = new LogState();
   const chosen = await choose(found);
   const { records, cleanlyClosed, stableAddress } = await replay(chosen, logSeed(header.uuid), state, log);
-  if (!cleanlyClosed && chosen.newest.header?.bootId !== bootId) {
+  const lostTail = chosen.newest.hasTail || chosen.void.some((one) => one.lastLsn > chosen.newest.lastLsn);
+  // A process that is killed leaves all that it wrote; unless a sync failed, and the kernel forgot some of it.
+  if (!cleanlyClosed && (chosen.newest.header?.bootId !== bootId || lostTail)) {
     state.verifier = verifierFrom(random.bytes(new Uint8Array(8)));
   }
   const segments = new Segments(segmentsOptions(options));
   for (const { segment } of chosen.kept) segments.add(segment);
   await segments.findReserve();
   segments.nextNumber = Math.max(...found.segments.map(({ segment }) => segment.number)) + 1;
-  const lostTail = chosen.newest.hasTail || chosen.void.some((one) => one.lastLsn > chosen.newest.lastLsn);
   return {
     ...{ state, segments, facts, stableAddress, stableLsn: chosen.claim },
     nextLsn: Math.max(...found.segments.map((one) => one.lastLsn)) + 1,

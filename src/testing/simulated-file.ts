@@ -68,7 +68,13 @@ export class SimulatedFile {
   persist(covered: readonly WriteUnderWay[]): void {
     this.#durableSize = this.size;
     const done = new Set(covered.filter((write) => write.state === 'finished'));
-    for (const write of this.#writes) if (done.has(write)) this.#put(write);
+    for (const [index, write] of this.#writes.entries()) {
+      if (!done.has(write)) continue;
+      this.#put(write);
+      // Written again after all.
+      for (const before of this.#writes.slice(0, index))
+        if (before.state === 'forgotten' && covers(write, before)) done.add(before);
+    }
     this.#writes = this.#writes.filter((write) => !done.has(write));
   }
 
@@ -158,6 +164,11 @@ export class SimulatedFile {
       }
     }
   }
+}
+
+function covers(write: WriteUnderWay, other: WriteUnderWay): boolean {
+  const end = write.position + write.data.length;
+  return write.position <= other.position && end >= other.position + other.data.length;
 }
 
 function anyFate(chance: Chance): Fate {
