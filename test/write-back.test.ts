@@ -33,7 +33,7 @@ test('nfs-ganesha is killed and restarted amid write-back, and nothing is lost',
 });
 
 test('a dirty log whose disk fills up slows writers, and nothing is lost or torn', { skip }, async (t) => {
-  for (const round of rounds) t.diagnostic(JSON.stringify(await logFull(round, { mebibytes: 24, writes: 6000 })));
+  for (const round of rounds) t.diagnostic(JSON.stringify(await logFull(round, { mebibytes: 16, writes: 4000 })));
 });
 
 test('two disks of one guest are a consistent prefix at the origin at every moment', async (t) => {
