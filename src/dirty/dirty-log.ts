@@ -6,7 +6,7 @@
  *     read ◄── LogReader ◄── LogState (files, epochs) ◄──┘ applied in the order of the log
  *     plan ◄── Plan: an epoch's records, read again
  */
-import { assert, type Eventual, limits, systemCode, ViaductError } from '../base/mod.ts';
+import { assert, type Eventual, limits, ViaductError } from '../base/mod.ts';
 import { Appender } from './appender.ts';
 import { cleanOldest } from './cleaner.ts';
 import type {
@@ -24,6 +24,7 @@ import type {
   View,
   WriteChange,
 } from './contract.ts';
+import { closedError, explained, noRoom } from './failures.ts';
 import { addressOf } from './format.ts';
 import { goOnWithoutRoom } from './full-disk.ts';
 import { changeItem, Item, writeItem } from './item.ts';
@@ -466,32 +467,4 @@ export class DirtyLog implements DirtyLogFace {
       throw failed;
     }
   }
-}
-
-function noRoom(): Error {
-  return Object.assign(new Error('no room for the reserve'), { code: 'ENOSPC' });
-}
-
-/** As the contract says it: never a bare error of the disk. */
-function explained(from: unknown): unknown {
-  if (from instanceof ViaductError || !(from instanceof Error) || systemCode(from) === undefined) return from;
-  if (!isFull(from)) {
-    return new ViaductError('LOG_FAILED', {
-      cause: `the disk of the dirty log fails: ${String(from)}`,
-      remedy: 'check the disk of --dirty-log; what the log holds is kept',
-      from,
-    });
-  }
-  return new ViaductError('DISK_FULL', {
-    cause: 'the disk of the dirty log has no room for another segment',
-    remedy: 'make some room on the disk of --dirty-log; what the log holds is kept',
-    from,
-  });
-}
-
-function closedError(): Error {
-  return new ViaductError('LOG_FAILED', {
-    cause: 'the dirty log was closed while a write waited for room',
-    remedy: 'repeat the write when the session runs again',
-  });
 }
