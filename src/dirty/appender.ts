@@ -12,17 +12,15 @@
  * whatever happens to its segment; what was written to a segment whose write failed is past that segment's end in every later table.
  */
 import { assert, type Clock, type Log, systemCode, ViaductError } from '../base/mod.ts';
+import { type Batch, Encoding } from './batch.ts';
 import type { Appended } from './contract.ts';
-import { addressOf, align } from './format.ts';
+import { align } from './format.ts';
 import type { Item } from './item.ts';
-import { fileItem } from './payloads.ts';
-import { flagCut, headBytes, RecordEncoder, RecordType } from './record.ts';
+import { RecordType } from './record.ts';
 import { isFull, type Segment, type Segments } from './segments.ts';
 import { headSlices, type SegmentFacts, snapshotBytes, snapshotItems } from './snapshot.ts';
 import type { LogState } from './state.ts';
 
-/** Of one batch: bounds what a failed write has to do again, and how long a synchronous one takes. */
-const batchBytes = 4 * 1024 * 1024;
 const retryMs = 1_000;
 /** Segments that no sync has covered: more wait for one. Bounds what has to be written again after a failed sync or a kill. */
 const mostUnsynced = 4;
@@ -56,17 +54,9 @@ export interface Making {
   readonly ofSpare?: boolean;
 }
 
-interface Batch {
-  readonly segment: Segment;
-  readonly position: number;
-  readonly items: Item[];
-  readonly slices: Uint8Array[];
-  end: number;
-}
-
 export class Appender {
   readonly #options: AppenderOptions;
-  readonly #encoder: RecordEncoder;
+  readonly #encoding: Encoding;
   readonly #control: Item[] = [];
   #lastControl: Item | undefined;
   readonly #changes: Item[] = [];
@@ -81,7 +71,6 @@ export class Appender {
   #isHeld = false;
   #holdWaiters: (() => void)[] = [];
   #failure: unknown;
-  #nextLsn: number;
   #quietWaiters: (() => void)[] = [];
   #settledWaiters: PromiseWithResolvers<void>[] = [];
   /** The last record that is in the log. */
@@ -94,8 +83,7 @@ export class Appender {
 
   constructor(options: AppenderOptions) {
     this.#options = options;
-    this.#encoder = new RecordEncoder(options.facts.seed);
-    this.#nextLsn = options.firstLsn;
+    this.#encoding = new Encoding(options.state, options.facts.seed, options.firstLsn);
     this.appliedLsn = options.firstLsn - 1;
     this.wantedLsn = this.appliedLsn;
     this.syncedLsn = this.appliedLsn;
@@ -280,62 +268,12 @@ export class Appender {
   }
 
   #begin(): Batch | undefined {
-    const segment = this.#options.segments.current;
-    if (segment === undefined) return undefined;
-    this.#encoder.reset();
-    return { segment, position: segment.end, items: [], slices: [], end: segment.end };
+    const { current } = this.#options.segments;
+    return current === undefined ? undefined : this.#encoding.begin(current);
   }
 
   #take(batch: Batch, queue: Item[], limit: number): void {
-    let taken = 0;
-    while (taken < queue.length && batch.end - batch.position < batchBytes) {
-      const item = queue[taken]!;
-      const file = item.isChange ? this.#options.state.files.get(item.file) : undefined;
-      const named = file !== undefined && !file.recorded ? fileItem(file.number, file.key) : undefined;
-      const needed = item.logBytes + (named === undefined ? 0 : named.logBytes);
-      if (batch.end + needed > limit || !this.#encoder.hasRoom(item.sums + 32)) break;
-      if (named !== undefined && file !== undefined) {
-        file.recorded = true;
-        this.#encode(batch, named);
-      }
-      this.#encode(batch, item);
-      taken++;
-    }
-    if (taken > 0) queue.splice(0, taken);
-  }
-
-  #encode(batch: Batch, item: Item): void {
-    const { state } = this.#options;
-    const position = align(batch.end);
-    item.address = addressOf(batch.segment.number, position);
-    const isFirstTime = item.lsn === 0;
-    // An LSN whose write failed may be on the disk: it is never used again.
-    item.lsn = this.#nextLsn++;
-    if (isFirstTime) {
-      if (item.isChange) {
-        const file = state.files.get(item.file);
-        assert(file !== undefined, 'a file is named before it is changed');
-        // Under a hold a SEAL may wait, which comes after it.
-        const epoch = this.#isHeld ? state.epochs.beforeSeal : state.epochs.open;
-        item.epoch = epoch.call(state.epochs, item.wallMs, item.address).number;
-        const isCut = file.encodedSize === undefined || item.sizeAfter < file.encodedSize;
-        if (item.type === RecordType.SIZE && isCut) item.flags |= flagCut;
-        file.encodedSize = item.sizeAfter;
-      } else if (item.type === RecordType.CARRY) {
-        item.epoch = state.epochs.beforeSeal(item.wallMs, item.address).number;
-      }
-    }
-    // The last one that was drained frees everything up to what comes after it.
-    if (item.type === RecordType.DRAINED && item.epoch === state.epochs.drainedUpTo) {
-      item.offset = state.epochs.first?.start ?? item.address;
-    }
-    item.syncedLsn = this.syncedLsn;
-    const padding = position - batch.end;
-    batch.slices.push(this.#encoder.encode(item, item.data, batch.segment.number, position, padding));
-    for (const slice of item.data) if (slice.length > 0) batch.slices.push(slice);
-    batch.end = position + headBytes(item.sums) + item.payloadBytes;
-    item.end = addressOf(batch.segment.number, align(batch.end));
-    batch.items.push(item);
+    this.#encoding.take(batch, queue, limit, { syncedLsn: this.syncedLsn, isHeld: this.#isHeld });
   }
 
   #complete({ segment, items, position, end }: Batch): void {
@@ -443,15 +381,15 @@ export class Appender {
       ? await segments.makeOfSpare(headBytes + recordsBytes)
       : await segments.make(needed, limitBytes);
     if (segment === undefined) return undefined;
-    const firstLsn = this.#nextLsn;
+    const firstLsn = this.#encoding.nextLsn;
     try {
       const slices = headSlices({ ...facts, segment, items, lsn: firstLsn, syncedLsn: this.syncedLsn, state });
-      this.#nextLsn += items.length;
+      this.#encoding.nextLsn += items.length;
       await segment.file.write(0, slices);
       await settle?.(segment);
     } catch (error) {
       // A head that may come back after a crash would be taken for the end of the log: then nothing may be written to older segments.
-      if (await segments.unmake(segment)) this.#nextLsn = firstLsn;
+      if (await segments.unmake(segment)) this.#encoding.nextLsn = firstLsn;
       else segments.current = undefined;
       if (isFull(error)) return undefined;
       throw error;
