@@ -269,6 +269,10 @@ export class DirtyLog implements DirtyLogFace {
 
   seal(): EpochNumber {
     this.#assertOpen();
+    return this.#seal();
+  }
+
+  #seal(): EpochNumber {
     const { epochs } = this.#state;
     const last = epochs.last;
     if (last !== undefined && last.sealedMs === undefined) {
@@ -288,7 +292,8 @@ export class DirtyLog implements DirtyLogFace {
 
   /** Of a log that is never written back, only a commit of the whole makes epochs. */
   #sealForSync(): void {
-    if (!this.#options.keeps) this.seal();
+    // Also for who asked before the log was closed: the syncs of `close` come later.
+    if (!this.#options.keeps) this.#seal();
   }
 
   epochs(): readonly EpochInfo[] {

@@ -128,3 +128,22 @@ async function endsAmidCleaning(seed: number): Promise<boolean> {
   await during(clock, log.close());
   return false;
 }
+
+test('what waits for the disk when the log is closed is sealed and answered', async () => {
+  for (const moment of [0, 1, 5]) {
+    const clock = new SimulatedClock();
+    const disk = new SimulatedDisk({ clock, random: seededRandom(3), quickShare: 1, latencyMs: { sync: 20 } });
+    const log = await during(clock, openOn(disk, clock, 5));
+    await during(clock, write(log, 'a', 0, 1_000, 1));
+    const first = log.sync();
+    await clock.advance(moment);
+    // Its group begins when that of `first` has ended: the log is being closed then.
+    const second = log.stabilize();
+    await during(clock, Promise.all([first, second, log.close()]));
+    const again = await during(clock, openOn(disk.crash('power', { clock }), clock, 6));
+    assert.ok(again.recovery.cleanlyClosed);
+    assert.equal(again.epochs().length, 1);
+    assert.notEqual(again.epochs()[0]!.sealedMs, undefined);
+    await during(clock, again.close());
+  }
+});

@@ -193,8 +193,10 @@ export class Machine {
       const answer = question(process.system!);
       Promise.resolve(answer).then(
         (value) => {
+          // Who is refused while the process closes is told by its end.
+          if (!process.isAlive || (process.isClosing && isRefusal(value))) return;
           process.mourners.delete(mourn);
-          if (process.isAlive && !(process.isClosing && isRefusal(value))) resolve(value);
+          resolve(value);
         },
         (error: unknown) => {
           // Who waits is refused while the proxy closes, and asks the next one.

@@ -152,6 +152,9 @@ export class RecoveryCheck {
       !change.isStable &&
       (change.answered === Number.POSITIVE_INFINITY || died === 'power');
     const doubtful = file.sizes.filter(isDoubtful);
+    // A size that the file had already leaves nothing behind but a time, which others may have been shown before it was stable.
+    const isTimeDoubtful = died === 'power' && doubtful.some(({ kind }) => kind === 'set');
+    if (isTimeDoubtful) file.shown.mtime.reset(this.#model.moment);
     for (let kept = doubtful.length; kept >= 0; kept--) {
       const lost = new Set(doubtful.slice(kept).map((event) => event.change));
       const result = file.sizes.reduce((sum, event) => (lost.has(event.change) ? sum : applied(event, sum)), 0);
