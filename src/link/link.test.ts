@@ -96,16 +96,22 @@ test('the rate holds for all connections together, each direction by itself, and
     const message = Buffer.alloc(1024 * 1024, 'viaduct link ');
     const sockets = await Promise.all([there.connect(), there.connect(), there.connect()]);
     await Promise.all(sockets.map((socket) => answerTo(socket, Buffer.from('x'))));
-    const started = performance.now();
-    const answers = await Promise.all(sockets.map((socket) => answerTo(socket, message)));
-    const elapsed = performance.now() - started;
-    for (const answer of answers) assert.ok(answer.equals(message));
     // 3 MiB of payload at 80 Mbit/s on the wire; both directions run at the same time.
     const expected = ((3 * message.length * 8) / 80e6) * (1538 / 1448) * 1000 + 10;
-    assert.ok(elapsed > expected * 0.97 && elapsed < expected * 1.25, `${elapsed} ms for ${expected}`);
+    let rounds = 0;
+    let quickest = Number.POSITIVE_INFINITY;
+    // Never quicker than the rate; a busy machine may be slower for a while.
+    do {
+      rounds++;
+      const started = performance.now();
+      const answers = await Promise.all(sockets.map((socket) => answerTo(socket, message)));
+      quickest = Math.min(quickest, performance.now() - started);
+      for (const answer of answers) assert.ok(answer.equals(message));
+    } while (quickest >= expected * 1.25 && rounds < 20);
+    assert.ok(quickest > expected * 0.97 && quickest < expected * 1.25, `${quickest} ms for ${expected}`);
     const counters = there.link.counters();
-    assert.equal(counters.forwardBytes, 3 * message.length + 3);
-    assert.equal(counters.backwardBytes, 3 * message.length + 3);
+    assert.equal(counters.forwardBytes, 3 * (rounds * message.length + 1));
+    assert.equal(counters.backwardBytes, 3 * (rounds * message.length + 1));
     assert.equal(counters.connectionsOpened, 3);
   } finally {
     await there.close();
