@@ -62,8 +62,8 @@ export interface DirtyLogOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly random: Random;
-  /** Called when `append` waits for room, and again while it does: whatever can be drained should be. */
-  readonly onPressure?: (() => void) | undefined;
+  /** Called when `append` waits for room, and again while it does: whatever can be drained should be. False: nothing will be. */
+  readonly onPressure?: (() => unknown) | undefined;
   /** The largest segment (default: an eighth of the limit, 2 to 64 MiB). Tests use small ones. */
   readonly segmentBytes?: number | undefined;
 }

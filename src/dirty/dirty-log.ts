@@ -422,8 +422,7 @@ export class DirtyLog implements DirtyLogFace {
     if (goes) this.#syncInBackground();
     if (epochs.count === 0 || goes) return goes;
     if (this.#options.keeps && epochs.newestSealed() === 0) return this.#clean();
-    this.#options.onPressure?.();
-    return true;
+    return this.#options.onPressure?.() !== false;
   }
 
   /** Frees the oldest segment of a log that is never written back. False: what lives fills it. */

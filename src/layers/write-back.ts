@@ -21,7 +21,7 @@ import { ForwardingFilesystem, Status } from '../vfs/mod.ts';
 import { Admission } from './write-back/admission.ts';
 import { Barriers } from './write-back/barriers.ts';
 import { Changes } from './write-back/changes.ts';
-import type { DrainContext, DrainFace, DrainResult, OriginFacts } from './write-back/contract.ts';
+import type { DrainContext, DrainFace, DrainResult, DrainStatus, OriginFacts } from './write-back/contract.ts';
 import { isFrozen } from './write-back/file-record.ts';
 import { DirtyFileTable } from './write-back/files.ts';
 import { Names } from './write-back/names.ts';
@@ -106,12 +106,15 @@ export class WriteBack extends ForwardingFilesystem {
     if (file === undefined) return this.#drain.request(newest);
     const known = files.find(file);
     const state = known === undefined ? undefined : log.state(known.record.number);
-    return state === undefined ? { outcome: 'done', problems: [] } : this.#drain.request(state.lastEpoch);
+    // Clean, but maybe not noted as such yet.
+    return this.#drain.request(state?.lastEpoch ?? 0);
   }
 
-  /** The log waits for room (its `onPressure`): whatever can leave should. */
-  relieve(): void {
-    if (this.#isRedirect || this.#isRelieving || this.#closing !== undefined) return;
+  /** The log waits for room (its `onPressure`): whatever can leave should. False: nothing will. */
+  relieve(): boolean {
+    // Only a commit takes anything out of a redirected log.
+    if (this.#isRedirect) return isMoving(this.#drain.status().state);
+    if (this.#isRelieving || this.#closing !== undefined) return true;
     this.#isRelieving = true;
     const done = (): void => {
       this.#isRelieving = false;
@@ -120,6 +123,7 @@ export class WriteBack extends ForwardingFilesystem {
       done();
       this.#workings.logger.error({ error }, 'writing back under pressure failed');
     });
+    return true;
   }
 
   /** Somebody decided about the two versions: the file takes writes again, beginning with what the origin has. False: there was none. */
@@ -206,8 +210,9 @@ export class WriteBack extends ForwardingFilesystem {
       const isKept = isStable && !isFrozen(file.record);
       return isKept ? { status: 0, wcc, verifier: log.verifier } : { status: Status.IO, wcc };
     };
+    if (files.isDirty(file)) return this.#barriers.commit().then(answer);
     // Not dirty any more: the origin has it.
-    return files.isDirty(file) ? this.#barriers.commit().then(answer) : answer(true);
+    return chain(this.#barriers.committed(), (isNoted) => answer(isNoted ?? true));
   }
 
   #verified(reply: vfs.CommitReply): vfs.CommitReply {
@@ -311,6 +316,10 @@ export class WriteBack extends ForwardingFilesystem {
     await this.#workings.log.close();
     await this.next.close();
   }
+}
+
+function isMoving(state: DrainStatus['state']): boolean {
+  return state === 'writing' || state === 'origin-away';
 }
 
 const readOnlyName = { status: Status.ROFS, directoryWcc: {} } as const;

@@ -20,7 +20,8 @@ export interface SessionLogOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly random: Random;
-  onPressure(): void;
+  /** As the log's: false if nothing will be drained. */
+  onPressure(): boolean | undefined;
 }
 
 const policyNote = 'session/policy';

@@ -16,6 +16,7 @@ export class PlainDrain implements DrainFace {
   readonly #isEager: boolean;
   #last: Promise<DrainResult> = Promise.resolve(done);
   #isClosed = false;
+  #isNoted = true;
 
   constructor(context: DrainContext, isEager = false) {
     this.#context = context;
@@ -30,6 +31,10 @@ export class PlainDrain implements DrainFace {
     this.requests++;
     this.#last = this.#last.then(() => this.#drain(upTo));
     return this.#last;
+  }
+
+  noted(): Promise<void> | undefined {
+    return this.#isNoted ? undefined : this.#context.log.sync();
   }
 
   async #drain(upTo: number): Promise<DrainResult> {
@@ -47,8 +52,10 @@ export class PlainDrain implements DrainFace {
         return { outcome: 'refused', problems: [problem] };
       }
       log.drained(oldest.number);
+      this.#isNoted = false;
       plan.release();
       await log.sync();
+      this.#isNoted = true;
     }
   }
 

@@ -4,11 +4,11 @@
  *     COMMIT, FILE_SYNC   local: log.stabilize()      origin: seal, drain up to there
  *     name operation      seal
  *     oldest change of the open epoch `dirtyAgeMs` old: seal
+ *     through to the origin    seal, drain up to there; what was drained durably noted, or a power loss would send it once more
  */
 import type { Timer } from '../../base/mod.ts';
 import type { FileHandle } from '../../vfs/mod.ts';
 import type { DrainFace, DrainResult } from './contract.ts';
-import type { DirtyFile } from './files.ts';
 import { type Workings, withheld } from './workings.ts';
 
 /** Rounds of draining for one file before it is taken for stuck: other writers may make it dirty again meanwhile. */
@@ -81,10 +81,25 @@ export class Barriers {
     const { log, lifetime } = this.#workings;
     if (lifetime.isClosed) return withheld();
     const upTo = log.seal();
-    if (upTo === 0) return true;
-    const { outcome } = await this.#drain.request(upTo);
-    if (outcome === 'closed') return withheld();
-    return !log.epochs().some((epoch) => epoch.number <= upTo);
+    if (upTo !== 0) {
+      const { outcome } = await this.#drain.request(upTo);
+      if (outcome === 'closed') return withheld();
+      if (log.epochs().some((epoch) => epoch.number <= upTo)) return false;
+    }
+    return (await this.noted()) ?? true;
+  }
+
+  /** Pending until what was written back is durably noted as such; undefined: it is; false: it cannot be. */
+  noted(): Promise<boolean> | undefined {
+    if (this.#workings.lifetime.isClosed) return withheld();
+    const noted = this.#drain.noted();
+    if (noted === undefined) return undefined;
+    return this.#stable(() => noted).then((isStable) => (this.#workings.lifetime.isClosed ? withheld() : isStable));
+  }
+
+  /** What a clean file's COMMIT has to wait for: the origin has it. */
+  committed(): Promise<boolean> | undefined {
+    return this.#needsOrigin ? this.noted() : undefined;
   }
 
   /** An epoch ended: the next one is as old as its own first change. */
@@ -122,10 +137,14 @@ export class Barriers {
   }
 
   /**
-   * Does `action` at the origin while nothing of the file is dirty and nothing can become so. Undefined: the file's changes
-   * could not be brought to the origin.
+   * Does `action` at the origin while nothing of the file is dirty and nothing can become so. A change of content (`isContent`) comes after
+   * all that was written before, of whatever file. Undefined: that could not be brought to the origin.
    */
-  async through<Reply>(handle: FileHandle, action: () => Reply | Promise<Reply>): Promise<Reply | undefined> {
+  async through<Reply>(
+    handle: FileHandle,
+    isContent: boolean,
+    action: () => Reply | Promise<Reply>,
+  ): Promise<Reply | undefined> {
     for (let gate = this.gate(handle); gate !== undefined; gate = this.gate(handle)) await gate;
     let open = (): void => {};
     const gate = new Promise<void>((resolve) => {
@@ -133,22 +152,32 @@ export class Barriers {
     });
     this.#gates.set(handle, gate);
     try {
-      return (await this.#cleaned(handle)) ? await action() : undefined;
+      return (await this.#cleaned(handle, isContent)) ? await action() : undefined;
     } finally {
       this.#gates.delete(handle);
       open();
     }
   }
 
-  async #cleaned(handle: FileHandle): Promise<boolean> {
-    const { files, options } = this.#workings;
-    const isBusy = (file: DirtyFile | undefined): boolean => file !== undefined && files.isBusy(file);
-    for (let round = 0; isBusy(files.find(handle)); round++) {
-      if (round === drainRounds || options.mode === 'redirect') return false;
-      const { outcome } = await this.drained();
-      if (outcome !== 'done') return !isBusy(files.find(handle));
+  async #cleaned(handle: FileHandle, isContent: boolean): Promise<boolean> {
+    const { files, options, log } = this.#workings;
+    const isBusy = (): boolean => {
+      const file = files.find(handle);
+      return file !== undefined && files.isBusy(file);
+    };
+    if (options.mode === 'redirect') return !isBusy();
+    const mustArrive = isContent && log.epochs().length > 0;
+    for (let round = 0; round < drainRounds; round++) {
+      if (isBusy() || (mustArrive && round === 0)) {
+        const hasArrived = await this.everythingArrived();
+        if (!hasArrived && (mustArrive || isBusy())) return false;
+        continue;
+      }
+      const noted = this.noted();
+      if (noted === undefined) return true;
+      if (!(await noted)) return false;
     }
-    return true;
+    return false;
   }
 
   close(): void {

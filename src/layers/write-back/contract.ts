@@ -126,8 +126,16 @@ export interface DrainStatus {
 export interface DrainFace {
   /** Something was sealed, or time passed: look again. */
   wake(): void;
-  /** All up to this epoch (default: everything sealed when called) to the origin, now. Resolves when it is there, or cannot be. */
+  /**
+   * All up to this epoch (default: everything sealed when called) to the origin, now. Resolves when it is there and durably noted as
+   * such (`noted`), or cannot be.
+   */
   request(upTo?: EpochNumber): Promise<DrainResult>;
+  /**
+   * Pending until what was written back is durably noted as such: before that, a power loss here sends it once more, over whatever came
+   * later. Undefined: it is. Rejects with LOG_FAILED.
+   */
+  noted(): Promise<void> | undefined;
   status(): DrainStatus;
   close(): Promise<void>;
 }

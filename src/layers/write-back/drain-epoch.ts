@@ -57,7 +57,6 @@ export class EpochRun {
   }
 
   async run(): Promise<EpochEnd> {
-    const { log } = this.#parts.context;
     this.#problems = [];
     this.#isDamaged = false;
     const left = this.#files.filter((file) => !file.isFinished);
@@ -69,7 +68,7 @@ export class EpochRun {
     if (ready.length > 0) {
       for (const file of ready) this.#noteIntent(file);
       try {
-        await log.sync();
+        await this.#parts.sync();
       } catch (error) {
         return { end: 'refused', problems: [`the dirty log does not sync: ${String(error)}`] };
       }

@@ -23,6 +23,8 @@ export interface DrainParts {
   writeMaximum: number;
   /** Nothing more may leave: closed, or the lease is lost. */
   isStopped(): boolean;
+  /** Makes the log durable: intents, and what was written back before. */
+  sync(): Promise<void>;
   /** Tells of a conflict, once. */
   onConflict(file: FileNumber): void;
 }

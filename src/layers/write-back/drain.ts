@@ -8,7 +8,8 @@
  *
  * Invariants: one epoch at a time; nothing of an epoch leaves before the epoch below it is durably noted as drained; nothing is ever
  * given up but by its owner (a dropped file) or as a saved conflict; one fdatasync an epoch: the sync of the next
- * epoch's intents makes `drained` durable, too.
+ * epoch's intents makes `drained` durable, too; a request is answered only when it is: else a power loss would send the epoch again,
+ * over what was changed at the origin because of the answer.
  */
 import { type Clock, type Log, limits, type Random, systemCode, type Timer, ViaductError } from '../../base/mod.ts';
 import type { EpochInfo, EpochNumber, FileNumber } from '../../dirty/mod.ts';
@@ -66,7 +67,9 @@ export class Drain implements DrainFace {
   #backoffMs = firstBackoffMs;
   #retryAtMs = 0;
   #isHurrying = false;
-  #isUnsynced = false;
+  /** Counts what the origin got and the log must not forget, and how much of that is durable. */
+  #settled = 0;
+  #noted = 0;
   #knowsOrigin = false;
   #hasLeftovers = false;
   #closed = false;
@@ -85,6 +88,7 @@ export class Drain implements DrainFace {
       recent: new Map(),
       writeMaximum: limits.transferBytes,
       isStopped: () => this.#closed || context.origin.lease().state === 'lost',
+      sync: () => this.#sync(),
       onConflict: (file) => this.#conflicts.add(file),
     };
     const { conflictDirectory } = options;
@@ -122,6 +126,16 @@ export class Drain implements DrainFace {
       this.#retryAtMs = 0;
       this.wake();
     });
+  }
+
+  noted(): Promise<void> | undefined {
+    return this.#noted === this.#settled ? undefined : this.#sync();
+  }
+
+  async #sync(): Promise<void> {
+    const settled = this.#settled;
+    await this.#parts.context.log.sync();
+    this.#noted = Math.max(this.#noted, settled);
   }
 
   status(): DrainStatus {
@@ -224,7 +238,7 @@ export class Drain implements DrainFace {
     if (lease === 'lost' || lease === 'acquiring') return oldest === undefined ? Number.POSITIVE_INFINITY : leaseMs;
     const backoffMs = this.#retryAtMs - clock.now();
     if (backoffMs > 0) return backoffMs;
-    return this.#maySettle() || this.#isUnsynced ? 0 : this.#epochWaitMs(oldest);
+    return this.#maySettle() || this.#noted < this.#settled ? 0 : this.#epochWaitMs(oldest);
   }
 
   /** What is left of clean files is a change at the origin, too. */
@@ -294,9 +308,7 @@ export class Drain implements DrainFace {
       this.#state = 'normal';
       this.#backoffMs = firstBackoffMs;
     }
-    if (!this.#isUnsynced || this.#closed) return;
-    await log.sync();
-    this.#isUnsynced = false;
+    if (!this.#closed) await this.noted();
   }
 
   #mayWrite(): boolean {
@@ -325,7 +337,7 @@ export class Drain implements DrainFace {
     }
     if (ended.end !== 'done') return ended;
     context.log.drained(number);
-    this.#isUnsynced = true;
+    this.#settled++;
     this.#run = undefined;
     run.close();
     await this.#sendLateTimes(run);
@@ -357,7 +369,7 @@ export class Drain implements DrainFace {
     const records = [...context.files.all()].filter((record) => hasLeftovers(this.#parts, record));
     await settleLeftovers(this.#parts, records);
     this.#hasLeftovers = false;
-    this.#isUnsynced = true;
+    this.#settled++;
   }
 
   #refused(state: 'refused' | 'damaged', problems: readonly string[]): void {
@@ -376,15 +388,30 @@ export class Drain implements DrainFace {
     this.#answerAll('refused', problems);
   }
 
-  /** Answers the requests whose epochs are all at the origin. */
+  /** Answers the requests whose epochs are all at the origin, as soon as that is noted: one sync for all of them. */
   #answerDone(oldest: EpochInfo | undefined): void {
     if (this.#requests.length === 0 || this.#maySettle()) return;
     const open = oldest?.number ?? Number.POSITIVE_INFINITY;
     const done = this.#requests.filter(({ upTo }) => upTo < open);
     if (done.length === 0) return;
     this.#requests = this.#requests.filter(({ upTo }) => upTo >= open);
-    const problems = this.#conflictLines();
-    for (const { resolve } of done) resolve({ outcome: problems.length > 0 ? 'conflict' : 'done', problems });
+    const noted = this.noted();
+    if (noted === undefined) this.#answer(done);
+    // The next epoch need not wait: its intents share the sync.
+    else
+      noted.then(
+        () => this.#answer(done),
+        (error: unknown) => {
+          const problems = [`the dirty log does not sync: ${String(error)}`];
+          for (const { resolve } of done) resolve({ outcome: this.#closed ? 'closed' : 'refused', problems });
+        },
+      );
+  }
+
+  #answer(done: readonly Request[]): void {
+    const problems = this.#closed ? [] : this.#conflictLines();
+    const outcome = problems.length > 0 ? 'conflict' : 'done';
+    for (const { resolve } of done) resolve({ outcome: this.#closed ? 'closed' : outcome, problems });
   }
 
   #answerAll(outcome: DrainResult['outcome'], problems: readonly string[]): void {

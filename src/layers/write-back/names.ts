@@ -6,6 +6,7 @@
  *     REMOVE, RENAME away of what may be a rollback journal       likewise
  *     CREATE unchecked with a size, file exists                   CREATE without the size, then the truncation as a change here
  *     last name gone (REMOVE, RENAME over it)                     the file's changes are void
+ *     REMOVE of a clean file, RENAME over it                      that it was written back is durably noted first
  */
 import { chain, type Eventual, isPromise } from '../../base/mod.ts';
 import type { FileNumber } from '../../dirty/mod.ts';
@@ -105,7 +106,7 @@ export class Names {
 
   remove(call: vfs.Call, place: vfs.Place): Eventual<vfs.RemoveReply> {
     this.#barriers.seal();
-    return this.#hasDirtyFiles() ? this.#remove(call, place) : this.#workings.next.remove(call, place);
+    return this.#owes() ? this.#remove(call, place) : this.#workings.next.remove(call, place);
   }
 
   async #remove(call: vfs.Call, place: vfs.Place): Promise<vfs.RemoveReply> {
@@ -115,13 +116,13 @@ export class Names {
       const isThere = await this.#barriers.everythingArrived();
       if (!isThere && this.#mayBeJournal(found)) return { status: Status.IO, directoryWcc: {} };
     }
-    const reply = await this.#taking(call, this.#busy(found), () => next.remove(call, place));
+    const reply = await this.#taking(call, found, () => next.remove(call, place));
     return reply ?? { status: Status.IO, directoryWcc: {} };
   }
 
   rename(call: vfs.Call, args: vfs.RenameArguments): Eventual<vfs.RenameReply> {
     this.#barriers.seal();
-    return this.#hasDirtyFiles() ? this.#rename(call, args) : this.#workings.next.rename(call, args);
+    return this.#owes() ? this.#rename(call, args) : this.#workings.next.rename(call, args);
   }
 
   async #rename(call: vfs.Call, args: vfs.RenameArguments): Promise<vfs.RenameReply> {
@@ -135,8 +136,7 @@ export class Names {
         return { status: Status.IO, fromWcc: {}, toWcc: {} };
       }
     }
-    const replaced = isSame ? undefined : this.#busy(to);
-    const reply = await this.#taking(call, replaced, () => next.rename(call, args));
+    const reply = await this.#taking(call, isSame ? undefined : to, () => next.rename(call, args));
     if (reply === undefined) return { status: Status.IO, fromWcc: {}, toWcc: {} };
     if (reply.status !== 0 || from.status !== 0) return reply;
     this.saw(args.to, from.object);
@@ -144,16 +144,29 @@ export class Names {
   }
 
   /**
-   * Does what takes a name from a dirty file, maybe its last one. That is noted before: after a crash its data come back without it,
+   * Does what takes a name from a file, maybe its last one. Of a dirty one, that is noted before: after a crash its data come back without it,
    * and nobody else must be blamed; undefined: it could not be, and nothing was done. The caller need not wait for the proof that it
-   * was the last name.
+   * was the last name. Of a clean one, that it was written back must be durable, or a crash would make it dirty again.
    */
   async #taking<Reply extends { readonly status: number }>(
     call: vfs.Call,
-    file: DirtyFile | undefined,
+    found: vfs.LookupReply | undefined,
     act: () => Eventual<Reply>,
   ): Promise<Reply | undefined> {
-    if (file === undefined) return act();
+    for (;;) {
+      const file = this.#busy(found);
+      if (file !== undefined) return this.#takingFromDirty(call, file, act);
+      const noted = this.#barriers.noted();
+      if (noted === undefined) return act();
+      if (!(await noted)) return undefined;
+    }
+  }
+
+  async #takingFromDirty<Reply extends { readonly status: number }>(
+    call: vfs.Call,
+    file: DirtyFile,
+    act: () => Eventual<Reply>,
+  ): Promise<Reply | undefined> {
     const { files, log, logger, lifetime } = this.#workings;
     file.removals++;
     files.update(file.record.handle, { isLeaving: true });
@@ -210,8 +223,8 @@ export class Names {
     files.update(handle, { isLeaving: undefined });
   }
 
-  #busy(found: vfs.LookupReply): DirtyFile | undefined {
-    const file = found.status === 0 ? this.#workings.files.find(found.object) : undefined;
+  #busy(found: vfs.LookupReply | undefined): DirtyFile | undefined {
+    const file = found?.status === 0 ? this.#workings.files.find(found.object) : undefined;
     return file !== undefined && this.#workings.files.isBusy(file) ? file : undefined;
   }
 
@@ -228,8 +241,9 @@ export class Names {
     return log.overwritesAfter(file?.record.number, sizeBelow);
   }
 
-  #hasDirtyFiles(): boolean {
-    return this.#workings.log.stats().dirtyFiles > 0;
+  /** After a power loss, something would be written back. */
+  #owes(): boolean {
+    return this.#workings.log.stats().dirtyFiles > 0 || this.#barriers.noted() !== undefined;
   }
 }
 

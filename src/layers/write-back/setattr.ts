@@ -73,7 +73,12 @@ export class AttributeSetter {
     const isRegular = attributes.type === vfs.FileType.REGULAR;
     if (isRedirect && (!isRegular || changesOwnership(set))) return this.#failed(object, Status.ROFS);
     const isBusy = file !== undefined && files.isBusy(file);
-    if (!isRegular || (set.size === undefined && !isBusy && !isRedirect)) return this.#pass(call, { object, set });
+    if (!isRegular || (set.size === undefined && !isBusy && !isRedirect)) {
+      const noted = file !== undefined && changesTimes(set) ? this.#barriers.noted() : undefined;
+      if (noted === undefined) return this.#pass(call, { object, set });
+      // Else a power loss here would send the content once more, and the times would move.
+      return noted.then((isNoted) => (isNoted ? this.setattr(call, args) : this.#failed(object, Status.IO)));
+    }
     return chain(this.#verdict(call, object, set, attributes), (verdict) => {
       if (typeof verdict === 'number') return this.#failed(object, verdict);
       if (verdict === 'denied') {
@@ -178,13 +183,17 @@ export class AttributeSetter {
   }
 
   async #through(call: vfs.Call, args: vfs.SetattrArguments, stuck: vfs.Failure = Status.IO): Promise<vfs.WccReply> {
-    const reply = await this.#barriers.through(args.object, () => this.#pass(call, args));
+    const reply = await this.#barriers.through(args.object, args.set.size !== undefined, () => this.#pass(call, args));
     return reply ?? this.#failed(args.object, stuck);
   }
 
   #failed(object: vfs.FileHandle, status: vfs.Failure): vfs.WccReply {
     return { status, wcc: { after: this.#workings.presented.current(object) } };
   }
+}
+
+function changesTimes({ atime, mtime }: vfs.SetAttributes): boolean {
+  return atime !== undefined || mtime !== undefined;
 }
 
 function changesOwnership({ mode, uid, gid }: vfs.SetAttributes): boolean {

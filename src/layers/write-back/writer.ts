@@ -3,7 +3,7 @@
  *
  *     lease lost: ROFS      conflict: IO      beyond the largest file: FBIG
  *     caller admitted ──> log.write ──> UNSTABLE: answered      FILE_SYNC: answered after the barrier of the commit mode
- *     not admitted, set-id bits to be cleared, no room ──> the file's dirty data go to the origin, then this WRITE does (FILE_SYNC)
+ *     not admitted, set-id bits to be cleared, no room ──> all that was written before goes to the origin, then this WRITE does (FILE_SYNC)
  *
  * RFC 1813 3.3.7. Every reply carries the log's verifier: nothing that was answered here is lost without its changing.
  */
@@ -134,7 +134,7 @@ export class Writer {
   /** `stuck`: the answer if older changes of the file cannot be brought to the origin first. */
   async #through(call: vfs.Call, args: vfs.WriteArguments, stuck: vfs.Failure): Promise<vfs.WriteReply> {
     const stable = { ...args, stable: Stability.FILE_SYNC };
-    const reply = await this.#barriers.through(args.object, () => this.#pass(call, stable));
+    const reply = await this.#barriers.through(args.object, true, () => this.#pass(call, stable));
     return reply ?? this.#failed(args.object, stuck);
   }
 
