@@ -78,7 +78,11 @@ export class WriteBack extends ForwardingFilesystem {
       options: all,
       lifetime: { isClosed: false },
     };
-    this.#drain = createDrain({ log, files, next, origin, settled: (handle, shown) => this.#settled(handle, shown) });
+    this.#drain = createDrain({
+      ...{ log, files, next, origin },
+      settled: (handle, shown) => this.#settled(handle, shown),
+      looked: (handle, shown) => this.#looked(handle, shown),
+    });
     this.#barriers = new Barriers(this.#workings, this.#drain);
     const admission = new Admission(next, isRedirect);
     const changes = new Changes(this.#workings, () => this.#barriers.changed());
@@ -161,6 +165,12 @@ export class WriteBack extends ForwardingFilesystem {
     // Of a life before this one: it was not the last name, or the call never arrived.
     if (file.record.isLeaving && file.removals === 0) this.#workings.files.update(handle, { isLeaving: undefined });
     this.#workings.files.settled(file, wccOf(attributes));
+  }
+
+  #looked(handle: vfs.FileHandle, attributes: vfs.Attributes): void {
+    const { files, presented } = this.#workings;
+    const file = files.find(handle);
+    if (file !== undefined && files.isDirty(file)) presented.attributes(file, files.tick, attributes);
   }
 
   get #isRedirect(): boolean {

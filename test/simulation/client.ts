@@ -181,7 +181,11 @@ export class Client {
     if (answer === undefined || file.name !== name) return;
     const { reply } = answer;
     if (reply.status !== 0) return this.#refused(reply.status, 'LOOKUP', file);
-    if (reply.object !== file.handle) throw new Violation(`LOOKUP of ${name} finds another file`);
+    if (reply.object !== file.handle) {
+      // Another one may be taking the name.
+      if (this.#options.excuses(Status.NOENT, file)) return;
+      throw new Violation(`LOOKUP of ${name} finds another file`);
+    }
     if (reply.attributes !== undefined) this.#attributes(file, reply.attributes, answer);
   }
 
@@ -255,8 +259,9 @@ export class Client {
       fromCell,
       toCell,
       overwrites: under.some((versions) => {
-        const before = versions.findLast((version) => version.change.settled <= this.#model.after);
-        return before !== undefined && before.value !== 0;
+        const before = versions.findLastIndex((version) => version.change.settled <= this.#model.after);
+        // What was not answered by then may belong to an earlier epoch as well, and may have cut it off.
+        return before >= 0 && versions.slice(before).every((version) => version.value !== 0);
       }),
       settled: Number.POSITIVE_INFINITY,
       answered: Number.POSITIVE_INFINITY,

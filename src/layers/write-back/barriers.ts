@@ -9,6 +9,7 @@
 import type { Timer } from '../../base/mod.ts';
 import type { FileHandle } from '../../vfs/mod.ts';
 import type { DrainFace, DrainResult } from './contract.ts';
+import { EpochAges } from './epoch-ages.ts';
 import { type Workings, withheld } from './workings.ts';
 
 /** Rounds of draining for one file before it is taken for stuck: other writers may make it dirty again meanwhile. */
@@ -18,10 +19,12 @@ export class Barriers {
   readonly #workings: Workings;
   readonly #drain: DrainFace;
   readonly #gates = new Map<FileHandle, Promise<void>>();
+  readonly #ages: EpochAges;
   #timer: Timer | undefined;
 
   constructor(workings: Workings, drain: DrainFace) {
     this.#workings = workings;
+    this.#ages = new EpochAges(workings.log, workings.clock);
     this.#drain = drain;
     this.changed();
   }
@@ -116,18 +119,17 @@ export class Barriers {
     if (this.#timer !== undefined || lifetime.isClosed || options.mode === 'redirect') return;
     const open = log.epochs().at(-1);
     if (open === undefined || open.sealedMs !== undefined) return;
-    const leftMs = open.firstMs + options.dirtyAgeMs - clock.wallTimeMs();
-    // The wall clock may have been set; the ceiling holds by the other clock.
-    this.#timer = clock.after(Math.max(0, Math.min(leftMs, options.dirtyAgeMs)), () => this.#aged());
+    const leftMs = options.dirtyAgeMs - this.#ages.ageMs(open);
+    this.#timer = clock.after(Math.max(0, leftMs), () => this.#aged());
     this.#drain.wake();
   }
 
   #aged(): void {
     this.#timer = undefined;
-    const { clock, log, options } = this.#workings;
+    const { log, options } = this.#workings;
     const open = log.epochs().at(-1);
     if (open === undefined || open.sealedMs !== undefined) return;
-    if (open.firstMs + options.dirtyAgeMs <= clock.wallTimeMs() + 1) this.seal();
+    if (this.#ages.ageMs(open) >= options.dirtyAgeMs - 1) this.seal();
     else this.changed();
   }
 

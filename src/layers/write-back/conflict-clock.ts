@@ -2,7 +2,8 @@
  * The origin's clock, as its answers show it: a WRITE's mtime is some moment between its sending and its answer.
  *
  * `now` is never earlier than the origin's clock by more than jitter: of all answers of the last minutes, the one that says least
- * counts (mtime - time of sending, the smallest). Before the first one the two clocks are taken as equal.
+ * counts (mtime - time of sending, the smallest). Before the first one the two clocks are taken as equal. Moments of sending are
+ * those of the monotonic clock: this host's wall clock may be set at any time.
  */
 import type { Clock } from '../../base/mod.ts';
 import type { Time } from '../../vfs/mod.ts';
@@ -27,18 +28,18 @@ export class OriginClock {
   /** Milliseconds since 1970. */
   now(): number {
     const offset = Math.min(this.#before ?? Number.POSITIVE_INFINITY, this.#current ?? Number.POSITIVE_INFINITY);
-    return this.#clock.wallTimeMs() + (Number.isFinite(offset) ? offset : 0);
+    return Number.isFinite(offset) ? this.#clock.now() + offset : this.#clock.wallTimeMs();
   }
 
-  /** A change that was sent at `sentWallMs` made this mtime. */
-  learn(mtime: Time, sentWallMs: number): void {
+  /** A change that was sent at `sentMs` (monotonic) made this mtime. */
+  learn(mtime: Time, sentMs: number): void {
     const now = this.#clock.now();
     if (now - this.#beganMs > bucketMs) {
       this.#before = this.#current;
       this.#current = undefined;
       this.#beganMs = now;
     }
-    const offset = timeMs(mtime) - sentWallMs;
+    const offset = timeMs(mtime) - sentMs;
     this.#current = Math.min(this.#current ?? offset, offset);
   }
 }

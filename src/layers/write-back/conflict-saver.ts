@@ -119,7 +119,9 @@ export class ConflictSaver {
     }
     if (this.#directory === undefined)
       return `${nameOf(record)}: our version cannot be saved at the origin: ${problem}`;
-    const localName = `${name}.${record.number}`;
+    const latest = this.#parts.context.files.byNumber(record.number)?.conflict ?? conflict;
+    const localSuffix = `.${record.number}`;
+    const localName = this.#nameOf(record, latest, localSuffix.length) + localSuffix;
     const failed = await this.#directory.save(localName, (target) => this.#fill(target, record, conflict, state));
     if (failed === undefined) return { where: 'local', name: localName };
     return `${nameOf(record)}: our version can be saved neither at the origin (${problem}) nor here (${failed})`;
@@ -137,9 +139,10 @@ export class ConflictSaver {
     await log.sync();
   }
 
-  #nameOf(record: FileRecord, { atMs }: Conflict): string {
+  #nameOf(record: FileRecord, { atMs }: Conflict, suffixBytes = 0): string {
     const own = record.place?.name ?? `file-${record.number}`;
-    return conflictName(own, this.#parts.options.hostName, atMs, limits.nameBytes - rangesSuffix.length);
+    const mostBytes = limits.nameBytes - rangesSuffix.length - suffixBytes;
+    return conflictName(own, this.#parts.options.hostName, atMs, mostBytes);
   }
 
   /** Answers what went wrong. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { callBy, pattern } from '../../testing/mod.ts';
 import * as vfs from '../../vfs/mod.ts';
 import { conflictName, isOurs } from './conflict.ts';
@@ -17,8 +17,8 @@ function copyOf(world: World): string {
   return name;
 }
 
-async function conflicted(world: World): Promise<string> {
-  const object = world.make('disk', pattern(40_000));
+async function conflicted(world: World, name = 'disk'): Promise<string> {
+  const object = world.make(name, pattern(40_000));
   await world.proxy.write(object, 8_192, stamp(7));
   await world.proxy.write(object, 50_000, pattern(1_000, 3));
   await world.clock.advance(10);
@@ -128,11 +128,15 @@ test('a name that others have taken is passed over', async () => {
   sameBytes(world.content(world.find(saved!.name)!), expectedCopy());
 });
 
-test('an origin that takes no copy: it goes into a directory of this host', async (t) => {
+test('an origin that takes no copy: it goes into a directory of this host', (t) => savedHere(t, 'disk'));
+
+test('so it does for the longest name, of any bytes', (t) => savedHere(t, '\x01'.repeat(255)));
+
+async function savedHere(t: TestContext, ofFile: string): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), 'viaduct-conflicts-'));
   t.after(() => rm(directory, { recursive: true }));
   const world = await World.start({ conflictDirectory: join(directory, 'conflicts') });
-  const object = await conflicted(world);
+  const object = await conflicted(world, ofFile);
   world.origin.on('create', () => ({ status: Status.ROFS, directoryWcc: {} }));
   let outcome: string | undefined;
   world.proxy.log.seal();
@@ -148,8 +152,10 @@ test('an origin that takes no copy: it goes into a directory of this host', asyn
   const name = names.find((candidate) => !candidate.endsWith('.ranges'))!;
   assert.deepEqual(names.sort(), [name, `${name}.ranges`]);
   sameBytes(await readFile(join(directory, 'conflicts', name)), expectedCopy());
-  assert.deepEqual(world.proxy.files.get(object)?.conflict?.savedAs, { where: 'local', name });
-});
+  const savedAs = world.proxy.files.get(object)?.conflict?.savedAs;
+  assert.equal(savedAs?.where, 'local');
+  assert.equal(savedAs.name.replaceAll('\x01', '_'), name);
+}
 
 test('a version that can be saved nowhere stays in the log, and is saved as soon as it can be', async () => {
   const world = await World.start();

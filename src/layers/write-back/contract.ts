@@ -88,6 +88,8 @@ export interface DrainContext {
   readonly origin: OriginFacts;
   /** Told whenever the origin shows what our own write-back made of a file: `presented` stays valid under it. */
   settled(handle: FileHandle, attributes: Attributes): void;
+  /** Told what the origin shows of a dirty file when changes of it are about to leave: afterwards ctime is our own doing. */
+  looked?(handle: FileHandle, attributes: Attributes): void;
 }
 
 export interface DrainOptions {

@@ -155,6 +155,7 @@ export class EpochRun {
       await this.#conflict(file, 'changed', attributes);
       return false;
     }
+    context.looked?.(record.handle, attributes);
     file.begin(attributes);
     return true;
   }

@@ -248,7 +248,7 @@ export class FileRun {
     const { gate, context, clock } = this.#parts;
     const { offset, count } = part;
     const object = this.record!.handle;
-    const sentWallMs = clock.wallTimeMs();
+    const sentMs = clock.now();
     const mark = gate.sent(count);
     this.#chain!.sent();
     let reply: vfs.WriteReply = { status: Status.IO, wcc: {} };
@@ -266,7 +266,7 @@ export class FileRun {
     } else if (reply.status !== 0 || reply.count === 0) {
       this.#returned.push(part);
       this.#fail('WRITE', reply.status === 0 ? Status.IO : reply.status);
-    } else this.#wrote(part, reply, sentWallMs);
+    } else this.#wrote(part, reply, sentMs);
   }
 
   /** What a refusal shows may be somebody else's doing. */
@@ -276,7 +276,7 @@ export class FileRun {
     if (status === 0 && wcc.after === undefined) this.#blindMs = this.#parts.clock.now();
   }
 
-  #wrote(part: Part, reply: Extract<vfs.WriteReply, { status: 0 }>, sentWallMs: number): void {
+  #wrote(part: Part, reply: Extract<vfs.WriteReply, { status: 0 }>, sentMs: number): void {
     const { meter, clock, originClock } = this.#parts;
     const { offset, count, writer } = part;
     const taken = Math.min(reply.count, count);
@@ -287,7 +287,7 @@ export class FileRun {
       if (this.#unstable.newBytes >= commitBytes) this.#commitAlong();
     }
     const { after } = reply.wcc;
-    if (after !== undefined) originClock.learn(after.mtime, sentWallMs);
+    if (after !== undefined) originClock.learn(after.mtime, sentMs);
     this.#final = this.#isSingle ? after : undefined;
     this.#size = Math.max(this.#size, offset + taken);
     if (taken < count) {

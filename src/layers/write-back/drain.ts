@@ -23,6 +23,7 @@ import { hasLeftovers, settleLeftovers } from './drain-leftovers.ts';
 import { DrainMeter } from './drain-meter.ts';
 import { OriginCalls, plainCall } from './drain-origin.ts';
 import { type DrainParts, nameOf } from './drain-parts.ts';
+import { EpochAges } from './epoch-ages.ts';
 
 export interface DrainTools {
   readonly clock: Clock;
@@ -55,6 +56,7 @@ export class Drain implements DrainFace {
   readonly #random: Random;
   readonly #saver: ConflictSaver;
   readonly #conflicts = new Set<FileNumber>();
+  readonly #ages: EpochAges;
   #requests: Request[] = [];
   #run: EpochRun | undefined;
   #runStart = 0;
@@ -76,6 +78,7 @@ export class Drain implements DrainFace {
 
   constructor(context: DrainContext, { clock, logger, random, options, conflicts }: DrainTools) {
     this.#random = random;
+    this.#ages = new EpochAges(context.log, clock);
     this.#parts = {
       context,
       clock,
@@ -258,13 +261,12 @@ export class Drain implements DrainFace {
   }
 
   #epochWaitMs(oldest: EpochInfo | undefined): number {
-    const { clock, options } = this.#parts;
+    const { options } = this.#parts;
     if (oldest === undefined) return Number.POSITIVE_INFINITY;
     // What was begun is brought to its end.
     if (this.#run !== undefined || this.#requests.length > 0 || this.#mustHurry()) return 0;
     if (options.isManual) return Number.POSITIVE_INFINITY;
-    const ageMs = clock.wallTimeMs() - oldest.firstMs;
-    return Math.min(options.writeBackAfterMs - ageMs, options.writeBackAfterMs);
+    return options.writeBackAfterMs - this.#ages.ageMs(oldest);
   }
 
   #mustHurry(): boolean {

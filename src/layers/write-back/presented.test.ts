@@ -81,6 +81,18 @@ it('shows a ctime that moved alone at the origin, and never an earlier one after
   assert.ok(isLater(after.ctime, changed.ctime));
 });
 
+it('shows a ctime that moved alone after a restart, too, when its own write-back has hidden it', async (test) => {
+  const { fixture, bench } = await start(test);
+  const object = await bench.file('a', pattern(50));
+  await bench.pause();
+  ok(fixture.memory.setattr(root, { object, set: { mode: 0o600 } }));
+  const { ctime } = await bench.attributes(object);
+  await fixture.reopen('close');
+  assert.equal((await fixture.writeBack.writeBack()).outcome, 'done');
+  const { after } = ok(await fixture.layer.commit(root, { object, offset: 0, count: 0 })).wcc;
+  assert.ok(!isLater(ctime, after!.ctime));
+});
+
 it('does not take the middle of its own write-back for a change of somebody else', async (test) => {
   const { fixture, bench } = await start(test);
   const object = await bench.file('a', pattern(5000));
@@ -99,6 +111,30 @@ it('does not take the middle of its own write-back for a change of somebody else
   assert.equal((await fixture.writeBack.writeBack()).outcome, 'done');
   answer();
   assert.deepEqual(wccOf(ok(await late).attributes), wccOf(shown));
+  assert.deepEqual(wccOf(await bench.attributes(object)), wccOf(shown));
+});
+
+it('does so though the times of a late reply look as new', async (test) => {
+  const { fixture, bench } = await start(test);
+  const object = await bench.file('a', pattern(5000));
+  const shown = await bench.attributes(object);
+  let answer = (): void => {};
+  const remove = fixture.faults.on('getattr', async (_args, proceed) => {
+    const reply = ok(await proceed());
+    await new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    // As an origin shows it that counts seconds.
+    const { ctime } = ok(fixture.memory.getattr(root, { object })).attributes;
+    return { ...reply, attributes: { ...reply.attributes, ctime } };
+  });
+  const late = Promise.resolve(fixture.layer.getattr(bench.call, { object }));
+  remove();
+  assert.equal((await fixture.writeBack.writeBack()).outcome, 'done');
+  answer();
+  assert.deepEqual(wccOf(ok(await late).attributes), wccOf(shown));
+  const { wcc } = ok(await fixture.layer.commit(bench.call, { object, offset: 0, count: 0 }));
+  assert.deepEqual(wccOf(wcc.after!), wccOf(shown));
   assert.deepEqual(wccOf(await bench.attributes(object)), wccOf(shown));
 });
 

@@ -48,7 +48,9 @@ export class Presented {
   }
 
   attributes(file: DirtyFile, issue: number, origin: Attributes): Attributes {
-    if (file.seen === undefined || !isLater(file.seen.ctime, origin.ctime)) file.seen = origin;
+    // An origin's clock may be so coarse that its times do not tell which of two replies is older.
+    const isOld = issue < file.settledTick;
+    if (!isOld && (file.seen === undefined || !isLater(file.seen.ctime, origin.ctime))) file.seen = origin;
     const { record, shown } = file;
     if (this.#files.isDirty(file) && shown !== undefined) {
       const { base } = record;
@@ -57,6 +59,8 @@ export class Presented {
       if (isMoved && isLater(origin.ctime, base.ctime) && isLater(origin.ctime, shown.ctime)) {
         file.shown = { ...shown, ctime: origin.ctime };
         file.lastTime = latest(file.lastTime, origin.ctime);
+        // The next process may not see it before its write-back hides it.
+        this.#files.update(record.handle, { presented: file.shown });
       }
       return this.dirty(file, origin, file.shown ?? shown);
     }
