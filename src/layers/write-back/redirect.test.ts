@@ -1,7 +1,18 @@
 import { strict as assert } from 'node:assert';
 import { it, type TestContext } from 'node:test';
-import { callBy, fullCapabilities, ok, pattern, refused, Workbench, WriteBackFixture } from '../../testing/mod.ts';
+import { seededRandom, silentLog } from '../../base/mod.ts';
+import {
+  callBy,
+  fullCapabilities,
+  ok,
+  pattern,
+  refused,
+  SimulatedClock,
+  Workbench,
+  WriteBackFixture,
+} from '../../testing/mod.ts';
 import { Access, credential, Stability, Status } from '../../vfs/mod.ts';
+import { Drain } from './drain.ts';
 import { isLater, wccOf } from './times.ts';
 
 const root = callBy(credential(0, 0));
@@ -133,4 +144,48 @@ it('does not take times back that were shown while a change that found no room w
   await fixture.reopen('kill');
   const again = new Workbench(fixture.layer, fullCapabilities, fixture.layer.root);
   assert.deepEqual(wccOf(await again.attributes(object)), shown);
+});
+
+it('says that a full log has no room, though a commit that was refused closed what cannot be cleaned', async (test) => {
+  const clock = new SimulatedClock();
+  const until = async <T>(eventual: T | Promise<T>): Promise<T> => {
+    let isDone = false;
+    const settled = Promise.resolve(eventual).finally(() => {
+      isDone = true;
+    });
+    for (let ms = 0; !isDone && ms < 120_000; ms += 50) await clock.advance(50);
+    assert.ok(isDone, 'answered in two minutes');
+    return settled;
+  };
+  const options = {
+    ...{ writeBackAfterMs: 5_000, rateBytesPerSecond: undefined, isManual: true },
+    ...{ conflictDirectory: undefined, hostName: 'host' },
+  };
+  const tools = { clock, logger: silentLog, random: seededRandom(5), options };
+  const fixture = await until(
+    WriteBackFixture.open({
+      ...{ clock, mode: 'redirect', limitBytes: 24 * 1024 * 1024 },
+      createDrain: (context) => new Drain(context, tools),
+    }),
+  );
+  test.after(() => until(fixture.close()));
+  const where = { directory: fixture.memory.root, name: 'golden.raw' };
+  const { object } = ok(fixture.memory.create(root, { where, how: { mode: 'guarded', set: { mode: 0o644 } } }));
+  const count = 1_000_000;
+  const write = (index: number) => {
+    const data = [pattern(count, index)];
+    const args = { object: object!, offset: (index % 4) * count, count, stable: Stability.UNSTABLE, data };
+    return until(fixture.layer.write(root, args));
+  };
+  for (let index = 0; index < 8; index++) ok(await write(index));
+  const heal = fixture.faults.on('write', () => ({ status: Status.NOSPC, wcc: {} }));
+  assert.equal((await until(fixture.writeBack.commitRedirect())).outcome, 'refused');
+  let index = 8;
+  let status: number = 0;
+  for (; status === 0 && index < 60; index++) status = (await write(index)).status;
+  assert.equal(status, Status.NOSPC);
+  // What was answered is whole, and the commit goes on when the origin takes it.
+  heal();
+  assert.deepEqual(await until(fixture.writeBack.commitRedirect()), { outcome: 'done', problems: [] });
+  ok(await write(index));
 });
