@@ -11,7 +11,7 @@
  * Invariants: one write in flight; records are applied in the order of their addresses; a record that was encoded keeps its epoch
  * whatever happens to its segment; what was written to a segment whose write failed is past that segment's end in every later table.
  */
-import { assert, type Clock, type Log, systemCode, ViaductError } from '../base/mod.ts';
+import { assert, type Clock, type Log, systemCode, type Timer, ViaductError } from '../base/mod.ts';
 import { type Batch, Encoding } from './batch.ts';
 import type { Appended } from './contract.ts';
 import { align } from './format.ts';
@@ -21,6 +21,7 @@ import { isFull, type Segment, type Segments } from './segments.ts';
 import { headSlices, type SegmentFacts, snapshotBytes, snapshotItems } from './snapshot.ts';
 import type { LogState } from './state.ts';
 
+/** Room that others make on the disk tells nobody: it is looked for again after so long. */
 const retryMs = 1_000;
 /** Segments that no sync has covered: more wait for one. Bounds what has to be written again after a failed sync or a kill. */
 const mostUnsynced = 4;
@@ -68,6 +69,9 @@ export class Appender {
   #isStarved = false;
   /** So does control: not even the disk has room. */
   #isStuck = false;
+  /** Not for room, but for a sync. */
+  #waitsForSync = false;
+  #retry: Timer | undefined;
   #isHeld = false;
   #holdWaiters: (() => void)[] = [];
   #failure: unknown;
@@ -202,9 +206,21 @@ export class Appender {
 
   /** There may be room now. */
   roomMade(): void {
+    this.#retry?.cancel();
+    this.#retry = undefined;
     this.#isStarved = false;
     this.#isStuck = false;
+    this.#waitsForSync = false;
     this.flush();
+  }
+
+  /** What was written is stable. That alone makes no room: looking for some each time would cost the disk more than the records do. */
+  synced(): void {
+    if (this.#waitsForSync) this.roomMade();
+  }
+
+  #retryLater(): void {
+    this.#retry ??= this.#options.clock.after(retryMs, () => this.roomMade());
   }
 
   flush(): void {
@@ -306,13 +322,14 @@ export class Appender {
 
   /** Makes the next segment the current one, or says that there is no room. */
   async #grow(): Promise<void> {
-    const { segments, log, clock, limitBytes, onSegment } = this.#options;
+    const { segments, log, limitBytes, onSegment } = this.#options;
     const first = this.#again[0] ?? this.#control[0] ?? this.#changes[0]!;
     const isExempt = this.#again.length > 0 || this.#control.length > 0;
     if (!isExempt && segments.all().filter((segment) => segment.isUnsynced).length >= mostUnsynced) {
       this.#isStarved = true;
+      this.#waitsForSync = true;
       onSegment();
-      clock.after(retryMs, () => this.roomMade());
+      this.#retryLater();
       this.#release(() => {});
       return;
     }
@@ -327,7 +344,7 @@ export class Appender {
       log.error({ cause: String(error), code: systemCode(error) }, 'no new segment of the dirty log can be made');
       this.refuse(error);
       this.#isStuck = true;
-      clock.after(retryMs, () => this.roomMade());
+      this.#retryLater();
     }
     this.#release(() => {});
   }
@@ -344,7 +361,7 @@ export class Appender {
       for (const item of this.#takeChanges()) item.resolve?.('no-room');
       this.#isStarved = false;
     }
-    if (isHopeful || isExempt) this.#options.clock.after(retryMs, () => this.roomMade());
+    if (isHopeful || isExempt) this.#retryLater();
   }
 
   /** All that wait, in order: they will not be in the log. */
@@ -405,6 +422,7 @@ export class Appender {
   /** Everything that waits is rejected, and all that comes. */
   close(error: unknown): void {
     this.#failure = error;
+    this.#retry?.cancel();
     const waiting = [...this.#again.splice(0), ...this.#control.splice(0), ...this.#changes.splice(0)];
     for (const item of waiting) item.reject?.(error);
     for (const waiter of this.#settledWaiters.splice(0)) waiter.reject(error);

@@ -24,9 +24,9 @@ import type {
   View,
   WriteChange,
 } from './contract.ts';
-import { closedError, explained, noRoom } from './failures.ts';
+import { closedError, explained, noRoom, notKept } from './failures.ts';
 import { addressOf } from './format.ts';
-import { goOnWithoutRoom } from './full-disk.ts';
+import { freeing, goOnWithoutRoom } from './full-disk.ts';
 import { changeItem, Item, writeItem } from './item.ts';
 import { type OpenedLog, openLog } from './opening.ts';
 import { Overwrites } from './overwrites.ts';
@@ -56,6 +56,10 @@ export class DirtyLog implements DirtyLogFace {
   #isClosed = false;
   #isCleaning = false;
   #isUsingSpare = false;
+  #trims = 0;
+  /** While the log moves out of segments that are drained; and the epoch that must have come since, for another time. */
+  #isMovingOut = false;
+  #movedOutBefore = 0;
   /** Everything before this address is stable. */
   #stableAddress = 0;
 
@@ -136,10 +140,7 @@ export class DirtyLog implements DirtyLogFace {
         stableLsn: this.#appender.syncedLsn,
       },
     });
-    const moving = moved.then(
-      () => {},
-      () => {},
-    );
+    const moving = moved.catch(() => {});
     this.#moving = moving;
     void moving.then(() => {
       if (this.#moving === moving) this.#moving = undefined;
@@ -334,6 +335,8 @@ export class DirtyLog implements DirtyLogFace {
     item.offset = epoch.end;
     this.#appender.control(item);
     if (this.#segments.hasBefore(epoch.end)) this.#syncInBackground();
+    // Who waits while nothing is left to drain would wait for nobody.
+    else if (this.#state.epochs.count === 0 && this.#appender.isStarved) this.#appender.roomMade();
   }
 
   overwritesAfter(number: FileNumber | undefined, existedBefore: (other: FileNumber) => number): boolean {
@@ -405,13 +408,15 @@ export class DirtyLog implements DirtyLogFace {
     this.#stableAddress = Math.max(this.#stableAddress, address);
     if (!this.#isClosed) appender.control(this.#control(RecordType.MARK));
     if (this.#segments.hasBefore(boundary)) void this.#trim(boundary);
-    else if (appender.isStarved) appender.roomMade();
+    else appender.synced();
   }
 
   async #trim(boundary: number): Promise<void> {
+    this.#trims++;
     await this.#segments.removeBefore(boundary);
     // What the drain has freed is for the reserve first.
     await this.#segments.fillReserve().catch(() => false);
+    this.#trims--;
     this.#appender.roomMade();
   }
 
@@ -420,9 +425,32 @@ export class DirtyLog implements DirtyLogFace {
     const { epochs, boundary } = this.#state;
     const goes = this.#segments.hasBefore(boundary);
     if (goes) this.#syncInBackground();
-    if (epochs.count === 0 || goes) return goes;
+    if (goes || this.#trims > 0) return true;
+    if (epochs.count === 0) return this.#moveOut();
     if (this.#options.keeps && epochs.newestSealed() === 0) return this.#clean();
     return this.#options.onPressure?.() !== false;
+  }
+
+  /** All is drained, and what remains of the log holds the room that changes wait for. False: that would free nothing. */
+  #moveOut(): boolean {
+    if (this.#isMovingOut) return true;
+    const { epochs } = this.#state;
+    if (epochs.nextNumber === this.#movedOutBefore || this.#isClosed) return false;
+    this.#isMovingOut = true;
+    this.#movedOutBefore = epochs.nextNumber;
+    void this.#syncer
+      .alone(async () => {
+        this.#stable(await this.#anew(goOnWithoutRoom));
+        const trim = freeing(this.#state, this.#segments.current, this.#options.clock.wallTimeMs());
+        if (trim !== undefined && !this.#isClosed) this.#appender.control(trim);
+      })
+      .then(() => this.#syncer.request(false))
+      .catch((error) => this.#options.log.warn({ cause: String(error) }, 'the room of what is drained is not free yet'))
+      .then(() => {
+        this.#isMovingOut = false;
+        if (this.#appender.isStarved) this.#appender.roomMade();
+      });
+    return true;
   }
 
   /** Frees the oldest segment of a log that is never written back. False: what lives fills it. */
@@ -454,11 +482,7 @@ export class DirtyLog implements DirtyLogFace {
     } catch (from) {
       this.#state.verifier = verifierFrom(random.bytes(new Uint8Array(8)));
       this.#appender.control(stateItem(this.#state.fields));
-      const failed = new ViaductError('LOG_FAILED', {
-        cause: `the disk of the dirty log does not keep what is written to it: ${String(from)}`,
-        remedy: 'check the disk of --dirty-log; clients are told that their data are not stable',
-        from,
-      });
+      const failed = notKept(from);
       if (from instanceof ViaductError && from.code === 'LOG_DAMAGED') {
         // The log has a hole: nothing that comes after it counts. Whatever lies there tells the next opening.
         this.#appender.flush();

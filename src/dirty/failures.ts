@@ -29,3 +29,11 @@ export function closedError(): Error {
     remedy: 'repeat the write when the session runs again',
   });
 }
+
+export function notKept(from: unknown): ViaductError {
+  return new ViaductError('LOG_FAILED', {
+    cause: `the disk of the dirty log does not keep what is written to it: ${String(from)}`,
+    remedy: 'check the disk of --dirty-log; clients are told that their data are not stable',
+    from,
+  });
+}

@@ -222,3 +222,32 @@ test('a disk that fails while a log is opened is said to fail', async () => {
     await bench.run(expectFiles(await bench.open(), 0, 1));
   }
 });
+
+test('writers on a full disk go on as fast as the drain, and look for room no oftener than some is made', async () => {
+  const bench = new Bench();
+  const log = await bench.open();
+  await bench.run(write(log, 0));
+  // One segment is all there is: it holds the room, needed or not. Beside it, what a third spare takes.
+  bench.disk.capacityBytes = bench.disk.usedBytes + 128 * 1024;
+  let creates = 0;
+  const { create } = bench.disk;
+  bench.disk.create = (...args: Parameters<typeof create>) => {
+    creates++;
+    return create.apply(bench.disk, args);
+  };
+  const answers: string[] = [];
+  const writing = (async () => {
+    for (let at = 1; at <= 200; at++) answers.push(await write(log, at));
+  })();
+  const began = bench.clock.now();
+  while (answers.length < 200) {
+    if (!(await bench.run(drainOne(log)))) await bench.clock.advance(10);
+    assert.ok(bench.clock.now() - began < 10_000, `${answers.length} changes in 10 s`);
+  }
+  await writing;
+  assert.deepEqual(new Set(answers), new Set(['appended']));
+  assert.ok(creates < 200, `${creates} files`);
+  await bench.run(expectFiles(log, 200, 201));
+  bench.crash('power');
+  await bench.run((await bench.open()).close());
+});

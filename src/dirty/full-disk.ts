@@ -5,13 +5,18 @@
  *     7: [stable ...|not stable]  spare-1  spare-2    ──►    7: [stable ................]  8: [head, control  spare-2
  *     7: [stable ..............]  8: [head, control.  spare-2    ──►    7: [stable ......]  9: [head, what 8 had, control  spare-3
  *
+ * Once all epochs are drained, nothing of any segment is needed but its room: the log moves on into a spare as well, and says that it begins there.
+ *
  * Writing the same bytes to the same place tears nothing: a sector shows what it should, or what a crash would have left there anyway.
  */
 import { addressOf, firstPosition, positionOf, segmentOf } from './format.ts';
+import { Item } from './item.ts';
 import { damaged } from './plan.ts';
+import { RecordType } from './record.ts';
 import { isWanted, type RescueParts, rescueHeld } from './rescue.ts';
 import { SegmentScanner } from './scanner.ts';
 import { isFull, type Segment } from './segments.ts';
+import type { LogState } from './state.ts';
 import type { LogMark } from './syncer.ts';
 
 const windowBytes = 1024 * 1024;
@@ -48,6 +53,15 @@ export async function goOnWithoutRoom(parts: RescueParts): Promise<LogMark> {
   } finally {
     release();
   }
+}
+
+/** All is drained: the record that frees what lies before the segment that is written to now. Undefined: something waits after all. */
+export function freeing(state: LogState, current: Segment | undefined, wallMs: number): Item | undefined {
+  if (state.epochs.count > 0 || current === undefined) return undefined;
+  const trim = new Item(RecordType.TRIM);
+  trim.offset = addressOf(current.number, firstPosition);
+  trim.wallMs = wallMs;
+  return trim;
 }
 
 /** Writes all that is not known to be stable once more, in its place: a sync that failed before may have forgotten it. */

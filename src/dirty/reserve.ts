@@ -83,9 +83,9 @@ export class Reserve {
     this.#add({ name, file });
   }
 
-  /** Whether a file of this size that is not needed elsewhere should be a spare. */
+  /** Whether a file of this size that is not needed elsewhere should be a spare. A whole segment is not: changes have waited for its room. */
   wants(bytes: number): boolean {
-    return this.#spares.length < mostSpares && bytes >= this.wantedBytes && bytes <= 2 * this.wantedBytes;
+    return this.#spares.length < mostSpares && bytes >= this.wantedBytes && bytes < 2 * this.wantedBytes;
   }
 
   get names(): string[] {
