@@ -213,7 +213,10 @@ export class WriteBack extends ForwardingFilesystem {
     const { files, log, presented } = this.#workings;
     const file = files.find(args.object);
     // What goes through to the origin is FILE_SYNC, so only the log can owe anything.
-    if (file === undefined) return chain(this.next.commit(call, args), (reply) => this.#verified(reply));
+    if (file === undefined) {
+      const issue = files.tick;
+      return chain(this.next.commit(call, args), (reply) => this.#verified(args.object, issue, reply));
+    }
     const answer = (isStable: boolean): vfs.CommitReply => {
       const after = presented.current(args.object);
       const wcc = { before: after && wccOf(after), after };
@@ -225,8 +228,11 @@ export class WriteBack extends ForwardingFilesystem {
     return chain(this.#barriers.committed(), (isNoted) => answer(isNoted ?? true));
   }
 
-  #verified(reply: vfs.CommitReply): vfs.CommitReply {
-    return reply.status === 0 ? { ...reply, verifier: this.#workings.log.verifier } : reply;
+  /** The file may have become dirty meanwhile. */
+  #verified(object: vfs.FileHandle, issue: number, reply: vfs.CommitReply): vfs.CommitReply {
+    const { presented, log } = this.#workings;
+    const wcc = presented.unchanged(object, issue, reply.wcc);
+    return reply.status === 0 ? { status: 0, wcc, verifier: log.verifier } : { status: reply.status, wcc };
   }
 
   override create(call: vfs.Call, args: vfs.CreateArguments): Eventual<vfs.CreateReply> {

@@ -138,6 +138,24 @@ it('does so though the times of a late reply look as new', async (test) => {
   assert.deepEqual(wccOf(await bench.attributes(object)), wccOf(shown));
 });
 
+it('shows no middle of its own write-back in a COMMIT that was asked of a clean file', async (test) => {
+  const { fixture, bench } = await start(test);
+  const made = fixture.memory.create(root, { where: bench.at('a'), how: { mode: 'unchecked', set: { mode: 0o666 } } });
+  const object = ok(made).object!;
+  let answer = (): void => {};
+  fixture.faults.on('commit', async (_args, proceed) => {
+    await new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    return proceed();
+  });
+  const late = Promise.resolve(fixture.layer.commit(bench.call, { object, offset: 0, count: 0 }));
+  const { after } = (await bench.write(object, 0, pattern(5000))).wcc;
+  ok(fixture.memory.write(root, { object, offset: 0, count: 10, stable: 0, data: [pattern(10)] }));
+  answer();
+  assert.deepEqual(wccOf(ok(await late).wcc.after!), wccOf(after!));
+});
+
 it('is not misled by a cache below that lags behind its own write-back', async (test) => {
   const { fixture, bench } = await start(test);
   const object = await bench.file('a', pattern(5000));
