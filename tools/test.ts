@@ -14,7 +14,7 @@ import { parseArgs } from 'node:util';
 const root = join(import.meta.dirname, '..');
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { 'limit-minutes': { type: 'string', default: '12' } },
+  options: { 'limit-minutes': { type: 'string', default: '25' } },
 });
 const limitMs = Number(values['limit-minutes']) * 60_000;
 /** One test may take this long unless it says otherwise; a phase's own limit is the whole run's. */
