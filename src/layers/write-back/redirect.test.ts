@@ -49,6 +49,14 @@ it('lets who may read a file write it, and tells nobody at the origin', async (t
   assert.equal((await fixture.writeBack.writeBack()).outcome, 'refused');
 });
 
+it('keeps changes with a condition from the origin too', async (test) => {
+  const { fixture, object } = await start(test);
+  const expected = wccOf(ok(await fixture.layer.getattr(root, { object })).attributes);
+  const args = { object, offset: 0, count: 50, stable: Stability.FILE_SYNC, data: [pattern(50, 2)], expected };
+  ok(await fixture.layer.write(root, args));
+  for (const operation of mutations) assert.equal(fixture.faults.calls(operation), 0, operation);
+});
+
 it('keeps files closed to those who may not read them', async (test) => {
   const { fixture, object } = await start(test);
   ok(fixture.memory.setattr(root, { object, set: { mode: 0o600 } }));

@@ -37,14 +37,15 @@ export class Writer {
   }
 
   write(call: vfs.Call, args: vfs.WriteArguments): Eventual<vfs.WriteReply> {
-    const { files, next } = this.#workings;
+    const { files, next, options } = this.#workings;
     const { object, offset, count } = args;
     const refusal = this.refusal(object);
     if (refusal !== 0) return this.#failed(object, refusal);
     if (offset + count > limits.fileBytes) return this.#failed(object, Status.FBIG);
     const gate = this.#barriers.gate(object);
     if (gate !== undefined) return gate.then(() => this.write(call, args));
-    if (args.expected !== undefined) return this.#through(call, args, Status.IO);
+    // What is redirected never reaches the origin, whatever it depends on.
+    if (args.expected !== undefined && options.mode !== 'redirect') return this.#through(call, args, Status.IO);
     const file = files.find(object);
     const issue = files.tick;
     if (file?.seen !== undefined && files.isBusy(file)) return this.#admit(call, args, issue, file.seen);
