@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { callBy, FaultLayer, MemoryFilesystem, ok, SimulatedClock, settle } from '../testing/mod.ts';
-import { credential, FileType, type Place } from '../vfs/mod.ts';
+import { credential, FileType, type Place, Status } from '../vfs/mod.ts';
 import { Paths } from './paths.ts';
 
 const root = callBy(credential(0, 0));
@@ -79,4 +79,13 @@ test('a path is found from the root, whatever slashes it has', async () => {
   const made = make(make(memory.root, 'a'), Buffer.from('ü').toString('latin1'));
   assert.deepEqual(await paths.find('a//ü/'), { handle: made, type: FileType.DIRECTORY });
   assert.equal(await paths.find('/a/nothing/x'), undefined);
+});
+
+test('a look-up that fails says so, and is not taken for a file that is not there', async () => {
+  const { origin, paths } = house();
+  for (const status of [Status.IO, Status.JUKEBOX, Status.SERVERFAULT]) {
+    const restore = origin.on('lookup', () => ({ status }));
+    await assert.rejects(paths.find('/a'), { code: 'ORIGIN_UNREACHABLE', message: /\/a could not be looked up/ });
+    restore();
+  }
 });

@@ -7,9 +7,9 @@
  * Only directories that hold changed files are ever asked for. Names are bytes (latin1 inside, UTF-8 outside). With the origin away
  * a name may be unknown: `pathOf` answers undefined and learns it in the background.
  */
-import { type Clock, limits } from '../base/mod.ts';
+import { type Clock, limits, ViaductError } from '../base/mod.ts';
 import type * as vfs from '../vfs/mod.ts';
-import { FileType } from '../vfs/mod.ts';
+import { FileType, Status, statusName } from '../vfs/mod.ts';
 
 export type PathSource = Pick<vfs.Filesystem, 'root' | 'lookup' | 'getattr' | 'readdir'>;
 
@@ -25,6 +25,11 @@ const deepest = 64;
 /** READDIR calls to find one directory's name. */
 const pages = 256;
 const pageBytes = 32 * 1024;
+/** What says that a path means no file; any other refusal says nothing about it. */
+const absences: readonly number[] = [
+  ...[Status.NOENT, Status.NOTDIR, Status.STALE, Status.NAMETOOLONG, Status.INVAL],
+  ...[Status.PERM, Status.ACCES],
+];
 
 export class Paths {
   readonly #source: PathSource;
@@ -59,17 +64,21 @@ export class Paths {
     while (this.#asking.size > 0) await Promise.all(this.#asking.values());
   }
 
-  /** The file that a path means. Undefined: there is none, or it may not be looked up. */
+  /** The file that a path means. Undefined: there is none, or it may not be looked up. Rejects if the origin cannot tell. */
   async find(path: string): Promise<{ readonly handle: vfs.FileHandle; readonly type: number } | undefined> {
     let handle = this.#source.root;
     let type: number = FileType.DIRECTORY;
     for (const name of path.split('/').filter((part) => part !== '' && part !== '.')) {
       const found = await this.#source.lookup(this.#call, { directory: handle, name: bytesOf(name) });
-      if (found.status !== 0) return undefined;
+      if (found.status !== 0) return absent(path, found.status);
       handle = found.object;
-      const known = found.attributes ?? (await this.#attributes(handle));
-      if (known === undefined) return undefined;
-      type = known.type;
+      if (found.attributes !== undefined) {
+        type = found.attributes.type;
+        continue;
+      }
+      const asked = await this.#source.getattr(this.#call, { object: handle });
+      if (asked.status !== 0) return absent(path, asked.status);
+      type = asked.attributes.type;
     }
     return { handle, type };
   }
@@ -118,6 +127,14 @@ export class Paths {
     const reply = await this.#source.getattr(this.#call, { object });
     return reply.status === 0 ? reply.attributes : undefined;
   }
+}
+
+function absent(path: string, status: number): undefined {
+  if (absences.includes(status)) return undefined;
+  throw new ViaductError('ORIGIN_UNREACHABLE', {
+    cause: `${path} could not be looked up at the origin (${statusName(status)}).`,
+    remedy: 'Try again when the origin answers (`viaduct status`); what is here is kept.',
+  });
 }
 
 /** Names that are not UTF-8 stay as they are, one character a byte. */

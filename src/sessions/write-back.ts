@@ -31,8 +31,10 @@ export interface WriteBackParts {
 const progressMs = 500;
 /** How long a status waits for names that it has to ask the origin for. */
 const namesMs = 300;
-/** How long the look-up of a FILE may take: the origin may be away. */
+/** How long the look-up of a FILE may take if there is nothing else to do: the origin may be away. */
 const findMs = 10_000;
+/** A look-up that takes longer is told of: the origin may be away for long. */
+const quickMs = 1_000;
 
 export class SessionWriteBack {
   readonly #parts: WriteBackParts;
@@ -62,7 +64,7 @@ export class SessionWriteBack {
         cause: 'This session keeps its changes to itself (--policy redirect).',
         remedy: 'Say what is to become of them: `viaduct redirect commit` or `viaduct redirect discard`.',
       });
-    const handle = file === undefined ? undefined : await this.#find(file);
+    const handle = file === undefined ? undefined : await this.#findPatiently(file, onProgress);
     return this.#follow(() => layer.writeBack(handle), handle, onProgress);
   }
 
@@ -81,7 +83,7 @@ export class SessionWriteBack {
 
   async clearConflict(file: string): Promise<TaskResult> {
     const { layer, logger } = this.#parts;
-    if (!(await layer.clearConflict(await this.#find(file))))
+    if (!(await layer.clearConflict(await this.#findSoon(file))))
       throw new ViaductError('CONFIGURATION_INVALID', {
         cause: `${file} is in no conflict.`,
         remedy: '`viaduct conflicts` lists the files that are.',
@@ -93,8 +95,9 @@ export class SessionWriteBack {
   /** What would stay behind if the session ended now: to be asked when clients are gone, before the layer is closed. */
   left(): LeftBehind {
     const { layer, policy, directory } = this.#parts;
-    const { dirtyBytes, dirtyFiles } = layer.status();
-    return { policy, directory, bytes: dirtyBytes, files: dirtyFiles };
+    const { dirtyBytes, dirtyFiles, conflicts, lease } = layer.status();
+    const lostTo = lease.state === 'lost' ? lease.holder : undefined;
+    return { policy, directory, bytes: dirtyBytes, files: dirtyFiles, conflicts: conflicts.length, lostTo };
   }
 
   /** One commit after the other: the first to end gives the lease back. */
@@ -141,23 +144,48 @@ export class SessionWriteBack {
 
   /** A file that is in conflict is not done, whenever that was found. */
   #judge({ outcome, problems }: DrainResult, handle: FileHandle | undefined): TaskResult {
-    if (outcome !== 'done') return { outcome, problems };
+    if (outcome !== 'done' && outcome !== 'refused') return { outcome, problems };
     const { conflicts } = this.#status();
     const wanted = handle === undefined ? undefined : hex(handle);
     const told = conflicts.filter((one) => one.kind !== 'interleaved' && (wanted ?? one.handle) === one.handle);
-    return told.length === 0 ? { outcome, problems } : { outcome: 'conflict', problems: told.map(describeConflict) };
+    if (told.length === 0) return { outcome, problems };
+    const lines = told.map(describeConflict);
+    return outcome === 'done'
+      ? { outcome: 'conflict', problems: lines }
+      : { outcome, problems: [...problems, ...lines] };
+  }
+
+  /** As the drain itself: it waits for an origin that is away, and says so. */
+  async #findPatiently(file: string, onProgress: (progress: TaskProgress) => void): Promise<FileHandle> {
+    const { drain, clock } = this.#parts;
+    const finding = this.#find(file);
+    const began = clock.now();
+    const quick = (ms: number) => Promise.race([finding, sleep(clock, ms).then(() => undefined)]);
+    let handle = await quick(quickMs);
+    while (handle === undefined) {
+      const { pendingBytes } = drain.status();
+      const problem = `${file} is being looked up: the origin has not answered for ${Math.round((clock.now() - began) / 1000)} s`;
+      const amounts = { totalBytes: pendingBytes, pendingBytes, bytesPerSecond: 0, secondsLeft: undefined };
+      onProgress({ state: 'origin-away', ...amounts, problem });
+      handle = await quick(progressMs);
+    }
+    return handle;
+  }
+
+  async #findSoon(file: string): Promise<FileHandle> {
+    const found = await Promise.race([this.#find(file), sleep(this.#parts.clock, findMs)]);
+    if (found !== undefined) return found;
+    throw new ViaductError('TIMED_OUT', {
+      cause: `${file} could not be looked up within ${findMs / 1000} s: the origin does not answer.`,
+      remedy: 'Try again when the origin is back (`viaduct status`).',
+    });
   }
 
   async #find(file: string): Promise<FileHandle> {
-    const { paths, files, clock } = this.#parts;
+    const { paths, files } = this.#parts;
     const wanted = `/${file.split('/').filter(Boolean).join('/')}`;
     for (const { handle, place } of files.all()) if (paths.pathOf(place) === wanted) return handle;
-    const found = await Promise.race([paths.find(file), sleep(clock, findMs).then(() => 'away' as const)]);
-    if (found === 'away')
-      throw new ViaductError('TIMED_OUT', {
-        cause: `${file} could not be looked up within ${findMs / 1000} s: the origin does not answer.`,
-        remedy: 'Try again when the origin is back (`viaduct status`), or ask for everything: `viaduct writeback`.',
-      });
+    const found = await paths.find(file);
     if (found !== undefined && found.type !== FileType.DIRECTORY) return found.handle;
     const why = found === undefined ? 'there is no such file in the export' : 'this is a directory';
     throw new ViaductError('CONFIGURATION_INVALID', {
