@@ -169,7 +169,7 @@ test('write-back: status says what waits, writeback brings it, signals do too, a
   const first = randomBytes(3_000_000);
   await put('first', first);
   assert.equal(atOrigin('first').length, 0);
-  assert.match(await statusText(), /^2\.9 MiB of 1 file are not at the origin yet, oldest \d+ s, .*\n/);
+  assert.match(await statusText(), /^2\.9 MiB of 1 file is not at the origin yet, oldest \d+ s, .*\n/);
   assert.match(await statusText(), /file +\/first: 2\.9 MiB/);
   const all = await run(viaduct, ['writeback', '--wait', '--json']);
   assert.equal(all.code, 0, all.stderr);
@@ -218,7 +218,7 @@ test('write-back: status says what waits, writeback brings it, signals do too, a
   assert.match(other.stderr, /LOG_NOT_EMPTY[\s\S]*--policy write-back[\s\S]*remedy: /);
 
   proxy = await start('proxy', origin, ...writing);
-  assert.match(await statusText(), /^2\.9 MiB of 1 file are not at the origin yet/);
+  assert.match(await statusText(), /^2\.9 MiB of 1 file is not at the origin yet/);
   const rest = await run(viaduct, ['writeback', '--wait', '--invalidate']);
   assert.equal(rest.code, 0, rest.stderr);
   assert.ok(atOrigin('fifth').equals(first));

@@ -1,11 +1,18 @@
 /** `viaduct conflicts`: files that somebody else changed at the origin while changes of this host waited. */
 import { Command } from 'commander';
 import { systemClock } from '../base/mod.ts';
-import { askProcesses } from '../control/mod.ts';
-import { printJson, printLine } from './output.ts';
-import { addChoiceOptions, type ChoiceFlags, chooseProcess, controlDirectory, fileHelp } from './process-choice.ts';
+import { askProcesses, type StatusAnswer } from '../control/mod.ts';
+import { exitCodes, printJson, printLine } from './output.ts';
+import {
+  addChoiceOptions,
+  type ChoiceFlags,
+  chooseProcess,
+  controlDirectory,
+  fileHelp,
+  silentText,
+} from './process-choice.ts';
 import { showTask } from './task-output.ts';
-import { describeConflict } from './write-back-text.ts';
+import { describeConflict, keepsChanges } from './write-back-text.ts';
 
 const help = `
 Nothing was overwritten: the origin's version keeps its name, this host's version is kept under the name that is shown. Until the
@@ -27,13 +34,14 @@ export function conflictsCommand(): Command {
     .argument('<file>', 'the file in conflict')
     .option('--json', 'print the result as JSON')
     .addHelpText('after', `\n${fileHelp}\n\nExamples:\n  viaduct conflicts clear /golden/disk.raw`)
-    .action(async (file: string, flags: ChoiceFlags & { json?: boolean }) => {
-      const chosen = await chooseProcess(
-        flags,
-        file,
-        (session) => (session.data?.writeBack?.conflicts.length ?? 0) > 0,
-      );
-      const view = { wait: true, json: flags.json === true, doneText: `${chosen.file} takes writes again` };
+    .action(async (file: string, flags: ChoiceFlags) => {
+      const chosen = await chooseProcess(flags, file, {
+        what: 'has a file in conflict',
+        fits: (session) => (session.data?.writeBack?.conflicts.length ?? 0) > 0,
+      });
+      // The command above has an option of that name, too, and takes it.
+      const json = clear.optsWithGlobals<{ json?: boolean }>().json === true;
+      const view = { wait: true, json, doneText: `${chosen.file} takes writes again` };
       await showTask(chosen, { task: 'clear-conflict', file: chosen.file ?? file }, view);
     });
   command.addCommand(addChoiceOptions(clear));
@@ -49,7 +57,22 @@ async function list(json: boolean): Promise<void> {
           (data?.writeBack?.conflicts ?? []).map((conflict) => ({ pid: answer.status.pid, ...conflict })),
         ),
   );
-  if (json) printJson({ conflicts });
-  else if (conflicts.length === 0) printLine('no conflicts');
-  else for (const conflict of conflicts) printLine(`pid ${conflict.pid}: ${describeConflict(conflict)}`);
+  const silent = silentAmong(answers);
+  if (json) printJson({ conflicts, silent });
+  else if (conflicts.length > 0)
+    for (const conflict of conflicts) printLine(`pid ${conflict.pid}: ${describeConflict(conflict)}`);
+  else if (silent.length === 0) printLine('no conflicts');
+  if (!json)
+    for (const one of silent) process.stderr.write(`viaduct: ${silentText(one)}: its conflicts are not known\n`);
+  if (silent.length > 0) process.exitCode = exitCodes.failed;
+}
+
+/** Processes that said nothing, or whose session with a dirty log did not. */
+function silentAmong(answers: readonly StatusAnswer[]): { readonly pid: number; readonly reason: string }[] {
+  return answers.flatMap((answer) => {
+    if (answer.kind === 'silent') return [{ pid: answer.pid, reason: answer.reason }];
+    const { pid, sessions } = answer.status;
+    const dumb = sessions.find((session) => keepsChanges(session) && session.data?.writeBack === undefined);
+    return dumb === undefined ? [] : [{ pid, reason: `its session is ${dumb.state} and says nothing` }];
+  });
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ProcessStatus } from '../control/mod.ts';
 import type { SessionStatus } from '../sessions/mod.ts';
-import { choose } from './process-choice.ts';
+import { choose, chooseAmong } from './process-choice.ts';
 
 function run(
   pid: number,
@@ -19,7 +19,10 @@ function run(
   };
   return { pid, version: '0', command: 'proxy', startedAt: '', residentBytes: 1, mountPoint, sessions: [session] };
 }
-const writesBack = (session: SessionStatus): boolean => session.writes === 'write-back';
+const writesBack = {
+  what: 'has a session with --policy write-back',
+  fits: (session: SessionStatus): boolean => session.writes === 'write-back',
+};
 const a = run(1, '127.0.0.2', 2049, 'write-back');
 const b = run(2, '127.0.0.3', 2049, 'write-through');
 const c = run(3, '127.0.0.1', 30_000, 'write-back', '/mnt/vm');
@@ -46,11 +49,25 @@ test('a URL means the session that listens there', () => {
 
 test('none and several are errors that say what to do', () => {
   assert.throws(() => choose([], undefined, writesBack, false), { code: 'SESSION_NOT_FOUND', message: /runs/ });
-  assert.throws(() => choose([b], undefined, writesBack, false), { code: 'SESSION_NOT_FOUND', message: /policy/ });
+  assert.throws(() => choose([b], undefined, writesBack, false), {
+    code: 'SESSION_NOT_FOUND',
+    message: /has a session with --policy write-back/,
+  });
   assert.throws(() => choose([a, c], '/x', writesBack, false), { code: 'SESSION_NOT_FOUND', message: /1 \(.*3 \(/ });
   assert.equal(choose([b], undefined, writesBack, true).pid, 2, 'one that is named may have any policy');
 });
 
 test('a file of this host that is not below a mount is refused', () => {
   assert.throws(() => choose([a], 'package.json', writesBack, false), { code: 'CONFIGURATION_INVALID' });
+});
+
+test('a process that does not answer is named, unless another one is meant', () => {
+  const silent = { kind: 'silent', pid: 9, reason: 'no answer in time' } as const;
+  const answers = [{ kind: 'answered', status: b } as const, silent];
+  const dumb = { code: 'TIMED_OUT', message: /^process 9 does not answer \(no answer in time\)/ };
+  assert.throws(() => chooseAmong(answers, { pid: 9 }, undefined, writesBack), dumb);
+  assert.throws(() => chooseAmong(answers, {}, undefined, writesBack), dumb);
+  assert.throws(() => chooseAmong(answers, { pid: 8 }, undefined, writesBack), { code: 'SESSION_NOT_FOUND' });
+  assert.equal(chooseAmong(answers, { pid: 2 }, undefined, writesBack).pid, 2);
+  assert.equal(chooseAmong([{ kind: 'answered', status: a }, silent], {}, undefined, writesBack).pid, 1);
 });

@@ -9,7 +9,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { systemClock, ViaductError } from '../base/mod.ts';
-import { askProcesses, type ProcessStatus, runtimeDirectory } from '../control/mod.ts';
+import { askProcesses, type ProcessStatus, runtimeDirectory, type StatusAnswer } from '../control/mod.ts';
 import type { SessionStatus } from '../sessions/mod.ts';
 import { wholeNumber } from './values.ts';
 
@@ -38,23 +38,50 @@ export function controlDirectory(): string {
   return runtimeDirectory({ environment: process.env, uid: process.getuid?.() ?? 0 });
 }
 
-/** `fits`: the sessions that the command is about. */
-export async function chooseProcess(
-  flags: ChoiceFlags,
-  file: string | undefined,
-  fits: (session: SessionStatus) => boolean,
-): Promise<Chosen> {
-  const answers = await askProcesses({ directory: controlDirectory(), clock: systemClock });
-  const processes = answers.flatMap((answer) => (answer.kind === 'answered' ? [answer.status] : []));
-  const named = processes.filter((process) => isNamed(process, flags));
-  return choose(named, file, fits, flags.pid !== undefined || flags.listen !== undefined);
+/** The sessions that a command is about. */
+export interface Wanted {
+  /** Ends "no Viaduct process of this user ...". */
+  readonly what: string;
+  fits(session: SessionStatus): boolean;
 }
 
-/** Apart from the asking, so that it can be tested. */
+export async function chooseProcess(flags: ChoiceFlags, file: string | undefined, wanted: Wanted): Promise<Chosen> {
+  const answers = await askProcesses({ directory: controlDirectory(), clock: systemClock });
+  return chooseAmong(answers, flags, file, wanted);
+}
+
+/** Apart from the asking, so that it can be tested. A process that does not answer may be the one that is meant. */
+export function chooseAmong(
+  answers: readonly StatusAnswer[],
+  flags: ChoiceFlags,
+  file: string | undefined,
+  wanted: Wanted,
+): Chosen {
+  const processes = answers.flatMap((answer) => (answer.kind === 'answered' ? [answer.status] : []));
+  const silent = answers.filter(
+    (answer) => answer.kind === 'silent' && (flags.pid === undefined || answer.pid === flags.pid),
+  );
+  const named = processes.filter((process) => isNamed(process, flags));
+  try {
+    return choose(named, file, wanted, flags.pid !== undefined || flags.listen !== undefined);
+  } catch (error) {
+    if (named.length > 1 || silent.length === 0) throw error;
+    throw new ViaductError('TIMED_OUT', {
+      cause: silent.map((answer) => answer.kind === 'silent' && silentText(answer)).join('; '),
+      remedy:
+        'Try again; if it never answers, it is stopped or stuck: look at its log. Nothing that it accepted is lost.',
+    });
+  }
+}
+
+export function silentText({ pid, reason }: { readonly pid: number; readonly reason: string }): string {
+  return `process ${pid} does not answer (${reason})`;
+}
+
 export function choose(
   processes: readonly ProcessStatus[],
   file: string | undefined,
-  fits: (session: SessionStatus) => boolean,
+  wanted: Wanted,
   isSaid: boolean,
 ): Chosen {
   const mounted = file === undefined ? undefined : belowMount(processes, file);
@@ -62,9 +89,9 @@ export function choose(
   const url = file === undefined ? null : /^nfs:\/\/(\[[^\]]+\]|[^/:?]+)(?::(\d+))?\/+([^?]*)(\?.*)?$/.exec(file);
   const candidates = processes.flatMap(({ pid, sessions }) => sessions.map((session) => ({ pid, session })));
   const found = candidates.filter(
-    ({ session }) => (isSaid || fits(session)) && (url === null || listensAt(session, url[1]!, portOf(url))),
+    ({ session }) => (isSaid || wanted.fits(session)) && (url === null || listensAt(session, url[1]!, portOf(url))),
   );
-  if (found.length === 0) throw none(processes.length > 0, isSaid || url !== null);
+  if (found.length === 0) throw none(processes.length > 0, isSaid || url !== null, wanted.what);
   if (found.length > 1) throw several(found);
   return { ...found[0]!, file: url === null ? insideExport(file) : `/${url[3]}` };
 }
@@ -105,11 +132,11 @@ function insideExport(file: string | undefined): string | undefined {
   });
 }
 
-function none(doOthersRun: boolean, isSaid: boolean): ViaductError {
+function none(doOthersRun: boolean, isSaid: boolean, what: string): ViaductError {
   return new ViaductError('SESSION_NOT_FOUND', {
     cause: isSaid
       ? 'no Viaduct process of this user is the one that was named.'
-      : `no Viaduct process of this user ${doOthersRun ? 'has a session of that policy' : 'runs'}.`,
+      : `no Viaduct process of this user ${doOthersRun ? what : 'runs'}.`,
     remedy: '`viaduct status` shows what runs; processes of another user are seen by that user (and `sudo`).',
   });
 }

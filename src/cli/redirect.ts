@@ -31,7 +31,10 @@ export function redirectCommand(): Command {
       .option('--json', 'print progress and the result as lines of JSON')
       .addHelpText('after', help)
       .action(async (flags: RedirectFlags) => {
-        const chosen = await chooseProcess(flags, undefined, (session) => session.writes === 'redirect');
+        const chosen = await chooseProcess(flags, undefined, {
+          what: 'has a session with --policy redirect',
+          fits: (session) => session.writes === 'redirect',
+        });
         const wait = how === 'discard' || flags.wait === true;
         await showTask(chosen, { task: 'redirect', how }, { wait, json: flags.json === true, doneText });
       });

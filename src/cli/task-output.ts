@@ -43,9 +43,19 @@ export async function showTask(chosen: Chosen, task: SessionTask, view: TaskView
   }
 }
 
-function startedText(progress: TaskProgress | undefined): string {
+/** Apart from the printing, so that it can be tested. */
+export function startedText(progress: TaskProgress | undefined): string {
+  if (progress?.state === 'origin-away')
+    return `begun, but the origin is away: ${progress.problem ?? 'it does not answer'}; it goes on by itself when the origin is back`;
   if (progress === undefined || progress.pendingBytes === 0) return 'begun';
   return `begun: ${formatSize(progress.pendingBytes)} are on their way to the origin (--wait waits for them)`;
+}
+
+/** Apart from the printing, so that it can be tested. */
+export function waitingText({ state, totalBytes, problem }: TaskProgress): string {
+  if (state === 'origin-away')
+    return `the origin is away: ${problem ?? 'it does not answer'}; waiting until it is back`;
+  return `waiting until ${formatSize(totalBytes)} are at the origin`;
 }
 
 function showResult(result: TaskResult, view: TaskView): void {
@@ -107,6 +117,8 @@ function errorFor(outcome: Exclude<TaskResult['outcome'], 'done'>, problems: rea
 class ProgressBar {
   readonly #view: TaskView;
   #bar: SingleBar | undefined;
+  /** The state that was last told without a terminal. */
+  #told: string | undefined;
 
   constructor(view: TaskView) {
     this.#view = view;
@@ -114,7 +126,17 @@ class ProgressBar {
 
   show(progress: TaskProgress): void {
     if (this.#view.json) printJson({ kind: 'progress', progress });
-    else if (process.stderr.isTTY && progress.totalBytes > 0) this.#draw(progress);
+    else if (!process.stderr.isTTY) this.#tell(progress);
+    else if (progress.totalBytes > 0) this.#draw(progress);
+    else if (progress.state === 'origin-away') this.#tell(progress);
+  }
+
+  /** One line when it begins, and one each time that the origin goes away: a log has no use for more. */
+  #tell(progress: TaskProgress): void {
+    const isAway = progress.state === 'origin-away';
+    if (this.#view.wait && (this.#told === undefined || (isAway && this.#told !== progress.state)))
+      process.stderr.write(`viaduct: ${waitingText(progress)}\n`);
+    this.#told = progress.state;
   }
 
   #draw(progress: TaskProgress): void {

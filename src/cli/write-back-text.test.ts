@@ -71,7 +71,7 @@ test('what is not moving says why, and nothing is promised', () => {
 test('redirect, conflicts and sessions that do not answer are told apart', () => {
   assert.equal(
     theOneAnswer([session({ ...busy, policy: 'redirect', pendingFiles: 1 }, 'redirect')], 0),
-    '84 MiB of 1 file are kept here and not for the origin (redirect)',
+    '84 MiB of 1 file is kept here and not for the origin (redirect)',
   );
   const conflict = { path: '/a', handle: 'aa', kind: 'changed', atMs: 0, savedAs: undefined } as const;
   const told = session({

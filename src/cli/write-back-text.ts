@@ -1,12 +1,19 @@
 /** What a session's write-back status says to people: the one answer, and the details under it. */
+import type { EndedSession } from '../control/mod.ts';
 import type { ConflictStatus, PendingFile, SessionStatus, WriteBackStatus } from '../sessions/mod.ts';
 import { formatDuration, formatSize } from './values.ts';
 
 /** Files that are listed without --json. */
 const listed = 10;
+/** Sessions that have ended, in the one answer. */
+const listedEnded = 3;
 
 /** Of all sessions together. `unknown`: some that may keep changes did not say. */
-export function theOneAnswer(sessions: readonly SessionStatus[], unknown: number): string {
+export function theOneAnswer(
+  sessions: readonly SessionStatus[],
+  unknown: number,
+  ended: readonly EndedSession[] = [],
+): string {
   const statuses = sessions.flatMap(({ data }) => data?.writeBack ?? []);
   const silent = unknown + sessions.filter(keepsChanges).length - statuses.length;
   const waiting = statuses.filter(
@@ -18,19 +25,59 @@ export function theOneAnswer(sessions: readonly SessionStatus[], unknown: number
   ];
   if (silent > 0)
     parts.push(`${silent} ${silent === 1 ? 'session does' : 'sessions do'} not answer: what they keep is not known`);
-  const conflicts = statuses.reduce((sum, status) => sum + status.conflicts.length, 0);
+  parts.push(...describeAllEnded(ended));
+  const conflicts = [...statuses, ...ended].reduce((sum, status) => sum + status.conflicts.length, 0);
   if (parts.length === 0) parts.push(conflicts > 0 ? 'all else is at the origin' : 'everything is at the origin');
   if (conflicts > 0) parts.push(`${conflicts} ${conflicts === 1 ? 'file is' : 'files are'} in conflict`);
   return parts.join('; ');
 }
 
-export function isEverythingAtOrigin(sessions: readonly SessionStatus[], unknown: number): boolean {
+export function isEverythingAtOrigin(
+  sessions: readonly SessionStatus[],
+  unknown: number,
+  ended: readonly EndedSession[] = [],
+): boolean {
   return (
-    unknown === 0 && sessions.every((session) => !keepsChanges(session) || session.data?.writeBack?.isAtOrigin === true)
+    unknown === 0 &&
+    ended.length === 0 &&
+    sessions.every((session) => !keepsChanges(session) || session.data?.writeBack?.isAtOrigin === true)
   );
 }
 
-function keepsChanges({ writes }: SessionStatus): boolean {
+function describeAllEnded(ended: readonly EndedSession[]): string[] {
+  const told = ended.filter(({ pendingFiles, problem }) => pendingFiles > 0 || problem !== undefined);
+  const parts = told.slice(0, listedEnded).map(describeEnded);
+  const more = told.length - parts.length;
+  if (more > 0) parts.push(`${more} more sessions that have ended left changes behind`);
+  return parts;
+}
+
+function describeEnded({ pendingBytes, pendingFiles, policy, directory, restart, problem }: EndedSession): string {
+  const again = restart === '' ? '' : ` (start it again: ${restart})`;
+  if (problem !== undefined && pendingFiles === 0)
+    return `what ${directory} of a session that has ended keeps is not known: ${problem}${again}`;
+  const amount = `${formatSize(pendingBytes)} of ${pendingFiles} ${pendingFiles === 1 ? 'file' : 'files'}`;
+  return policy === 'redirect'
+    ? `${amount} are kept in ${directory}, of a redirect session that has ended${again}`
+    : `${amount} are not at the origin: they are in ${directory}, of a session that has ended${again}`;
+}
+
+/** Lines of their own, under those of the processes. */
+export function describeEndedSession(ended: EndedSession): string[] {
+  const { directory, origin, listen, policy, restart, pendingBytes, pendingFiles, conflicts, problem } = ended;
+  const files = `${pendingFiles} ${pendingFiles === 1 ? 'file' : 'files'}`;
+  return [
+    `ended session${listen === '' ? '' : `  ${listen}`}`,
+    ...(origin === '' ? [] : [`  origin    ${origin}`, `  policy    ${policy}`]),
+    `  log       ${directory}`,
+    ...(pendingFiles > 0 ? [`  changes   ${formatSize(pendingBytes)} of ${files}`] : []),
+    ...(problem === undefined ? [] : [`  error     ${problem}`]),
+    ...conflicts.map((conflict) => `  CONFLICT  ${describeConflict(conflict)}`),
+    ...(restart === '' ? [] : [`  restart   ${restart}`]),
+  ];
+}
+
+export function keepsChanges({ writes }: SessionStatus): boolean {
   return writes === 'write-back' || writes === 'redirect';
 }
 
@@ -45,7 +92,7 @@ function describeWaiting(statuses: readonly WriteBackStatus[]): string[] {
     : describeState(statuses);
   if (statuses.every((status) => status.pendingFiles === 0))
     return ['times that were set are on their way to the origin'];
-  return [`${amountOf(statuses)} are not at the origin yet, oldest ${formatDuration(oldest)}, ${when}`];
+  return [`${amountOf(statuses)} ${areOf(statuses)} not at the origin yet, oldest ${formatDuration(oldest)}, ${when}`];
 }
 
 function describeState(statuses: readonly WriteBackStatus[]): string {
@@ -54,13 +101,19 @@ function describeState(statuses: readonly WriteBackStatus[]): string {
 }
 
 function describeKept(statuses: readonly WriteBackStatus[]): string[] {
-  return statuses.length === 0 ? [] : [`${amountOf(statuses)} are kept here and not for the origin (redirect)`];
+  return statuses.length === 0
+    ? []
+    : [`${amountOf(statuses)} ${areOf(statuses)} kept here and not for the origin (redirect)`];
 }
 
 function amountOf(statuses: readonly WriteBackStatus[]): string {
   const bytes = statuses.reduce((sum, status) => sum + status.pendingBytes, 0);
   const files = statuses.reduce((sum, status) => sum + status.pendingFiles, 0);
   return `${formatSize(bytes)} of ${files} ${files === 1 ? 'file' : 'files'}`;
+}
+
+function areOf(statuses: readonly WriteBackStatus[]): string {
+  return statuses.reduce((sum, status) => sum + status.pendingFiles, 0) === 1 ? 'is' : 'are';
 }
 
 function stateText({ drain: { state, problem }, lease }: WriteBackStatus): string {

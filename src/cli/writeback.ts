@@ -30,14 +30,20 @@ export function writebackCommand(): Command {
       'Has a session with --policy write-back bring everything that was written until now (or FILE) to the origin.',
     )
     .argument('[file]', 'only this file, and what must go before it')
-    .option('--wait', 'return when it is there, with progress on a terminal')
+    .option(
+      '--wait',
+      'return when it is there, with progress on a terminal (elsewhere a line when it begins, and when the origin is away)',
+    )
     .option('--invalidate', 'afterwards forget what is cached, so that the origin’s state is seen (as SIGUSR2 does)')
     .option('--json', 'print progress and the result as lines of JSON');
   return addChoiceOptions(command).addHelpText('after', help).action(writeback);
 }
 
 async function writeback(file: string | undefined, flags: WritebackFlags): Promise<void> {
-  const chosen = await chooseProcess(flags, file, (session) => session.writes === 'write-back');
+  const chosen = await chooseProcess(flags, file, {
+    what: 'has a session with --policy write-back',
+    fits: (session) => session.writes === 'write-back',
+  });
   const doneText = file === undefined ? 'everything is at the origin' : `${chosen.file} is at the origin`;
   const view = { wait: flags.wait === true, json: flags.json === true, doneText };
   if (flags.invalidate === true && file === undefined) return showTask(chosen, { task: 'invalidate' }, view);

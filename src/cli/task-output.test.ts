@@ -1,0 +1,25 @@
+/** What a person reads who asked for a task: what is on its way, and that the origin is away. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { TaskProgress } from '../sessions/mod.ts';
+import { startedText, waitingText } from './task-output.ts';
+
+const MiB = 1024 * 1024;
+const writing: TaskProgress = {
+  ...{ state: 'writing', totalBytes: 84 * MiB, pendingBytes: 84 * MiB, bytesPerSecond: 0 },
+  ...{ secondsLeft: undefined, problem: undefined },
+};
+const away: TaskProgress = { ...writing, state: 'origin-away', problem: 'the origin has not answered for 3 s' };
+
+test('a task that has begun says how much is on its way', () => {
+  assert.equal(startedText(writing), 'begun: 84 MiB are on their way to the origin (--wait waits for them)');
+  assert.equal(startedText({ ...writing, pendingBytes: 0 }), 'begun');
+  assert.equal(waitingText(writing), 'waiting until 84 MiB are at the origin');
+});
+
+test('an origin that is away is told, whatever waits', () => {
+  for (const progress of [away, { ...away, totalBytes: 0, pendingBytes: 0 }]) {
+    assert.match(startedText(progress), /^begun, but the origin is away: the origin has not answered for 3 s; /);
+    assert.match(waitingText(progress), /^the origin is away: the origin has not answered for 3 s; waiting/);
+  }
+});
