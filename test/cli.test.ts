@@ -27,7 +27,11 @@ after(() => {
   rmSync(scratch, { recursive: true, force: true });
 });
 
-const environment = (): NodeJS.ProcessEnv => ({ ...process.env, VIADUCT_RUNTIME_DIR: join(scratch, 'run') });
+const environment = (): NodeJS.ProcessEnv => ({
+  ...process.env,
+  VIADUCT_RUNTIME_DIR: join(scratch, 'run'),
+  VIADUCT_STATE_DIR: join(scratch, 'state-base'),
+});
 
 interface Done {
   readonly code: number | null;
@@ -206,6 +210,15 @@ test('write-back: status says what waits, writeback brings it, signals do too, a
   assert.deepEqual([last.ended, last.pendingBytes, last.pendingFiles], [true, 3_000_000, 1]);
   assert.equal(atOrigin('fifth').length, 0);
 
+  assert.match(
+    await statusText(),
+    /^2\.9 MiB of 1 file is not at the origin: it is in \S+\/dirty, of a session that has ended \(start it again: viaduct proxy .nfs:.*--policy write-back/,
+  );
+  const told = JSON.parse((await run(viaduct, ['status', '--json'])).stdout.toString());
+  assert.deepEqual(
+    [told.everythingAtOrigin, told.endedSessions.length, told.endedSessions[0].pendingBytes],
+    [false, 1, 3_000_000],
+  );
   const shown = JSON.parse((await run(viaduct, ['log', 'show', log, '--json'])).stdout.toString());
   assert.deepEqual([shown.policy, shown.dirtyBytes, shown.cleanlyClosed], ['write-back', 3_000_000, true]);
   assert.equal(shown.files[0].name, 'fifth');
@@ -230,6 +243,7 @@ test('write-back: status says what waits, writeback brings it, signals do too, a
   assert.equal(missing.code, 2);
   assert.match(missing.stderr, /no such file in the export/);
   assert.equal(await proxy.end(), 0);
+  assert.deepEqual(readdirSync(join(scratch, 'state-base/dirty-logs')), [], 'nothing is left to be remembered');
   assert.match((await run(viaduct, ['writeback', '--wait'])).stderr, /SESSION_NOT_FOUND/);
   assert.equal(await serve.end(), 0);
 });
@@ -339,6 +353,12 @@ test('bad input gets its code, a remedy and its exit code', async () => {
     [['log', 'show', images], /no dirty log/, 2],
     [['log', 'salvage', join(scratch, 'nowhere'), scratch], /does not exist/, 2],
     [['writeback', '--pid', 'me'], /whole number/, 2],
+    [
+      ['proxy', images, ...listen, ...cache, '--policy', 'write-back', '--dirty-age', 'banana'],
+      /--dirty-age: "banana" is not a time/,
+      2,
+    ],
+    [['proxy', images, ...listen, ...cache, '--read-ahead', 'plum'], /--read-ahead: "plum" is not a size/, 2],
     [['writeback', '--pid', '1'], /SESSION_NOT_FOUND/, 1],
     [['conflicts', 'clear'], /missing required argument/, 2],
     [['mount', images, join(scratch, 'no-such-mountpoint')], /not a directory|Only root/, -1],

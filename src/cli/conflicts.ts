@@ -1,7 +1,7 @@
 /** `viaduct conflicts`: files that somebody else changed at the origin while changes of this host waited. */
 import { Command } from 'commander';
 import { systemClock } from '../base/mod.ts';
-import { askProcesses, type StatusAnswer } from '../control/mod.ts';
+import { askProcesses, endedSessions, type StatusAnswer } from '../control/mod.ts';
 import { exitCodes, printJson, printLine } from './output.ts';
 import {
   addChoiceOptions,
@@ -11,6 +11,7 @@ import {
   fileHelp,
   silentText,
 } from './process-choice.ts';
+import { openLogIndex } from './session-end.ts';
 import { showTask } from './task-output.ts';
 import { describeConflict, keepsChanges } from './write-back-text.ts';
 
@@ -57,13 +58,20 @@ async function list(json: boolean): Promise<void> {
           (data?.writeBack?.conflicts ?? []).map((conflict) => ({ pid: answer.status.pid, ...conflict })),
         ),
   );
+  const ended = (await endedSessions(openLogIndex(), answers, systemClock)).flatMap((session) =>
+    session.conflicts.map((conflict) => ({ endedSession: session.directory, restart: session.restart, ...conflict })),
+  );
   const silent = silentAmong(answers);
-  if (json) printJson({ conflicts, silent });
-  else if (conflicts.length > 0)
+  if (json) printJson({ conflicts: [...conflicts, ...ended], silent });
+  else if (conflicts.length + ended.length + silent.length === 0) printLine('no conflicts');
+  if (!json) {
     for (const conflict of conflicts) printLine(`pid ${conflict.pid}: ${describeConflict(conflict)}`);
-  else if (silent.length === 0) printLine('no conflicts');
-  if (!json)
+    for (const { endedSession, restart, ...conflict } of ended)
+      printLine(
+        `ended session, log ${endedSession}: ${describeConflict(conflict)} (to clear it, start the session again: ${restart})`,
+      );
     for (const one of silent) process.stderr.write(`viaduct: ${silentText(one)}: its conflicts are not known\n`);
+  }
   if (silent.length > 0) process.exitCode = exitCodes.failed;
 }
 

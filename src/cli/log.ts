@@ -3,10 +3,12 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { systemClock, ViaductError } from '../base/mod.ts';
+import { conflictsIn } from '../control/mod.ts';
 import { type InspectedDamage, type InspectedLog, inspectLog, systemLogDirectory } from '../dirty/mod.ts';
 import { exitCodes, printJson, printLine } from './output.ts';
 import { nameOfFile, type Salvaged, salvageInto } from './salvage.ts';
-import { formatSize, notEmpty } from './values.ts';
+import { counted, formatSize, notEmpty } from './values.ts';
+import { describeConflict } from './write-back-text.ts';
 
 interface LogFlags {
   readonly json?: boolean;
@@ -67,14 +69,14 @@ async function salvage(directory: string, target: string, flags: LogFlags): Prom
   if (flags.json === true) printJson({ directory: path, target: resolve(target), lostBytes, files: salvaged });
   else {
     for (const file of salvaged) printLine(`${file.savedAs}: ${describeSalvaged(file)}`);
-    printLine(`${salvaged.length} files in ${resolve(target)}; ${formatSize(lostBytes)} were lost`);
+    printLine(`${counted(salvaged.length, 'file')} in ${resolve(target)}; ${formatSize(lostBytes)} lost`);
   }
   if (lostBytes > 0) process.exitCode = exitCodes.found;
 }
 
 function describeSalvaged({ size, ranges, lost }: Salvaged): string {
   const gone = lost.length === 0 ? '' : `, ${formatSize(bytesOf(lost))} lost`;
-  return `${formatSize(bytesOf(ranges))} of changes in ${ranges.length} places of ${formatSize(size)}${gone}`;
+  return `${formatSize(bytesOf(ranges))} of changes in ${counted(ranges.length, 'place')} of ${formatSize(size)}${gone}`;
 }
 
 function bytesOf(ranges: readonly { readonly count: number }[]): number {
@@ -100,11 +102,12 @@ function describe(log: InspectedLog, damage: readonly InspectedDamage[]): string
   return [
     `origin    ${identity ?? 'unknown'}`,
     `policy    ${policyOf(log)}`,
-    `holds     ${formatSize(bytes)} of ${files.length} files, in ${epochs.length} epochs`,
-    `disk      ${formatSize(room)} in ${segments.length} segments; ${log.cleanlyClosed ? 'closed cleanly' : 'in use, or not closed cleanly'}`,
+    `holds     ${formatSize(bytes)} of ${counted(files.length, 'file')}, in ${counted(epochs.length, 'epoch')}`,
+    `disk      ${formatSize(room)} in ${counted(segments.length, 'segment')}; ${log.cleanlyClosed ? 'closed cleanly' : 'in use, or not closed cleanly'}`,
     ...files.map(
       (file) => `file      ${nameOfFile(file, notes) ?? `handle ${hex(file.key)}`}: ${formatSize(file.dirtyBytes)}`,
     ),
+    ...conflictsIn(log).map((conflict) => `CONFLICT  ${describeConflict(conflict)}`),
     ...damage.map(({ segment, position, what }) => `DAMAGE    ${segment} at ${position}: a ${what} does not verify`),
   ];
 }
@@ -119,6 +122,7 @@ function asJson(directory: string, log: InspectedLog, damage: readonly Inspected
     cleanlyClosed,
     dirtyBytes: files.reduce((sum, file) => sum + file.dirtyBytes, 0),
     files: files.map(({ key, ...file }) => ({ name: nameOfFile({ key }, notes), handle: hex(key), ...file })),
+    conflicts: conflictsIn(log),
     epochs,
     segments,
     damage,

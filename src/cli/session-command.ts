@@ -6,7 +6,6 @@
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type Log, systemClock, systemRandom } from '../base/mod.ts';
@@ -23,8 +22,9 @@ import {
 import { beginAsIoFlusher } from './io-flusher.ts';
 import { createLog, type LogLevelName, logLevels } from './logger.ts';
 import { printJson, printLine } from './output.ts';
+import { defaultStateBase, explainHeld, noteLog, printEnd } from './session-end.ts';
 import { Signals } from './signals.ts';
-import { formatSize, notEmpty } from './values.ts';
+import { notEmpty } from './values.ts';
 
 export interface SessionFlags {
   readonly json?: boolean;
@@ -76,13 +76,18 @@ export async function runSession(
   const keptAlive = setInterval(() => {}, 2 ** 30);
   let session: RunningSession | undefined;
   let left: LeftBehind | undefined;
+  let noteLeft: ReturnType<typeof noteLog> = () => {};
   let wasReady = false;
   let mountPoint: string | undefined;
   try {
     session = await startSession(plan, { clock: systemClock, log, random: systemRandom });
     const running = session;
-    const place = await Promise.race([running.ready, signals.requested]);
+    const ready = running.ready.catch((error: unknown) => {
+      throw explainHeld(error, plan.origin);
+    });
+    const place = await Promise.race([ready, signals.requested]);
     if (place === undefined) return;
+    noteLeft = noteLog({ plan, place, startedAt, log });
     signals.onOrder = (order) => void obey(order, running, log);
     const control = await startControl(log, running, async () => ({
       pid: process.pid,
@@ -108,25 +113,10 @@ export async function runSession(
     }
   } finally {
     left = await session?.close();
+    noteLeft(left);
     clearInterval(keptAlive);
   }
   if (wasReady && left !== undefined) printEnd(command, left, flags.json === true);
-}
-
-/** The last line: what the origin does not have. */
-function printEnd(command: string, left: LeftBehind, json: boolean): void {
-  const { policy, directory, bytes, files } = left;
-  if (json) {
-    printJson({ ended: true, command, policy, dirtyLog: directory, pendingBytes: bytes, pendingFiles: files });
-    return;
-  }
-  const amount = `${formatSize(bytes)} of ${files} ${files === 1 ? 'file' : 'files'}`;
-  if (files === 0) printLine(`viaduct ${command}: ended; everything is at the origin`);
-  else if (policy === 'redirect') printLine(`viaduct ${command}: ended; ${amount} are kept in ${directory}`);
-  else
-    printLine(
-      `viaduct ${command}: ended; ${amount} are not at the origin yet: they are in ${directory}, and the next start goes on`,
-    );
 }
 
 /** SIGUSR1 and SIGUSR2. */
@@ -175,11 +165,7 @@ async function startControl(
 
 /** Of one origin: handles and replies of different origins never meet. */
 export function stateDirectoryFor(origin: string, given: string | undefined): string {
-  const base =
-    given ??
-    (process.getuid?.() === 0
-      ? '/var/lib/viaduct'
-      : join(process.env.XDG_STATE_HOME ?? join(homedir(), '.local/state'), 'viaduct'));
+  const base = given ?? defaultStateBase();
   const name = createHash('sha256')
     .update(formatOrigin(parseOrigin(origin)))
     .digest('hex')

@@ -1,12 +1,13 @@
 /** `viaduct status`: what the Viaduct processes of this user say about themselves. */
 import { Command } from 'commander';
 import { systemClock } from '../base/mod.ts';
-import { askProcesses, type ProcessStatus, type StatusAnswer } from '../control/mod.ts';
+import { askProcesses, endedSessions, type ProcessStatus, type StatusAnswer } from '../control/mod.ts';
 import type { SessionStatus } from '../sessions/mod.ts';
 import { printJson, printLine } from './output.ts';
 import { controlDirectory } from './process-choice.ts';
+import { openLogIndex } from './session-end.ts';
 import { formatDuration, formatSize } from './values.ts';
-import { describeWriteBack, isEverythingAtOrigin, theOneAnswer } from './write-back-text.ts';
+import { describeEndedSession, describeWriteBack, isEverythingAtOrigin, theOneAnswer } from './write-back-text.ts';
 
 const examples = `
 Examples:
@@ -20,7 +21,9 @@ oldest of it is, and when it will be there at the present rate. docs/status.md e
 export function statusCommand(): Command {
   return new Command('status')
     .summary('show what runs on this host')
-    .description('Shows the Viaduct processes of this user. Never waits longer than two seconds for one.')
+    .description(
+      'Shows the Viaduct processes of this user, and what sessions that have ended left in their dirty logs. Never waits longer than two seconds for one.',
+    )
     .option('--json', 'print everything as JSON')
     .addHelpText('after', examples)
     .action((flags: { json?: boolean }) => status(flags.json === true));
@@ -28,20 +31,23 @@ export function statusCommand(): Command {
 
 async function status(json: boolean): Promise<void> {
   const answers = await askProcesses({ directory: controlDirectory(), clock: systemClock });
+  const ended = await endedSessions(openLogIndex(), answers, systemClock);
   const sessions = answers.flatMap((answer) => (answer.kind === 'answered' ? answer.status.sessions : []));
   const silent = answers.filter((answer) => answer.kind === 'silent').length;
   if (json) {
     printJson({
-      everythingAtOrigin: isEverythingAtOrigin(sessions, silent),
+      everythingAtOrigin: isEverythingAtOrigin(sessions, silent, ended),
       processes: answers.map((answer) =>
         answer.kind === 'answered' ? answer.status : { pid: answer.pid, error: answer.reason },
       ),
+      endedSessions: ended,
     });
-  } else if (answers.length === 0) {
+  } else if (answers.length === 0 && ended.length === 0) {
     printLine('No Viaduct process of this user runs.');
   } else {
-    printLine(theOneAnswer(sessions, silent));
+    printLine(theOneAnswer(sessions, silent, ended));
     for (const answer of answers) printLine(`\n${describe(answer)}`);
+    for (const one of ended) printLine(`\n${describeEndedSession(one).join('\n')}`);
   }
 }
 

@@ -1,7 +1,7 @@
 /** What a session's write-back status says to people: the one answer, and the details under it. */
 import type { EndedSession } from '../control/mod.ts';
 import type { ConflictStatus, PendingFile, SessionStatus, WriteBackStatus } from '../sessions/mod.ts';
-import { formatDuration, formatSize } from './values.ts';
+import { counted, formatDuration, formatSize } from './values.ts';
 
 /** Files that are listed without --json. */
 const listed = 10;
@@ -56,16 +56,17 @@ function describeEnded({ pendingBytes, pendingFiles, policy, directory, restart,
   const again = restart === '' ? '' : ` (start it again: ${restart})`;
   if (problem !== undefined && pendingFiles === 0)
     return `what ${directory} of a session that has ended keeps is not known: ${problem}${again}`;
-  const amount = `${formatSize(pendingBytes)} of ${pendingFiles} ${pendingFiles === 1 ? 'file' : 'files'}`;
+  const amount = `${formatSize(pendingBytes)} of ${counted(pendingFiles, 'file')}`;
+  const [are, they] = pendingFiles === 1 ? ['is', 'it is'] : ['are', 'they are'];
   return policy === 'redirect'
-    ? `${amount} are kept in ${directory}, of a redirect session that has ended${again}`
-    : `${amount} are not at the origin: they are in ${directory}, of a session that has ended${again}`;
+    ? `${amount} ${are} kept in ${directory}, of a redirect session that has ended${again}`
+    : `${amount} ${are} not at the origin: ${they} in ${directory}, of a session that has ended${again}`;
 }
 
 /** Lines of their own, under those of the processes. */
 export function describeEndedSession(ended: EndedSession): string[] {
   const { directory, origin, listen, policy, restart, pendingBytes, pendingFiles, conflicts, problem } = ended;
-  const files = `${pendingFiles} ${pendingFiles === 1 ? 'file' : 'files'}`;
+  const files = counted(pendingFiles, 'file');
   return [
     `ended session${listen === '' ? '' : `  ${listen}`}`,
     ...(origin === '' ? [] : [`  origin    ${origin}`, `  policy    ${policy}`]),
@@ -109,7 +110,7 @@ function describeKept(statuses: readonly WriteBackStatus[]): string[] {
 function amountOf(statuses: readonly WriteBackStatus[]): string {
   const bytes = statuses.reduce((sum, status) => sum + status.pendingBytes, 0);
   const files = statuses.reduce((sum, status) => sum + status.pendingFiles, 0);
-  return `${formatSize(bytes)} of ${files} ${files === 1 ? 'file' : 'files'}`;
+  return `${formatSize(bytes)} of ${counted(files, 'file')}`;
 }
 
 function areOf(statuses: readonly WriteBackStatus[]): string {

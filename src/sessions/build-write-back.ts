@@ -42,15 +42,20 @@ export function ownCredential(): Credential {
 export function acquireLease(
   nfs: NfsOrigin,
   log: DirtyLog,
-  { takeOverLease }: Pick<StackDescription, 'takeOverLease'>,
+  { takeOverLease, address }: Pick<StackDescription, 'takeOverLease' | 'address'>,
   { clock, log: logger, random }: WriteBackTools,
 ): Promise<SessionLease> {
   const noted = log.noted(instanceNote) ?? random.bytes(new Uint8Array(16));
   log.note(instanceNote, noted);
   const instance = Buffer.from(noted).toString('latin1');
   return SessionLease.acquire({
-    ...{ origin: nfs, takeOver: takeOverLease, holder: hostname(), instance, clock, log: logger },
+    ...{ origin: nfs, takeOver: takeOverLease, holder: leaseHolder(hostname(), address), instance, clock, log: logger },
   });
+}
+
+/** For people: which session of which host has the lease. */
+export function leaseHolder(host: string, address: string | undefined): string {
+  return address === undefined ? host : `${host} (${address})`;
 }
 
 export interface BuiltWriteBack {

@@ -35,6 +35,8 @@ export interface StackDescription {
   /** The log of the write-back layer; without that layer, one that must hold no changes. */
   readonly dirty: DirtyRule | undefined;
   readonly takeOverLease: boolean;
+  /** Where clients find the session; absent on a port that is another each time. */
+  readonly address?: string | undefined;
   /** From top to bottom. */
   readonly layers: readonly LayerDescription[];
 }
@@ -66,6 +68,7 @@ export function describeStack(plan: SessionPlan): StackDescription {
     writes: plan.writes,
     dirty: plan.dirty,
     takeOverLease: plan.takeOverLease ?? false,
+    address: plan.listen.port === 0 ? undefined : `${plan.listen.host}:${plan.listen.port ?? 2049}`,
     layers,
   };
 }

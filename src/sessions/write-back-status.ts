@@ -58,4 +58,8 @@ export interface LeftBehind {
   readonly directory: string;
   readonly bytes: number;
   readonly files: number;
+  /** Files in a conflict that nobody has cleared. */
+  readonly conflicts: number;
+  /** Who took the write lease over: nothing goes on by itself then. */
+  readonly lostTo: string | undefined;
 }

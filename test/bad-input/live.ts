@@ -120,7 +120,7 @@ export class Place {
   }
 
   environment(): NodeJS.ProcessEnv {
-    return { ...process.env, VIADUCT_RUNTIME_DIR: this.at('run') };
+    return { ...process.env, VIADUCT_RUNTIME_DIR: this.at('run'), VIADUCT_STATE_DIR: this.at('state-base') };
   }
 
   /** Starts `viaduct ARGS`, or `viaduct` behind a program that changes its circumstances. */

@@ -1,0 +1,126 @@
+/**
+ * What outlives a session with a dirty log: the note that `viaduct status` finds it by, the last line, and whose lease is in the way.
+ *
+ *     ready ──note──► (killed: the note stays)            end ──nothing left──► note removed        else what is left is noted
+ */
+import { homedir, hostname } from 'node:os';
+import { resolve } from 'node:path';
+import { type Log, ViaductError } from '../base/mod.ts';
+import { LogIndex, type LogNote, stateBase } from '../control/mod.ts';
+import { formatOrigin, parseOrigin } from '../origins/mod.ts';
+import type { LeftBehind, ListeningPlace, SessionPlan } from '../sessions/mod.ts';
+import { printJson, printLine } from './output.ts';
+import { counted, formatSize } from './values.ts';
+
+export function defaultStateBase(): string {
+  return stateBase({ environment: process.env, uid: process.getuid?.() ?? 0, home: homedir() });
+}
+
+export function openLogIndex(): LogIndex {
+  return new LogIndex(defaultStateBase());
+}
+
+export interface Started {
+  readonly plan: SessionPlan;
+  readonly place: ListeningPlace;
+  readonly startedAt: string;
+  readonly log: Log;
+}
+
+/** Answers what is to be called at the end. A session whose log cannot be noted serves as well. */
+export function noteLog({ plan, place, startedAt, log }: Started): (left: LeftBehind | undefined) => void {
+  const { writes: policy, dirty, origin } = plan;
+  if (dirty === undefined || (policy !== 'write-back' && policy !== 'redirect')) return () => {};
+  const index = openLogIndex();
+  const note: LogNote = {
+    ...{ directory: dirty.directory, origin: formatOrigin(parseOrigin(origin)), policy, pid: process.pid, startedAt },
+    ...{ listen: `${place.host}:${place.port}`, restart: restartCommand(process.argv.slice(2)) },
+  };
+  const carefully = (action: () => void): void => {
+    try {
+      action();
+    } catch (error) {
+      log.warn(
+        { error: String(error), note: index.pathOf(note.directory) },
+        'the dirty log could not be noted; after its end "viaduct status" will not tell what this session leaves behind',
+      );
+    }
+  };
+  carefully(() => index.write(note));
+  return (left) => {
+    // A worker that could not say what it left: the log says it.
+    if (left === undefined) return;
+    const { bytes, files, conflicts } = left;
+    if (files === 0 && conflicts === 0) carefully(() => index.remove(note.directory));
+    else carefully(() => index.write({ ...note, left: { bytes, files, conflicts } }));
+  };
+}
+
+const pathOptions = ['--dirty-log', '--state-directory', '--cache'];
+
+/** As it was started, from any directory; a take-over is not repeated. */
+export function restartCommand(args: readonly string[]): string {
+  const kept = args.filter((arg) => arg !== '--take-over');
+  const words = kept.map((arg, at) => (pathOptions.includes(kept[at - 1] ?? '') ? resolve(arg) : arg));
+  return ['viaduct', ...words].map(quoted).join(' ');
+}
+
+function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** The last line: what the origin does not have. */
+export function printEnd(command: string, left: LeftBehind, json: boolean): void {
+  const { policy, directory, bytes, files, conflicts, lostTo } = left;
+  if (json) {
+    const lost = lostTo === undefined ? {} : { leaseLostTo: lostTo };
+    const amounts = { pendingBytes: bytes, pendingFiles: files, conflicts };
+    printJson({ ended: true, command, policy, dirtyLog: directory, ...amounts, ...lost });
+  } else printLine(`viaduct ${command}: ended; ${describeLeft(left)}`);
+}
+
+export function describeLeft({ policy, directory, bytes, files, conflicts, lostTo }: LeftBehind): string {
+  const amount = `${formatSize(bytes)} of ${counted(files, 'file')}`;
+  const [are, they] = files === 1 ? ['is', 'it is'] : ['are', 'they are'];
+  const inConflict = `${counted(conflicts, 'file')} ${conflicts === 1 ? 'is' : 'are'} in conflict (\`viaduct conflicts\`)`;
+  const more = conflicts === 0 ? '' : `; ${inConflict}`;
+  if (files === 0) return conflicts === 0 ? 'everything is at the origin' : `all else is at the origin${more}`;
+  if (policy === 'redirect') return `${amount} ${are} kept in ${directory}${more}`;
+  if (lostTo !== undefined)
+    return `${amount} ${are} not at the origin: ${lostTo} took the write lease, so ${they} kept in ${directory} (\`viaduct log salvage\` copies them; only a start with --take-over, which takes the lease from ${lostTo}, goes on)${more}`;
+  return `${amount} ${are} not at the origin yet: ${they} in ${directory}, and the next start goes on${more}`;
+}
+
+/** A lease that this very host holds is no other host's: most often a session of it was killed, or left something. */
+export function explainHeld(error: unknown, origin: string): unknown {
+  if (!(error instanceof ViaductError) || error.code !== 'LEASE_HELD') return error;
+  const { notes } = openLogIndex().read();
+  return heldByThisHost(error, notes, formatOrigin(parseOrigin(origin)), hostname()) ?? error;
+}
+
+/** Undefined: another host holds it. */
+export function heldByThisHost(
+  error: ViaductError,
+  notes: readonly LogNote[],
+  origin: string,
+  host: string,
+): ViaductError | undefined {
+  const holder = holderIn(error.message);
+  if (holder !== host && !holder?.startsWith(`${host} (`)) return undefined;
+  const address = holder?.slice(host.length + 2, -1);
+  const ours = notes.filter((note) => note.origin === origin && note.policy === 'write-back');
+  const known = ours.find(({ listen }) => listen === address) ?? (ours.length === 1 ? ours[0] : undefined);
+  const logged = known === undefined ? '' : `; its dirty log is ${known.directory}`;
+  const again =
+    known === undefined ? 'Start it again with its own --listen and --dirty-log' : `Start it again: ${known.restart}`;
+  return new ViaductError('LEASE_HELD', {
+    cause: `${error.message}. That is this very host: another session of it, which runs (\`viaduct status\`) or was ended with changes left${logged}`,
+    remedy: `${again}; it gives the lease back at an end that leaves nothing. --take-over takes the lease from it: what it has not written back stays ${known === undefined ? 'in its log' : `in ${known.directory}`}.`,
+    from: error,
+  });
+}
+
+function holderIn(cause: string): string | undefined {
+  const quotedName = /: ("(?:[^"\\]|\\.)*") holds the write lease of /.exec(cause)?.[1];
+  return quotedName === undefined ? undefined : String(JSON.parse(quotedName));
+}

@@ -1,0 +1,167 @@
+/**
+ * What sessions that have ended left in their dirty logs: nobody else says so, and it is not at the origin.
+ *
+ *     notes of the log index ──its session runs──► left out: it answers for itself
+ *                            └─► the log, read only, for a bounded time ──nothing in it──► left out
+ *                                                                      └─► EndedSession, with `problem` if it cannot be told
+ */
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Clock, sleep } from '../base/mod.ts';
+import { type InspectedLog, inspectLog, type LogDirectory, type LogFile, systemLogDirectory } from '../dirty/mod.ts';
+import { decodeRecord, fileNotes } from '../layers/mod.ts';
+import type { ConflictStatus } from '../sessions/mod.ts';
+import type { StatusAnswer } from './client.ts';
+import type { LogIndex, LogNote } from './log-index.ts';
+
+export interface EndedSession {
+  readonly directory: string;
+  readonly origin: string;
+  readonly listen: string;
+  readonly policy: LogNote['policy'];
+  /** The command that starts it again. */
+  readonly restart: string;
+  readonly pendingBytes: number;
+  readonly pendingFiles: number;
+  readonly conflicts: readonly ConflictStatus[];
+  /** Why it is not known what the log holds. */
+  readonly problem: string | undefined;
+}
+
+type Contents = Pick<EndedSession, 'pendingBytes' | 'pendingFiles' | 'conflicts' | 'problem'>;
+
+/** As long as a process has to answer. */
+const inspectMs = 2_000;
+const unknown = { pendingBytes: 0, pendingFiles: 0, conflicts: [] };
+
+/** Those that left something, or of which it cannot be told. */
+export async function endedSessions(
+  index: LogIndex,
+  answers: readonly StatusAnswer[],
+  clock: Clock,
+): Promise<EndedSession[]> {
+  const { notes, damaged } = index.read();
+  const ended = notes.filter((note) => !answers.some((answer) => answersFor(answer, note)));
+  const found = await Promise.all(
+    ended.map(async (note) => {
+      const { directory, origin, listen, policy, restart } = note;
+      return { directory, origin, listen, policy, restart, ...(await look(note, index, clock)) };
+    }),
+  );
+  const unread = damaged.map((path) => ({
+    ...{ directory: path, origin: '', listen: '', policy: 'write-back' as const, restart: '', ...unknown },
+    problem: 'this note about a dirty log cannot be read',
+  }));
+  return [...found, ...unread].filter(
+    ({ pendingFiles, conflicts, problem }) => pendingFiles > 0 || conflicts.length > 0 || problem !== undefined,
+  );
+}
+
+function answersFor(answer: StatusAnswer, { directory, pid, startedAt }: LogNote): boolean {
+  if (answer.kind === 'silent') return answer.pid === pid && isLocked(directory);
+  const { status } = answer;
+  return (
+    (status.pid === pid && status.startedAt === startedAt) ||
+    status.sessions.some(({ data }) => data?.writeBack?.log.directory === directory)
+  );
+}
+
+async function look(note: LogNote, index: LogIndex, clock: Clock): Promise<Contents> {
+  const { directory, pid, left } = note;
+  if (isLocked(directory))
+    return { ...unknown, problem: `a process that does not say what it keeps has it open (${pid} was the last known)` };
+  if (!existsSync(directory)) {
+    const remedy = `if somebody removed it, remove ${index.pathOf(directory)} too`;
+    return { ...unknown, problem: `it is not there; is its disk mounted? (${remedy})` };
+  }
+  const late = sleep(clock, inspectMs).then(() => 'late' as const);
+  const inspected = await Promise.race([inspect(directory, clock), late]).catch((error: unknown) =>
+    error instanceof TooLate ? ('late' as const) : error instanceof Error ? error : new Error(String(error)),
+  );
+  if (inspected === 'late') {
+    if (left !== undefined)
+      return { ...unknown, pendingBytes: left.bytes, pendingFiles: left.files, problem: someUnread(left.conflicts) };
+    return { ...unknown, problem: `it takes long to read (\`viaduct log show ${directory}\` takes the time)` };
+  }
+  if (inspected instanceof Error) return { ...unknown, problem: `it cannot be read: ${inspected.message}` };
+  if (inspected === undefined) return { ...unknown, problem: 'it holds no dirty log any more' };
+  return { ...pendingIn(inspected), conflicts: conflictsIn(inspected), problem: undefined };
+}
+
+function someUnread(conflicts: number): string | undefined {
+  return conflicts === 0 ? undefined : `it takes long to read, and ${conflicts} of its files are in conflict`;
+}
+
+class TooLate extends Error {}
+
+async function inspect(directory: string, clock: Clock): Promise<InspectedLog | undefined> {
+  const opened = await systemLogDirectory(directory, { clock, isReadOnly: true });
+  return inspectLog(untilLate(opened, clock, clock.now() + inspectMs)).finally(() => opened.close());
+}
+
+/** A log can be as large as its disk: its next read after the time fails. */
+function untilLate(directory: LogDirectory, clock: Clock, endMs: number): LogDirectory {
+  const limited = (file: LogFile): LogFile => ({
+    size: file.size,
+    write: (position, slices) => file.write(position, slices),
+    read(position, length) {
+      if (clock.now() > endMs) throw new TooLate();
+      return file.read(position, length);
+    },
+    datasync: () => file.datasync(),
+    close: () => file.close(),
+  });
+  return {
+    list: () => directory.list(),
+    create: async (name, bytes) => limited(await directory.create(name, bytes)),
+    open: async (name) => limited(await directory.open(name)),
+    remove: (name) => directory.remove(name),
+    rename: (from, to) => directory.rename(from, to),
+    sync: () => directory.sync(),
+    close: () => directory.close(),
+  };
+}
+
+/** Times that were set and not sent count as a file without bytes. */
+function pendingIn({ files, notes }: InspectedLog): { pendingBytes: number; pendingFiles: number } {
+  const keys = new Set(files.map(({ key }) => key));
+  for (const { key, record } of recordsIn(notes)) if (record.times !== undefined) keys.add(key);
+  return { pendingBytes: files.reduce((sum, { dirtyBytes }) => sum + dirtyBytes, 0), pendingFiles: keys.size };
+}
+
+/** `path` is the last name alone: only the origin knows the directories above it. */
+export function conflictsIn({ notes }: Pick<InspectedLog, 'notes'>): ConflictStatus[] {
+  return recordsIn(notes).flatMap(({ key, record: { place, conflict } }) => {
+    if (conflict === undefined) return [];
+    const { kind, atMs, savedAs } = conflict;
+    const path = place === undefined ? undefined : Buffer.from(place.name, 'latin1').toString('utf8');
+    return [{ path, handle: Buffer.from(key, 'latin1').toString('hex'), kind, atMs, savedAs }];
+  });
+}
+
+function recordsIn(
+  notes: ReadonlyMap<string, Uint8Array>,
+): { readonly key: string; readonly record: ReturnType<typeof decodeRecord> }[] {
+  return [...notes].flatMap(([name, bytes]) => {
+    if (!name.startsWith(fileNotes)) return [];
+    const key = name.slice(fileNotes.length);
+    try {
+      return [{ key, record: decodeRecord(0, key, bytes) }];
+    } catch {
+      // Of a damaged log: `viaduct log show` says so.
+      return [];
+    }
+  });
+}
+
+/** Taking the lock to find out would be in the way of a session that starts now. */
+function isLocked(directory: string): boolean {
+  try {
+    const { ino } = statSync(join(directory, 'lock'));
+    return readFileSync('/proc/locks', 'latin1')
+      .split('\n')
+      .some((line) => line.includes(' FLOCK ') && line.includes(`:${ino} `));
+  } catch {
+    return false;
+  }
+}
