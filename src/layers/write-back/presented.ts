@@ -84,7 +84,13 @@ export class Presented {
     if (sameData(origin, base)) {
       const { mtime } = presented;
       if (timeEquals(origin.ctime, base.ctime)) return { ...origin, mtime, ctime: presented.ctime };
-      return { ...origin, mtime, ctime: latest(presented.ctime, origin.ctime) };
+      const ctime = latest(presented.ctime, origin.ctime);
+      // Once shown it stays: a cache below may go on to tell the one before.
+      if (isLater(origin.ctime, base.ctime)) {
+        const moved = { base: { ...base, ctime: origin.ctime }, presented: { ...presented, ctime } };
+        this.#files.update(file.record.handle, moved);
+      }
+      return { ...origin, mtime, ctime };
     }
     const isCached = isLater(base.ctime, origin.ctime) && this.#clock.now() - file.settledMs < cachedMs;
     if (isCached || issue < file.settledTick) return { ...origin, ...wccOf(presented) };
