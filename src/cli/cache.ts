@@ -5,7 +5,7 @@ import { Command } from 'commander';
 import { silentLog, systemClock, systemRandom, ViaductError } from '../base/mod.ts';
 import { CleanCache } from '../cache/mod.ts';
 import { exitCodes, printJson, printLine } from './output.ts';
-import { formatDuration, formatSize, notEmpty } from './values.ts';
+import { counted, formatDuration, formatSize, notEmpty } from './values.ts';
 
 interface CacheFlags {
   readonly json?: boolean;
@@ -60,7 +60,7 @@ function stat(directory: string, flags: CacheFlags): void {
   const full = Math.round((100 * counters.framesUsed) / Math.max(1, counters.frameCount));
   printLine(`limit     ${formatSize(counters.sizeBytes)}, ${formatSize(diskBytes)} on the disk`);
   printLine(
-    `holds     ${formatSize(counters.validBytes)} of ${counters.filesUsed} files; ${full} % of ${counters.frameCount} frames`,
+    `holds     ${formatSize(counters.validBytes)} of ${counted(counters.filesUsed, 'file')}; ${full} % of ${counters.frameCount} frames`,
   );
   printLine(
     `reads     ${counters.hits} hits, ${counters.misses} misses, ${counters.evictions} evictions, ${counters.corruptSectors} damaged sectors`,

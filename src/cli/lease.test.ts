@@ -1,12 +1,13 @@
 /** `viaduct lease` as a user runs it, on the store of a served directory. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { systemClock, systemRandom } from '../base/mod.ts';
 import { leasesFile, SqliteLeaseStore } from '../sessions/mod.ts';
+import { leaseCommand } from './lease.ts';
 import { stateDirectoryFor } from './session-command.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'viaduct-lease-'));
@@ -26,7 +27,18 @@ function lease(...args: string[]): Promise<{ code: number | null; out: string; e
   });
 }
 
+test('a directory that was never served with this state directory, or that is not there, is an error', async () => {
+  const unknown = await lease('list', images);
+  assert.equal(unknown.code, 2);
+  assert.match(unknown.error, /CONFIGURATION_INVALID: this state directory knows no serve of .*images/);
+  const missing = await lease('list', join(scratch, 'nowhere'), '--json');
+  assert.equal(missing.code, 2);
+  assert.match(JSON.parse(missing.out).error.cause, /nowhere does not exist/);
+  assert.ok(!existsSync(state));
+});
+
 test('nothing is leased before anything was, and looking makes no file', async () => {
+  mkdirSync(dirname(path), { recursive: true });
   assert.deepEqual(await lease('list', images), { code: 0, out: 'no tree is leased\n', error: '' });
   assert.equal((await lease('release', images, '/golden')).code, 2);
   assert.ok(!existsSync(path));
@@ -75,4 +87,18 @@ test('a store that is damaged is an error, not an empty list', async () => {
   const { code, error } = await lease('list', images);
   assert.equal(code, 1);
   assert.match(error, /LEASE_STORE_FAILED: .*leases\.sqlite cannot be opened: .*not a database/);
+});
+
+test('a state directory that may not be seen is an error, not an empty list', () => {
+  const isRoot = process.getuid?.() === 0;
+  chmodSync(state, 0);
+  // Root may see everything.
+  if (isRoot) process.seteuid?.(65_534);
+  try {
+    const list = () => leaseCommand().parse(['list', images, '--state-directory', state], { from: 'user' });
+    assert.throws(list, { code: 'EACCES' });
+  } finally {
+    if (isRoot) process.seteuid?.(0);
+    chmodSync(state, 0o700);
+  }
 });

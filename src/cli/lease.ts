@@ -1,5 +1,6 @@
 /** `viaduct lease list|release`: who may write to what `viaduct serve` serves, and the end of a lease whose holder is gone. */
-import { existsSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { Command } from 'commander';
 import { systemClock, systemRandom, ViaductError } from '../base/mod.ts';
 import { leasesFile, SqliteLeaseStore } from '../sessions/mod.ts';
@@ -76,10 +77,24 @@ function release(origin: string, tree: string, flags: LeaseFlags): void {
   }
 }
 
-/** Looking must not make a store. */
+/** Looking must not make a store. Undefined: a serve of it ran, and gave no lease. Throws the system's error if it may not be seen. */
 function open(origin: string, flags: LeaseFlags): SqliteLeaseStore | undefined {
   const path = leasesFile(stateDirectoryFor(origin, flags.stateDirectory));
-  return existsSync(path) ? new SqliteLeaseStore({ path, clock: systemClock, random: systemRandom }) : undefined;
+  if (isThere(path)) {
+    accessSync(path, constants.R_OK | constants.W_OK);
+    return new SqliteLeaseStore({ path, clock: systemClock, random: systemRandom });
+  }
+  if (isThere(dirname(path))) return undefined;
+  throw new ViaductError('CONFIGURATION_INVALID', {
+    cause: existsSync(origin)
+      ? `this state directory knows no serve of ${origin}: ${dirname(dirname(path))}.`
+      : `${origin} does not exist.`,
+    remedy: 'Give DIRECTORY and --state-directory as to "viaduct serve", as its user.',
+  });
+}
+
+function isThere(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
 function plainOf({ path, holder, sinceMs, seenMs }: LeaseRecord): object {

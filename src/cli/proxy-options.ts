@@ -68,12 +68,12 @@ export function proxyPlan(
     connections: flags.connections ?? defaultConnections,
     ...cache,
     attributes: attributesFor(flags.attributeTimeout),
-    readAheadBytes: Math.min(parseSize(flags.readAhead), limits.readAheadBytes),
+    readAheadBytes: Math.min(parseSize(flags.readAhead, '--read-ahead'), limits.readAheadBytes),
   };
 }
 
 function cacheSize(text: string): number {
-  const bytes = parseSize(text);
+  const bytes = parseSize(text, '--cache-size');
   if (bytes >= limits.cacheBytes) return bytes;
   throw new ViaductError('CONFIGURATION_INVALID', {
     cause: `--cache-size ${text} is too small.`,
@@ -83,7 +83,7 @@ function cacheSize(text: string): number {
 
 function attributesFor(timeout: string | undefined): SessionPlan['attributes'] {
   if (timeout === undefined) return defaultAttributes;
-  const longest = parseDuration(timeout);
+  const longest = parseDuration(timeout, '--attribute-timeout');
   return {
     fileMinimumMs: Math.min(defaultAttributes.fileMinimumMs, longest),
     fileMaximumMs: longest,

@@ -5,12 +5,13 @@
  *     TARGET/disk.raw.7       another file of that name (7: its number in the log)
  *     TARGET/salvage.json     for each: name, handle, which ranges are changes, which were lost
  */
-import { constants } from 'node:fs';
-import { mkdir, open, readdir, writeFile } from 'node:fs/promises';
+import { constants, rmdirSync } from 'node:fs';
+import { open, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Clock, ViaductError } from '../base/mod.ts';
+import { type Clock, systemCode, ViaductError } from '../base/mod.ts';
 import { type InspectedFile, type SalvagedRange, salvageLog, systemLogDirectory } from '../dirty/mod.ts';
 import { decodeRecord, fileNotes } from '../layers/mod.ts';
+import { makeDirectory } from '../native/mod.ts';
 
 /** Made if it is not there, and never cut. */
 const openFlags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
@@ -38,9 +39,19 @@ interface Output {
   readonly lost: Range[];
 }
 
-/** Undefined: there is no log. Nothing is written over. */
+/** Undefined: there is no log. Nothing is written over; directories that were made for nothing are removed. */
 export async function salvageInto(directory: string, target: string, clock: Clock): Promise<Salvaged[] | undefined> {
-  await makeEmpty(target);
+  const made = await makeEmpty(target);
+  let salvaged: Salvaged[] | undefined;
+  try {
+    salvaged = await salvageFiles(directory, target, clock);
+    return salvaged;
+  } finally {
+    if (salvaged === undefined) removeEmpty(made);
+  }
+}
+
+async function salvageFiles(directory: string, target: string, clock: Clock): Promise<Salvaged[] | undefined> {
   const outputs = new Map<number, Output>();
   const taken = new Set<string>(['salvage.json']);
   const outputOf = (file: InspectedFile, notes: ReadonlyMap<string, Uint8Array>): Output => {
@@ -68,7 +79,9 @@ export async function salvageInto(directory: string, target: string, clock: Cloc
   }));
   for (const { savedAs, size } of salvaged) await setSize(join(target, savedAs), size);
   const { identity } = result.log;
-  await writeFile(join(target, 'salvage.json'), `${JSON.stringify({ identity, files: salvaged }, undefined, 2)}\n`);
+  const list = join(target, 'salvage.json');
+  const text = `${JSON.stringify({ identity, files: salvaged }, undefined, 2)}\n`;
+  await writeFile(list, text, { flush: true }).catch((error: unknown) => notKept(list, error));
   return salvaged;
 }
 
@@ -91,11 +104,14 @@ export function nameOfFile(
 }
 
 async function put(target: string, output: Output, { offset, data }: SalvagedRange): Promise<void> {
-  const file = await open(join(target, output.savedAs), openFlags, 0o600);
+  const path = join(target, output.savedAs);
+  const file = await open(path, openFlags, 0o600).catch((error: unknown) => notKept(path, error));
   try {
     for (let done = 0; done < data.length; ) {
       done += (await file.write(data, done, data.length - done, offset + done)).bytesWritten;
     }
+  } catch (error) {
+    notKept(path, error);
   } finally {
     await file.close();
   }
@@ -103,10 +119,12 @@ async function put(target: string, output: Output, { offset, data }: SalvagedRan
 }
 
 async function setSize(path: string, size: number): Promise<void> {
-  const file = await open(path, openFlags, 0o600);
+  const file = await open(path, openFlags, 0o600).catch((error: unknown) => notKept(path, error));
   try {
     await file.truncate(size);
     await file.sync();
+  } catch (error) {
+    notKept(path, error);
   } finally {
     await file.close();
   }
@@ -118,11 +136,51 @@ function add(ranges: Range[], offset: number, count: number): void {
   else ranges.push({ offset, count });
 }
 
-async function makeEmpty(target: string): Promise<void> {
-  await mkdir(target, { recursive: true, mode: 0o700 });
-  if ((await readdir(target)).length === 0) return;
+/** The system's error of an open file names no path. */
+function notKept(path: string, error: unknown): never {
+  const code = systemCode(error);
+  if (code !== 'ENOSPC' && code !== 'EDQUOT' && code !== 'EFBIG') throw error;
+  throw new ViaductError('DISK_FULL', {
+    cause: `${path} cannot be written: ${error instanceof Error ? error.message : code}.`,
+    remedy: 'Name a directory on a disk with more room, and remove what was begun; the dirty log is as it was.',
+    from: error,
+  });
+}
+
+/** Returns the directories that were not there before, the uppermost first. */
+async function makeEmpty(target: string): Promise<string[]> {
+  const made = makeTarget(target);
+  if ((await readdir(target)).length === 0) return made;
   throw new ViaductError('CONFIGURATION_INVALID', {
     cause: `${target} is not empty.`,
     remedy: 'Name a directory that is empty or not there yet: nothing is written over.',
   });
+}
+
+function makeTarget(target: string): string[] {
+  try {
+    return makeDirectory(target, 0o700);
+  } catch (error) {
+    const code = systemCode(error);
+    if (code !== 'ENOTDIR' && code !== 'EEXIST' && code !== 'ENOENT') throw error;
+    throw new ViaductError('CONFIGURATION_INVALID', {
+      cause:
+        code === 'ENOENT'
+          ? `${target} cannot be made: no directory can be made there.`
+          : `${target} is not a directory, or lies below a file.`,
+      remedy: 'Name a directory that is empty or not there yet.',
+      from: error,
+    });
+  }
+}
+
+/** What holds something stays. */
+function removeEmpty(made: readonly string[]): void {
+  for (const directory of made.toReversed()) {
+    try {
+      rmdirSync(directory);
+    } catch {
+      return;
+    }
+  }
 }

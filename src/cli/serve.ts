@@ -54,7 +54,7 @@ export function serveCommand(): Command {
 
 function parseTakeover(text: string): NonNullable<SessionPlan['leaseTakeover']> {
   if (text === 'manual') return text;
-  const timeMs = parseDuration(text);
+  const timeMs = parseDuration(text, '--lease-takeover');
   if (timeMs >= 1_000 && timeMs <= 24 * 3_600_000) return timeMs;
   throw new InvalidArgumentError('It is "manual", or a time from 1 s to 24 h.');
 }

@@ -4,13 +4,13 @@ import { ViaductError } from '../base/mod.ts';
 
 const units = ['', 'K', 'M', 'G', 'T', 'P'];
 
-/** `512M`, `20G`, `1.5T`, `65536`: powers of 1024; `GiB` and `GB` mean the same as `G`. */
-export function parseSize(text: string): number {
+/** `512M`, `20G`, `1.5T`, `65536`: powers of 1024; `GiB` and `GB` mean the same as `G`. `option`: for the error. */
+export function parseSize(text: string, option: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:i?B)?$/i.exec(text.trim());
   const bytes = match === null ? Number.NaN : Number(match[1]) * 1024 ** units.indexOf(match[2]!.toUpperCase());
   if (Number.isSafeInteger(Math.floor(bytes)) && bytes >= 0) return Math.floor(bytes);
   throw new ViaductError('CONFIGURATION_INVALID', {
-    cause: `"${text}" is not a size.`,
+    cause: `${option}: "${text}" is not a size.`,
     remedy: 'Write a number and a unit: 512M, 20G, 1.5T.',
   });
 }
@@ -25,13 +25,18 @@ export function formatSize(bytes: number): string {
   return unit === 0 ? `${value} B` : `${value.toFixed(value < 10 ? 1 : 0)} ${units[unit]}iB`;
 }
 
-/** `30s`, `500ms`, `2m`, `1h`; a bare number is seconds. */
-export function parseDuration(text: string): number {
+/** `1 file`, `2 files`. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** `30s`, `500ms`, `2m`, `1h`; a bare number is seconds. `option`: for the error. */
+export function parseDuration(text: string, option: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text.trim());
   const factor = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }[match?.[2] ?? 's'];
   if (match !== null && factor !== undefined) return Math.round(Number(match[1]) * factor);
   throw new ViaductError('CONFIGURATION_INVALID', {
-    cause: `"${text}" is not a time.`,
+    cause: `${option}: "${text}" is not a time.`,
     remedy: 'Write a number and a unit: 500ms, 30s, 2m, 1h.',
   });
 }

@@ -113,10 +113,14 @@ function policyOf({ policy, readOnly }: WriteFlags): WritePolicy {
 
 function dirtyLimits(flags: WriteFlags): Omit<NonNullable<SessionPlan['dirty']>, 'directory'> {
   const writeBackAfterMs =
-    flags.writeBackAfter === undefined ? defaultDirty.writeBackAfterMs : parseDuration(flags.writeBackAfter);
+    flags.writeBackAfter === undefined
+      ? defaultDirty.writeBackAfterMs
+      : parseDuration(flags.writeBackAfter, '--write-back-after');
   // A longer delay alone means that older changes are wanted, too.
   const ageMs =
-    flags.dirtyAge === undefined ? Math.max(defaultDirty.ageMs, writeBackAfterMs) : parseDuration(flags.dirtyAge);
+    flags.dirtyAge === undefined
+      ? Math.max(defaultDirty.ageMs, writeBackAfterMs)
+      : parseDuration(flags.dirtyAge, '--dirty-age');
   return {
     limitBytes: flags.dirtyLimit === undefined ? defaultDirty.limitBytes : dirtyLimit(flags.dirtyLimit),
     writeBackAfterMs,
@@ -126,7 +130,7 @@ function dirtyLimits(flags: WriteFlags): Omit<NonNullable<SessionPlan['dirty']>,
 }
 
 function dirtyLimit(text: string): number {
-  const bytes = parseSize(text);
+  const bytes = parseSize(text, '--dirty-limit');
   if (bytes >= limits.dirtyLogBytes) return bytes;
   throw new ViaductError('CONFIGURATION_INVALID', {
     cause: `--dirty-limit ${text} is too small.`,
@@ -135,7 +139,7 @@ function dirtyLimit(text: string): number {
 }
 
 function writeBackRate(text: string): number {
-  const bytes = parseSize(text);
+  const bytes = parseSize(text, '--write-back-rate');
   if (bytes > 0) return bytes;
   throw new ViaductError('CONFIGURATION_INVALID', {
     cause: `--write-back-rate ${text} would never write anything back.`,
@@ -148,7 +152,8 @@ function parseOutage(text: string): NonNullable<SessionPlan['outage']> {
   const { failAfterMs } = defaultOutage;
   if (text === 'hold' || text === 'stale') return { misses: text, failAfterMs };
   if (text === 'fail') return { misses: 'fail', failAfterMs };
-  if (text.startsWith('fail:')) return { misses: 'fail', failAfterMs: parseDuration(text.slice('fail:'.length)) };
+  if (text.startsWith('fail:'))
+    return { misses: 'fail', failAfterMs: parseDuration(text.slice('fail:'.length), '--outage fail:TIME') };
   throw new ViaductError('CONFIGURATION_INVALID', {
     cause: `--outage ${text}: this is none of hold, fail, fail:TIME, stale.`,
     remedy: 'Write --outage hold, --outage fail, --outage fail:60s or --outage stale.',
