@@ -11,7 +11,7 @@
  * Invariant: what the store holds is never older than a change of our own that was answered. What was changed by others is found
  * when the origin is back, as ever (docs/decisions/0008-origin-away.md).
  */
-import { type Clock, type Eventual, isPromise, type Timer } from '../base/mod.ts';
+import { type Clock, chain, type Eventual, isPromise, type Timer } from '../base/mod.ts';
 import type * as fs from '../vfs/mod.ts';
 import { Access, type Attributes, ForwardingFilesystem } from '../vfs/mod.ts';
 import type { AccessCache } from './access-cache.ts';
@@ -85,12 +85,14 @@ export class Keepsakes extends ForwardingFilesystem {
   }
 
   override lookup(call: fs.Call, args: fs.Place): Eventual<fs.LookupReply> {
+    const learn = (reply: fs.LookupReply): fs.LookupReply => {
+      if (reply.status === 0 && args.name !== '.' && args.name !== '..') this.#lookedUp(call, args, reply.object);
+      return reply;
+    };
     const reply = this.next.lookup(call, args);
-    if (!isPromise(reply)) return reply;
-    return reply.then((late) => {
-      if (late.status === 0 && args.name !== '.' && args.name !== '..') this.#lookedUp(call, args, late.object);
-      return late;
-    });
+    if (isPromise(reply)) return reply.then(learn);
+    // A name that the cache has from a listing, or from the file's making, was never asked for.
+    return reply.status === 0 && !this.#isPlaced(call, args, reply.object) ? learn(reply) : reply;
   }
 
   override write(call: fs.Call, args: fs.WriteArguments): Eventual<fs.WriteReply> {
@@ -103,7 +105,10 @@ export class Keepsakes extends ForwardingFilesystem {
     return this.#changed(args.object, this.next.commit(call, args));
   }
   override create(call: fs.Call, args: fs.CreateArguments): Eventual<fs.CreateReply> {
-    return this.#renamed(this.next.create(call, args));
+    return chain(this.#renamed(this.next.create(call, args)), (reply) => {
+      if (reply.status === 0 && reply.object !== undefined) this.#lookedUp(call, args.where, reply.object);
+      return reply;
+    });
   }
   override mkdir(call: fs.Call, args: fs.MkdirArguments): Eventual<fs.CreateReply> {
     return this.#renamed(this.next.mkdir(call, args));
@@ -177,6 +182,11 @@ export class Keepsakes extends ForwardingFilesystem {
     this.#later();
   }
 
+  #isPlaced(call: fs.Call, { directory, name }: fs.Place, object: fs.FileHandle): boolean {
+    const place = this.#used.get(object);
+    return place?.directory === directory && place.name === name && place.searchers.includes(call.credential.key);
+  }
+
   #use(object: fs.FileHandle, place: KeptPlace | undefined): void {
     this.#used.delete(object);
     this.#used.set(object, place);
@@ -203,11 +213,15 @@ export class Keepsakes extends ForwardingFilesystem {
       taken.set(handle, { handle, attributes: known, grants, place });
       return true;
     };
-    for (const [handle, place] of this.#used) {
-      const isThere = place !== undefined && attributes.known.isNamed(place.directory, place.name, handle);
-      // A name is worth nothing without the directory that it is in.
-      if (take(handle, isThere ? place : undefined, false) && isThere && !taken.has(place.directory))
-        take(place.directory, undefined, true);
+    for (const used of this.#used.keys()) {
+      // A name is worth nothing without the directory that it is in, and that one's name, up to the root.
+      let handle: fs.FileHandle | undefined = used;
+      while (handle !== undefined && !taken.has(handle)) {
+        const place: KeptPlace | undefined = this.#used.get(handle);
+        const isThere = place !== undefined && attributes.known.isNamed(place.directory, place.name, handle);
+        const isTaken = take(handle, isThere ? place : undefined, handle !== used);
+        handle = isTaken && isThere ? place.directory : undefined;
+      }
     }
     // The root is what clients look at to see whether they are at the same place.
     if (!taken.has(this.root)) take(this.root, undefined, true);

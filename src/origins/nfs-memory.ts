@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { type Log, systemCode } from '../base/mod.ts';
 import { makeDirectory } from '../native/mod.ts';
-import type { FileHandle, FsinfoReply } from '../vfs/mod.ts';
+import type { FileHandle, FsinfoReply, PathconfReply } from '../vfs/mod.ts';
 import { formatOrigin, type NfsAddress } from './address.ts';
 
 const number64 = z
@@ -44,6 +44,16 @@ const schema = z.strictObject({
     timeDelta: z.strictObject({ seconds: natural, nanoseconds: natural }),
     properties: natural,
   }),
+  pathconf: z
+    .strictObject({
+      linkMaximum: natural,
+      nameMaximum: natural,
+      noTruncation: z.boolean(),
+      chownRestricted: z.boolean(),
+      caseInsensitive: z.boolean(),
+      casePreserving: z.boolean(),
+    })
+    .optional(),
   hello: z
     .strictObject({ version: z.number().int(), features: z.array(z.string()).max(64), server: bytes, start: bytes })
     .optional(),
@@ -58,6 +68,8 @@ export interface RememberedOrigin {
   readonly fileid: bigint;
   /** Of the root, without attributes. */
   readonly info: Omit<Extract<FsinfoReply, { status: 0 }>, 'status' | 'attributes'>;
+  /** Likewise; absent: the server refused to say. */
+  readonly pathconf?: Omit<Extract<PathconfReply, { status: 0 }>, 'status' | 'attributes'> | undefined;
   /** What the server said on the channel; absent: a plain NFS server. */
   readonly hello?:
     | {

@@ -8,25 +8,15 @@
  * Invariant: the identity (server address and fsid) is fixed when it is opened.
  */
 import { hostname } from 'node:os';
-import {
-  type Clock,
-  type Eventual,
-  type Log,
-  limits,
-  type Random,
-  silentLog,
-  sleep,
-  ViaductError,
-} from '../base/mod.ts';
+import { type Clock, type Log, limits, type Random, silentLog, sleep, ViaductError } from '../base/mod.ts';
 import { Nfs3Client, nfsProgram, procedures } from '../nfs3/mod.ts';
 import { type ClientState, RpcClient, type RpcClientStats } from '../rpc/mod.ts';
 import {
-  type Call,
   type Credential,
   type Filesystem,
   ForwardingFilesystem,
   type FsinfoReply,
-  type GetattrArguments,
+  type PathconfReply,
   statusName,
 } from '../vfs/mod.ts';
 import { formatOrigin, type NfsAddress } from './address.ts';
@@ -67,6 +57,12 @@ export interface NfsOriginStats extends RpcClientStats {
   readonly foreign: boolean;
   /** The session started while the server was away, and it has not come yet. */
   readonly opening: boolean;
+}
+
+/** What was said of the root when it was opened last, this time or before; without attributes. */
+export interface NfsOriginFacts {
+  readonly fsinfo: FsinfoReply;
+  readonly pathconf: PathconfReply | undefined;
 }
 
 /** Whoever wants to know whether the server is there. */
@@ -167,14 +163,15 @@ async function open(options: NfsOriginOptions, privilegedPort: boolean, self: Se
     const info = await client.call(nfsProgram, procedures.fsinfo, object, callOptions);
     if (info.status !== 0) throw refusedRoot(address, 'FSINFO', info.status);
     // In the same round trip: a plain NFS server says at once that it has no such program.
-    const [root, hello] = await Promise.all([
+    const [root, pathconf, hello] = await Promise.all([
       client.call(nfsProgram, procedures.getattr, object, callOptions),
+      client.call(nfsProgram, procedures.pathconf, object, callOptions),
       sayHello(client, self, { credential }, log),
     ]);
     if (root.status !== 0) throw refusedRoot(address, 'GETATTR', root.status);
     const { fsid, fileid } = root.attributes;
-    const { status: _status, attributes: _attributes, ...rest } = info;
-    return { ...mounted, privilegedPort, fsid, fileid, info: rest, hello };
+    const names = pathconf.status === 0 ? plain(pathconf) : undefined;
+    return { ...mounted, privilegedPort, fsid, fileid, info: plain(info), pathconf: names, hello };
   } finally {
     await client.close();
   }
@@ -187,7 +184,7 @@ function start(
   late?: LateMount<RememberedOrigin>,
 ): NfsOrigin {
   const { address, clock, log, random, credential, deadlineMs } = options;
-  const { root, nfsPort, privilegedPort, fsid, fileid, info } = opened;
+  const { root, nfsPort, privilegedPort, fsid, fileid, info, pathconf } = opened;
   const { readMaximum, writeMaximum } = info;
   const connections = options.connections ?? address.connections ?? defaultConnections;
   const name = formatOrigin(address);
@@ -240,7 +237,11 @@ function start(
     );
   if (mounted === undefined) isOpen();
   else mounted.then(isOpen, ignored);
-  return new NfsOrigin(next, { client, guard: caller, channel, listeners, late, info });
+  const facts: NfsOriginFacts = {
+    fsinfo: { status: 0, ...info },
+    pathconf: pathconf && { status: 0, ...pathconf },
+  };
+  return new NfsOrigin(next, { client, guard: caller, channel, listeners, late, facts });
 }
 
 export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
@@ -248,12 +249,12 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
   readonly readMaximum: number;
   readonly writeMaximum: number;
   readonly channel: OriginChannel;
+  readonly facts: NfsOriginFacts;
   readonly #channel: NfsChannel;
   readonly #client: RpcClient;
   readonly #guard: RootGuard;
   readonly #listeners: NfsOriginListener[];
   readonly #late: LateMount<unknown> | undefined;
-  readonly #info: RememberedOrigin['info'];
 
   constructor(
     next: Nfs3Client,
@@ -263,7 +264,7 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
       readonly channel: NfsChannel;
       readonly listeners: NfsOriginListener[];
       readonly late: LateMount<unknown> | undefined;
-      readonly info: RememberedOrigin['info'];
+      readonly facts: NfsOriginFacts;
     },
   ) {
     super(next);
@@ -275,7 +276,7 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
     this.#guard = parts.guard;
     this.#listeners = parts.listeners;
     this.#late = parts.late;
-    this.#info = parts.info;
+    this.facts = parts.facts;
   }
 
   listen(listener: NfsOriginListener): void {
@@ -288,12 +289,6 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
     return this.#guard.opened();
   }
 
-  /** What no client can mount without is known before the origin has come. */
-  override fsinfo(call: Call, args: GetattrArguments): Eventual<FsinfoReply> {
-    if (this.#guard.isOpening() && args.object === this.root) return { status: 0, ...this.#info };
-    return super.fsinfo(call, args);
-  }
-
   override close(): Promise<void> {
     this.#late?.close();
     this.#channel.close();
@@ -304,6 +299,13 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
     const { foreign, opening } = { foreign: this.#guard.isForeign(), opening: this.#guard.isOpening() };
     return { ...this.#client.stats(), state: this.#client.state(), foreign, opening };
   }
+}
+
+function plain<Reply extends { readonly status: 0; readonly attributes?: unknown }>(
+  reply: Reply,
+): Omit<Reply, 'status' | 'attributes'> {
+  const { status: _status, attributes: _attributes, ...rest } = reply;
+  return rest;
 }
 
 /** Whoever makes a call is told. */

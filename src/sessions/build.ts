@@ -6,6 +6,7 @@ import {
   AttributeCache,
   BlockCache,
   defaultReadAhead,
+  FilesystemFacts,
   Identity,
   Keepsakes,
   noReadAhead,
@@ -17,7 +18,7 @@ import {
 } from '../layers/mod.ts';
 import { type NfsOrigin, openDirectoryOrigin, openNfsOrigin, parseOrigin } from '../origins/mod.ts';
 import type { RpcProgram } from '../rpc/mod.ts';
-import type { Filesystem } from '../vfs/mod.ts';
+import type { Attributes, FileHandle, Filesystem } from '../vfs/mod.ts';
 import { buildKeepsakes } from './build-keepsakes.ts';
 import { acquireLease, buildWriteBack, ownCredential, type WriteBackGround } from './build-write-back.ts';
 import { type ServedOrigin, SessionChannel } from './channel.ts';
@@ -124,7 +125,7 @@ function pileUp(
       built = made.layer;
     } else if (layer.layer === 'keepsakes') {
       built = buildKeepsakes(top, layer.file, caches, surroundings);
-    } else built = buildLayer(layer, top, { ...surroundings, presence });
+    } else built = buildLayer(layer, top, { ...surroundings, presence, nfs });
     top = built;
     if (built instanceof Stability) {
       fresh = built;
@@ -198,7 +199,17 @@ async function openOrigin(origin: StackDescription['origin'], { clock, log, rand
 function buildLayer(
   description: Exclude<LayerDescription, { layer: 'leases' | 'write-back' | 'keepsakes' }>,
   next: Filesystem,
-  { clock, log, random, cache, presence }: Surroundings & { readonly presence: OriginPresence },
+  {
+    clock,
+    log,
+    random,
+    cache,
+    presence,
+    nfs,
+  }: Surroundings & {
+    readonly presence: OriginPresence;
+    readonly nfs: NfsOrigin | undefined;
+  },
 ): Filesystem {
   switch (description.layer) {
     case 'identity':
@@ -217,8 +228,12 @@ function buildLayer(
     }
     case 'access-cache':
       return new AccessCache(next, { clock, presence });
-    case 'attribute-cache':
-      return new AttributeCache(next, { clock, options: description.times, presence });
+    case 'attribute-cache': {
+      const attributes = (object: FileHandle): Attributes | undefined => cached.known.attributes(object);
+      const facts = new FilesystemFacts(next, { presence, remembered: nfs?.facts, attributes });
+      const cached: AttributeCache = new AttributeCache(facts, { clock, options: description.times, presence });
+      return cached;
+    }
     case 'stability':
       return new Stability(next, { clock, log, random });
   }

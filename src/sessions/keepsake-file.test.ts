@@ -85,6 +85,27 @@ test('a session that starts while its origin is away answers for the files that 
   assert.equal(await soon(second.top.access(stranger, { object, access: bits })), undefined);
 });
 
+test('a file in folders is found again from the root on, also one whose name came from a listing or its making', async (t) => {
+  const { clock, memory, start, at } = world(t);
+  const folder = ok(memory.mkdir(root, { where: at('folder'), set: { mode: 0o755 } })).object!;
+  const inside = (name: string) => ({ directory: folder, name });
+  ok(memory.create(root, { where: inside('listed'), how: { mode: 'guarded', set: { mode: 0o644 } } }));
+  const first = start();
+  ok(await first.top.lookup(root, at('folder')));
+  const cookieVerifier = '\0'.repeat(8);
+  const page = { cookie: 0n, cookieVerifier, directoryBytes: 8_192, replyBytes: 32_768 };
+  ok(await first.top.readdirplus(root, { directory: folder, ...page }));
+  const made = ok(await first.top.create(root, { where: inside('made'), how: { mode: 'guarded', set: {} } })).object!;
+  const listed = ok(await first.top.lookup(root, inside('listed'))).object;
+  for (const object of [listed, made]) ok(await first.top.access(root, { object, access: Access.ALL }));
+  await clock.advance(2_000);
+  const second = start();
+  second.cut();
+  assert.equal(ok((await soon(second.top.lookup(root, at('folder'))))!).object, folder);
+  assert.equal(ok((await soon(second.top.lookup(root, inside('listed'))))!).object, listed);
+  assert.equal(ok((await soon(second.top.lookup(root, inside('made'))))!).object, made);
+});
+
 test('the root is known without having been granted to anybody', async (t) => {
   const { clock, memory, start } = world(t);
   ok(await start().top.getattr(root, { object: memory.root }));

@@ -26,7 +26,7 @@ export class FailAfter extends ForwardingFilesystem {
     context: Pick<OwedCallsOptions, 'clock' | 'failAfterMs'> & { readonly presence: OriginPresence },
   ) {
     super(next);
-    // FSINFO is kept by no layer.
+    // While the origin is there, no layer answers FSINFO by itself.
     this.#owed = new OwedCalls({ ...context, probe: (call) => next.fsinfo(call, { object: next.root }) });
   }
 

@@ -3,7 +3,6 @@
  *
  *     READDIR, READDIRPLUS        directories that were listed to their end (listings.ts)
  *     LOOKUP                      names that were looked up and not there; those that were there the attribute cache knows
- *     FSSTAT, FSINFO, PATHCONF    the last reply
  *     READ of what is not cached, changes, and whatever was never known: wait, as ever
  *
  * Invariants: while the origin answers, nothing but its answer is given. Nothing is answered from before a change of our own that
@@ -13,7 +12,6 @@
 import { chain, type Eventual, isPromise, limits } from '../../base/mod.ts';
 import type * as fs from '../../vfs/mod.ts';
 import { type FileHandle, ForwardingFilesystem, Status } from '../../vfs/mod.ts';
-import { BoundedMap, type Touchable } from '../bounded-map.ts';
 import { NameTable } from '../name-table.ts';
 import type { OriginPresence } from '../origin-presence.ts';
 import { Listings } from './listings.ts';
@@ -29,12 +27,6 @@ interface Watch {
   isSpoilt: boolean;
 }
 
-interface Kept extends Touchable {
-  readonly reply: fs.FsstatReply | fs.FsinfoReply | fs.PathconfReply;
-}
-
-/** Objects are asked for once each, mostly the root: three replies of each. */
-const keptReplies = 192;
 const anyAge = Number.NEGATIVE_INFINITY;
 
 export class LastKnown extends ForwardingFilesystem {
@@ -42,7 +34,6 @@ export class LastKnown extends ForwardingFilesystem {
   readonly #listings = new Listings();
   /** Only names that are not there. */
   readonly #absent = new NameTable(limits.absentNames);
-  readonly #replies = new BoundedMap<string, Kept>(keptReplies);
   readonly #watches = new Map<FileHandle, Set<Watch>>();
 
   constructor(next: fs.Filesystem, { presence }: { readonly presence: OriginPresence }) {
@@ -94,30 +85,6 @@ export class LastKnown extends ForwardingFilesystem {
     // What an entry of READDIRPLUS has beyond READDIR's is optional.
     const held = () => this.#listings.page(key, args, plus) as fs.ReaddirReply<Entry> | undefined;
     return this.#presence.bridge(`list ${plus} ${key} ${args.directory} ${args.cookie}`, ask, held);
-  }
-
-  override fsstat(call: fs.Call, args: fs.GetattrArguments): Eventual<fs.FsstatReply> {
-    return this.#lastReply(`fsstat ${args.object}`, () => this.next.fsstat(call, args));
-  }
-  override fsinfo(call: fs.Call, args: fs.GetattrArguments): Eventual<fs.FsinfoReply> {
-    return this.#lastReply(`fsinfo ${args.object}`, () => this.next.fsinfo(call, args));
-  }
-  override pathconf(call: fs.Call, args: fs.GetattrArguments): Eventual<fs.PathconfReply> {
-    return this.#lastReply(`pathconf ${args.object}`, () => this.next.pathconf(call, args));
-  }
-
-  #lastReply<Reply extends Kept['reply']>(key: string, next: () => Eventual<Reply>): Eventual<Reply> {
-    const ask = (): Eventual<Reply> =>
-      chain(next(), (reply) => {
-        if (reply.status === 0) this.#replies.set(key, { reply: { ...reply, attributes: undefined }, touched: true });
-        return reply;
-      });
-    return this.#presence.bridge(key, ask, () => {
-      const kept = this.#replies.get(key);
-      if (kept === undefined) return undefined;
-      kept.touched = true;
-      return kept.reply as Reply;
-    });
   }
 
   override setattr(call: fs.Call, args: fs.SetattrArguments): Eventual<fs.WccReply> {

@@ -19,7 +19,7 @@ export interface OwedCallsOptions {
   readonly clock: Clock;
   readonly presence: OriginPresence;
   readonly failAfterMs: number;
-  /** Asks the origin itself for something cheap, past every cache. */
+  /** Asks the origin for something cheap, past every cache that it could be answered from while the origin is there. */
   readonly probe: (call: fs.Call) => Eventual<unknown>;
 }
 
@@ -195,7 +195,7 @@ export class OwedCalls {
     owed.refuse();
   }
 
-  /** Its answer shows that the origin is there; silence, that it is away (`OriginPresence.refresh`). */
+  /** Silence shows that the origin is away; an answer may be what was last known (filesystem-facts.ts), and shows nothing. */
   #probe(call: fs.Call): void {
     if (this.#isProbing) return;
     this.#isProbing = true;
@@ -203,7 +203,7 @@ export class OwedCalls {
     const done = (): void => {
       this.#isProbing = false;
     };
-    const asked = presence.refresh<unknown>(
+    const asked = presence.bridge<unknown>(
       'outage probe',
       () => probe(call),
       () => true,
