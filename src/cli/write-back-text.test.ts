@@ -1,6 +1,7 @@
 /** The one answer, as people read it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { EndedSession } from '../control/mod.ts';
 import type { SessionStatus, WriteBackStatus } from '../sessions/mod.ts';
 import { describeWriteBack, isEverythingAtOrigin, theOneAnswer } from './write-back-text.ts';
 
@@ -66,6 +67,22 @@ test('what is not moving says why, and nothing is promised', () => {
   assert.match(still('origin-away'), /oldest 12 s, waiting for the origin, which is away$/);
   assert.match(still('refused', 'NOSPC'), /refused by the origin: NOSPC$/);
   assert.match(still('lease-lost', 'host b'), /another host took the write lease: host b$/);
+});
+
+test('what a session that has ended left is told as missing, with the command that goes on', () => {
+  const ended: EndedSession = {
+    ...{ directory: '/log', origin: 'nfs://x/', listen: '127.0.7.2:2049', policy: 'write-back', restart: 'viaduct p' },
+    ...{ pendingBytes: MiB, pendingFiles: 1, conflicts: [], problem: undefined },
+  };
+  assert.equal(
+    theOneAnswer([session(quiet)], 0, [ended]),
+    '1.0 MiB of 1 file is not at the origin: it is in /log, of a session that has ended (start it again: viaduct p)',
+  );
+  assert.equal(isEverythingAtOrigin([session(quiet)], 0, [ended]), false);
+  assert.match(theOneAnswer([], 0, [{ ...ended, policy: 'redirect' }]), /is kept in \/log, of a redirect session/);
+  const unread = { ...ended, pendingBytes: 0, pendingFiles: 0, problem: 'EIO' };
+  assert.match(theOneAnswer([], 0, [unread]), /^what \/log .* is not known: EIO/);
+  assert.equal(isEverythingAtOrigin([], 0, [unread]), false);
 });
 
 test('redirect, conflicts and sessions that do not answer are told apart', () => {

@@ -1,0 +1,54 @@
+/** What is said at the end of a session, and about a lease that this very host holds. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ViaductError } from '../base/mod.ts';
+import type { LogNote } from '../control/mod.ts';
+import type { LeftBehind } from '../sessions/mod.ts';
+import { describeLeft, heldByThisHost, restartCommand } from './session-end.ts';
+
+const nothing: LeftBehind = {
+  ...{ policy: 'write-back', directory: '/log', bytes: 0, files: 0, conflicts: 0, lostTo: undefined },
+};
+const some: LeftBehind = { ...nothing, bytes: 2 ** 20, files: 1 };
+
+test('the last line never says that everything is at the origin while a conflict is left', () => {
+  assert.equal(describeLeft(nothing), 'everything is at the origin');
+  assert.match(describeLeft({ ...nothing, conflicts: 2 }), /^all else is at the origin; 2 files are in conflict/);
+  assert.match(describeLeft({ ...some, conflicts: 1 }), /the next start goes on; 1 file is in conflict/);
+});
+
+test('after another host took the lease over, the last line names it and promises nothing of the next start', () => {
+  assert.match(describeLeft(some), /not at the origin yet: it is in \/log, and the next start goes on$/);
+  const lost = describeLeft({ ...some, lostTo: 'b (10.0.0.2:2049)' });
+  assert.doesNotMatch(lost, /next start goes on/);
+  assert.match(lost, /b \(10\.0\.0\.2:2049\) took the write lease.* \/log .*--take-over/);
+});
+
+test('the command that starts a session again works from any directory, takes nothing over, and is quoted', () => {
+  const args = ['proxy', 'nfs://a/?nfsport=1', '--dirty-log', '/l og', '--take-over', '--cache', 'c'];
+  const cache = `${process.cwd()}/c`;
+  assert.equal(restartCommand(args), `viaduct proxy 'nfs://a/?nfsport=1' --dirty-log '/l og' --cache ${cache}`);
+});
+
+test('a lease of this very host is told apart, with the log and the command of the session that ended', () => {
+  const held = (holder: string) =>
+    new ViaductError('LEASE_HELD', {
+      cause: `nfs://s/: ${JSON.stringify(holder)} holds the write lease of "/" since then`,
+      remedy: 'End the other host’s session first.',
+    });
+  const note = (listen: string, directory: string): LogNote => ({
+    ...{ directory, origin: 'nfs://s/', listen, policy: 'write-back', pid: 1, startedAt: '' },
+    restart: `viaduct proxy nfs://s/ --listen ${listen}`,
+  });
+  const notes = [note('127.0.7.2:2049', '/two'), note('127.0.7.3:2049', '/three')];
+  const told = (holder: string, known = notes) => heldByThisHost(held(holder), known, 'nfs://s/', 'me');
+  assert.equal(told('other (127.0.7.2:2049)'), undefined);
+  assert.equal(told('meander'), undefined);
+  const ours = told('me (127.0.7.3:2049)');
+  assert.equal(ours?.code, 'LEASE_HELD');
+  assert.match(ours?.message ?? '', /this very host.*its dirty log is \/three/);
+  assert.match(ours?.remedy ?? '', /Start it again: viaduct proxy nfs:\/\/s\/ --listen 127\.0\.7\.3:2049/);
+  assert.match(told('me')?.message ?? '', /this very host/);
+  assert.doesNotMatch(told('me')?.message ?? '', /dirty log is/, 'two could be meant');
+  assert.match(told('me', notes.slice(0, 1))?.message ?? '', /dirty log is \/two/);
+});
