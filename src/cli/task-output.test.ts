@@ -15,6 +15,7 @@ test('a task that has begun says how much is on its way', () => {
   assert.equal(startedText(writing), 'begun: 84 MiB are on their way to the origin (--wait waits for them)');
   assert.equal(startedText({ ...writing, pendingBytes: 0 }), 'begun');
   assert.equal(waitingText(writing), 'waiting until 84 MiB are at the origin');
+  assert.equal(waitingText({ ...writing, totalBytes: 0 }), 'waiting for the origin');
 });
 
 test('an origin that is away is told, whatever waits', () => {

@@ -55,7 +55,7 @@ export function startedText(progress: TaskProgress | undefined): string {
 export function waitingText({ state, totalBytes, problem }: TaskProgress): string {
   if (state === 'origin-away')
     return `the origin is away: ${problem ?? 'it does not answer'}; waiting until it is back`;
-  return `waiting until ${formatSize(totalBytes)} are at the origin`;
+  return totalBytes === 0 ? 'waiting for the origin' : `waiting until ${formatSize(totalBytes)} are at the origin`;
 }
 
 function showResult(result: TaskResult, view: TaskView): void {
