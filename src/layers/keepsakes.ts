@@ -218,9 +218,9 @@ export class Keepsakes extends ForwardingFilesystem {
       let handle: fs.FileHandle | undefined = used;
       while (handle !== undefined && !taken.has(handle)) {
         const place: KeptPlace | undefined = this.#used.get(handle);
-        const isThere = place !== undefined && attributes.known.isNamed(place.directory, place.name, handle);
+        const isThere: boolean = place !== undefined && attributes.known.isNamed(place.directory, place.name, handle);
         const isTaken = take(handle, isThere ? place : undefined, handle !== used);
-        handle = isTaken && isThere ? place.directory : undefined;
+        handle = isTaken && isThere ? place?.directory : undefined;
       }
     }
     // The root is what clients look at to see whether they are at the same place.
