@@ -12,7 +12,8 @@ const call: Call = { credential: credential(0, 0), peer: 'test', priority: 'dema
 interface Unstable {
   readonly offset: number;
   readonly data: Buffer;
-  verifier: string;
+  /** Of the reply; undefined while the WRITE is under way. */
+  verifier: string | undefined;
 }
 
 export class Client {
@@ -51,12 +52,19 @@ export class Client {
   }
 }
 
+/**
+ * Writes are whole blocks: two of them are at the same offset or apart. As a kernel does with a page, at most one WRITE of a block
+ * is under way, and only its newest content is ever sent again: an older one that comes late would undo the newer.
+ */
 export class CarefulFile {
   /** How often a COMMIT did not cover the writes, so that they went again. */
   resent = 0;
   readonly #filesystem: Filesystem;
   readonly #object: string;
-  #unstable: Unstable[] = [];
+  /** The newest of each block, by offset, until a COMMIT covers it. */
+  readonly #unstable = new Map<number, Unstable>();
+  /** The WRITE under way of a block, or the last that waits for its turn. */
+  readonly #turns = new Map<number, Promise<void>>();
 
   constructor(filesystem: Filesystem, object: string) {
     this.#filesystem = filesystem;
@@ -64,20 +72,29 @@ export class CarefulFile {
   }
 
   async write(offset: number, data: Buffer): Promise<void> {
-    const unstable: Unstable = { offset, data, verifier: '' };
-    this.#unstable.push(unstable);
+    const unstable: Unstable = { offset, data, verifier: undefined };
+    this.#unstable.set(offset, unstable);
     await this.#send(unstable);
   }
 
   async commit(): Promise<void> {
     for (;;) {
+      await Promise.allSettled(this.#turns.values());
+      const answered = [...this.#unstable.values()].filter(({ verifier }) => verifier !== undefined);
       const reply = await this.#filesystem.commit(call, { object: this.#object, offset: 0, count: 0 });
       assert.ok(reply.status === 0, `COMMIT: ${reply.status}`);
-      const lost = this.#unstable.filter(({ verifier }) => verifier !== reply.verifier);
-      this.#unstable = lost;
+      const lost: Unstable[] = [];
+      for (const unstable of answered) {
+        if (this.#unstable.get(unstable.offset) !== unstable) continue;
+        if (unstable.verifier === reply.verifier) this.#unstable.delete(unstable.offset);
+        else lost.push(unstable);
+      }
       if (lost.length === 0) return;
-      this.resent += lost.length;
-      await Promise.all(lost.map((unstable) => this.#send(unstable)));
+      // Another COMMIT may have sent some of them again already.
+      const again = lost.filter(({ verifier }) => verifier !== undefined);
+      this.resent += again.length;
+      for (const unstable of again) unstable.verifier = undefined;
+      await Promise.all(again.map((unstable) => this.#send(unstable)));
     }
   }
 
@@ -104,11 +121,27 @@ export class CarefulFile {
   }
 
   async #send(unstable: Unstable): Promise<void> {
+    const { offset } = unstable;
+    const turn = this.#after(this.#turns.get(offset), unstable);
+    this.#turns.set(offset, turn);
+    try {
+      await turn;
+    } catch (error) {
+      if (this.#unstable.get(offset) === unstable) this.#unstable.delete(offset);
+      throw error;
+    } finally {
+      if (this.#turns.get(offset) === turn) this.#turns.delete(offset);
+    }
+  }
+
+  async #after(before: Promise<void> | undefined, unstable: Unstable): Promise<void> {
+    await before?.catch(() => {});
     const { offset, data } = unstable;
+    // A newer one waits behind this.
+    if (this.#unstable.get(offset) !== unstable) return;
     const stable = Stability.UNSTABLE;
     const count = data.length;
-    const args = { object: this.#object, offset, count, stable, data: [data] };
-    const reply = await this.#filesystem.write(call, args);
+    const reply = await this.#filesystem.write(call, { object: this.#object, offset, count, stable, data: [data] });
     assert.ok(reply.status === 0, `WRITE at ${offset}: ${reply.status}`);
     assert.equal(reply.count, count);
     unstable.verifier = reply.verifier;
