@@ -5,10 +5,10 @@
  *     stabilize, sync ─────────────────► Syncer          │
  *     read ◄── LogReader ◄── LogState (files, epochs) ◄──┘ applied in the order of the log
  *     plan ◄── Plan: an epoch's records, read again
+ *     Upkeep: what it does by itself for stability and room
  */
-import { assert, type Eventual, limits, ViaductError } from '../base/mod.ts';
-import { Appender } from './appender.ts';
-import { cleanOldest } from './cleaner.ts';
+import { assert, type Eventual, limits } from '../base/mod.ts';
+import type { Appender } from './appender.ts';
 import type {
   Appended,
   Change,
@@ -24,44 +24,32 @@ import type {
   View,
   WriteChange,
 } from './contract.ts';
-import { closedError, explained, noRoom, notKept } from './failures.ts';
-import { addressOf } from './format.ts';
-import { freeing, goOnWithoutRoom } from './full-disk.ts';
-import { changeItem, Item, writeItem } from './item.ts';
+import { closedError, explained } from './failures.ts';
+import { changeItem, controlItem, type Item, writeItem } from './item.ts';
 import { type OpenedLog, openLog } from './opening.ts';
 import { Overwrites } from './overwrites.ts';
-import { checkKey, noteItem, stateItem } from './payloads.ts';
+import { checkKey, noteItem } from './payloads.ts';
 import { Plan } from './plan.ts';
 import { LogReader } from './reader.ts';
 import { mostPayload, RecordType } from './record.ts';
-import { rescue } from './rescue.ts';
-import { isFull, type Segments } from './segments.ts';
-import { type SegmentFacts, verifierFrom } from './snapshot.ts';
+import type { Segments } from './segments.ts';
 import type { LogState } from './state.ts';
-import { type LogMark, Syncer } from './syncer.ts';
+import type { Syncer } from './syncer.ts';
+import { Upkeep } from './upkeep.ts';
 
 export class DirtyLog implements DirtyLogFace {
   readonly recovery: Recovery;
   readonly #options: DirtyLogOptions;
   readonly #state: LogState;
   readonly #segments: Segments;
-  readonly #facts: SegmentFacts;
+  readonly #seed: number;
+  readonly #upkeep: Upkeep;
   readonly #appender: Appender;
   readonly #syncer: Syncer;
   readonly #reader: LogReader;
   readonly #overwrites: Overwrites;
   #plan: Plan | undefined;
-  /** While what is not stable is being moved; never rejects. */
-  #moving: Promise<unknown> | undefined;
   #isClosed = false;
-  #isCleaning = false;
-  #isUsingSpare = false;
-  #trims = 0;
-  /** While the log moves out of segments that are drained; and the epoch that must have come since, for another time. */
-  #isMovingOut = false;
-  #movedOutBefore = 0;
-  /** Everything before this address is stable. */
-  #stableAddress = 0;
 
   /** Rejects with LOG_FOREIGN, LOG_VERSION, LOG_DAMAGED, LOG_FAILED or DISK_FULL; then nothing was changed. */
   static async open(options: DirtyLogOptions): Promise<DirtyLog> {
@@ -72,7 +60,7 @@ export class DirtyLog implements DirtyLogFace {
     });
     const log = new DirtyLog(options, opened);
     try {
-      await log.#begin(opened);
+      await log.#upkeep.begin(opened);
     } catch (error) {
       if (!opened.recovery.found) await log.#segments.abandon().catch(() => {});
       else await log.#segments.close().catch(() => {});
@@ -83,105 +71,17 @@ export class DirtyLog implements DirtyLogFace {
 
   private constructor(options: DirtyLogOptions, opened: OpenedLog) {
     const { state, segments, facts } = opened;
-    const { clock, log, directory } = options;
+    const { clock, log } = options;
     this.#options = options;
     this.recovery = opened.recovery;
     this.#state = state;
     this.#overwrites = new Overwrites(state);
     this.#segments = segments;
-    this.#facts = facts;
-    this.#appender = new Appender({
-      ...{ state, segments, facts, clock, log, firstLsn: opened.nextLsn },
-      // Cleaning needs a place to copy to.
-      limitBytes: options.limitBytes - (options.keeps ? segments.largestBytes : 0),
-      onStarved: () => this.#makeRoom(),
-      // Bounds what a failed sync has to write again.
-      onSegment: () => this.#syncInBackground(),
-      onStuck: () => this.#useSpare(),
-    });
-    this.#syncer = new Syncer({
-      ...{ appender: this.#appender, segments, directory, log },
-      seal: () => this.#sealForSync(),
-      mark: () => this.#mark(),
-      onStable: (mark) => this.#stable(mark),
-      rescue: () => this.#rescue(),
-    });
+    this.#seed = facts.seed;
+    this.#upkeep = new Upkeep(options, opened, () => this.#sealForSync());
+    this.#appender = this.#upkeep.appender;
+    this.#syncer = this.#upkeep.syncer;
     this.#reader = new LogReader({ seed: facts.seed, segment: (address) => segments.at(address), log, clock });
-  }
-
-  /**
-   * A new segment: old ones are never written again. What was found after the last stable record goes into it: a sync that failed before may
-   * have left that in the page cache only, where another sync does not see it.
-   */
-  async #begin(opened: OpenedLog): Promise<void> {
-    const segments = this.#segments;
-    this.#appender.syncedLsn = opened.stableLsn;
-    this.#stableAddress = opened.stableAddress;
-    if (!opened.recovery.found && !(await segments.fillReserve())) throw noRoom();
-    try {
-      this.#stable(await this.#anew());
-    } catch (error) {
-      if (!isFull(error) || !opened.recovery.found) throw error;
-      await opened.removeVoid();
-      this.#stable(await this.#anewSomehow());
-    }
-    await opened.removeVoid();
-    await segments.fillReserve();
-    await this.#syncer.request(false);
-  }
-
-  /** Moves what is not stable into a new segment, and makes that stable. */
-  #anew(how: typeof rescue = rescue): Promise<LogMark> {
-    const moved = how({
-      ...{ state: this.#state, segments: this.#segments, appender: this.#appender, seed: this.#facts.seed },
-      ...{
-        directory: this.#options.directory,
-        stableAddress: this.#stableAddress,
-        stableLsn: this.#appender.syncedLsn,
-      },
-    });
-    const moving = moved.catch(() => {});
-    this.#moving = moving;
-    void moving.then(() => {
-      if (this.#moving === moving) this.#moving = undefined;
-    });
-    return moved;
-  }
-
-  /** The same, with a spare's room if the disk is full. */
-  async #anewSomehow(): Promise<LogMark> {
-    try {
-      return await this.#anew();
-    } catch (error) {
-      if (!isFull(error)) throw error;
-      return await this.#anew(goOnWithoutRoom);
-    }
-  }
-
-  /** The disk has no room for control. */
-  #useSpare(): void {
-    if (this.#isUsingSpare) return;
-    this.#isUsingSpare = true;
-    void this.#syncer
-      .alone(async () => {
-        const { current } = this.#segments;
-        this.#stable(await this.#anewSomehow());
-        if (this.#segments.current === current) throw noRoom();
-      })
-      .then(
-        () => this.#appender.roomMade(),
-        (error) => {
-          this.#options.log.error(
-            { cause: String(error) },
-            'the disk of the dirty log is full: no record can be written',
-          );
-          // Else it is tried again after a while.
-          if (this.#isClosed) this.#appender.refuse(error);
-        },
-      )
-      .then(() => {
-        this.#isUsingSpare = false;
-      });
   }
 
   get verifier(): string {
@@ -285,12 +185,6 @@ export class DirtyLog implements DirtyLogFace {
     return epochs.newestSealed();
   }
 
-  #syncInBackground(): void {
-    this.#syncer.request(false).catch(() => {
-      // Whoever waits for stability is told; the log says so as well.
-    });
-  }
-
   /** Of a log that is never written back, only a commit of the whole makes epochs. */
   #sealForSync(): void {
     // Also for who asked before the log was closed: the syncs of `close` come later.
@@ -304,7 +198,7 @@ export class DirtyLog implements DirtyLogFace {
   async plan(number: EpochNumber): Promise<EpochPlan> {
     await this.#appender.settled();
     // While records are being moved, the epoch is neither where it was nor where it will be.
-    while (this.#moving !== undefined) await this.#moving;
+    while (this.#upkeep.moving !== undefined) await this.#upkeep.moving;
     const epoch = this.#state.epochs.first;
     assert(epoch?.number === number && epoch.end !== undefined, 'the oldest sealed epoch is planned');
     const plan = new Plan(number, this.#reader);
@@ -313,7 +207,7 @@ export class DirtyLog implements DirtyLogFace {
       voidBefore: (file: FileNumber) => this.#state.files.get(file)?.droppedAt ?? 0,
     };
     try {
-      await plan.scan(range, this.#segments, this.#facts.seed);
+      await plan.scan(range, this.#segments, this.#seed);
     } catch (error) {
       plan.release();
       throw error;
@@ -334,7 +228,7 @@ export class DirtyLog implements DirtyLogFace {
     item.epoch = number;
     item.offset = epoch.end;
     this.#appender.control(item);
-    if (this.#segments.hasBefore(epoch.end)) this.#syncInBackground();
+    if (this.#segments.hasBefore(epoch.end)) this.#upkeep.syncInBackground();
     // Who waits while nothing is left to drain would wait for nobody.
     else if (this.#state.epochs.count === 0 && this.#appender.isStarved) this.#appender.roomMade();
   }
@@ -370,6 +264,7 @@ export class DirtyLog implements DirtyLogFace {
   async close(): Promise<void> {
     this.#assertOpen();
     this.#isClosed = true;
+    this.#upkeep.closing();
     try {
       await this.#syncer.request(false);
       this.#appender.control(this.#control(RecordType.CLOSE));
@@ -387,112 +282,10 @@ export class DirtyLog implements DirtyLogFace {
   }
 
   #control(type: Item['type']): Item {
-    const item = new Item(type);
-    item.wallMs = this.#options.clock.wallTimeMs();
-    return item;
+    return controlItem(type, this.#options.clock.wallTimeMs());
   }
 
   #assertOpen(): void {
     assert(!this.#isClosed, 'a closed log is not used');
-  }
-
-  #mark(): LogMark {
-    const { current } = this.#segments;
-    const address = current === undefined ? this.#stableAddress : addressOf(current.number, current.end);
-    return { lsn: this.#appender.appliedLsn, address, boundary: this.#state.loggedBoundary };
-  }
-
-  #stable({ lsn, address, boundary }: LogMark): void {
-    const appender = this.#appender;
-    appender.syncedLsn = Math.max(appender.syncedLsn, lsn);
-    this.#stableAddress = Math.max(this.#stableAddress, address);
-    if (!this.#isClosed) appender.control(this.#control(RecordType.MARK));
-    if (this.#segments.hasBefore(boundary)) void this.#trim(boundary);
-    else appender.synced();
-  }
-
-  async #trim(boundary: number): Promise<void> {
-    this.#trims++;
-    await this.#segments.removeBefore(boundary);
-    // What the drain has freed is for the reserve first.
-    await this.#segments.fillReserve().catch(() => false);
-    this.#trims--;
-    this.#appender.roomMade();
-  }
-
-  /** Changes wait for room. False: nothing can go. */
-  #makeRoom(): boolean {
-    const { epochs, boundary } = this.#state;
-    const goes = this.#segments.hasBefore(boundary);
-    if (goes) this.#syncInBackground();
-    if (goes || this.#trims > 0) return true;
-    if (epochs.count === 0) return this.#moveOut();
-    if (this.#options.keeps && epochs.newestSealed() === 0) return this.#clean();
-    return this.#options.onPressure?.() !== false;
-  }
-
-  /** All is drained, and what remains of the log holds the room that changes wait for. False: that would free nothing. */
-  #moveOut(): boolean {
-    if (this.#isMovingOut) return true;
-    const { epochs } = this.#state;
-    if (epochs.nextNumber === this.#movedOutBefore || this.#isClosed) return false;
-    this.#isMovingOut = true;
-    this.#movedOutBefore = epochs.nextNumber;
-    void this.#syncer
-      .alone(async () => {
-        this.#stable(await this.#anew(goOnWithoutRoom));
-        const trim = freeing(this.#state, this.#segments.current, this.#options.clock.wallTimeMs());
-        if (trim !== undefined && !this.#isClosed) this.#appender.control(trim);
-      })
-      .then(() => this.#syncer.request(false))
-      .catch((error) => this.#options.log.warn({ cause: String(error) }, 'the room of what is drained is not free yet'))
-      .then(() => {
-        this.#isMovingOut = false;
-        if (this.#appender.isStarved) this.#appender.roomMade();
-      });
-    return true;
-  }
-
-  /** Frees the oldest segment of a log that is never written back. False: what lives fills it. */
-  #clean(): boolean {
-    if (this.#isCleaning) return true;
-    const { limitBytes, clock, log } = this.#options;
-    const room = limitBytes - 4 * this.#segments.largestBytes;
-    if (this.#state.dirtyBytes * 1.05 > room || this.#segments.count < 2) return false;
-    this.#isCleaning = true;
-    const parts = {
-      ...{ state: this.#state, segments: this.#segments, appender: this.#appender, seed: this.#facts.seed },
-      wallTimeMs: () => clock.wallTimeMs(),
-      sync: () => this.#syncer.request(false),
-    };
-    void cleanOldest(parts)
-      .catch((error) => log.error({ cause: String(error) }, 'the dirty log could not be cleaned'))
-      .then(() => {
-        this.#isCleaning = false;
-        this.#appender.roomMade();
-      });
-    return true;
-  }
-
-  /** A datasync failed: what was answered since the last good one may be lost, unless it can be written once more. */
-  async #rescue(): Promise<void> {
-    const { random } = this.#options;
-    try {
-      this.#stable(await this.#anewSomehow());
-    } catch (from) {
-      this.#state.verifier = verifierFrom(random.bytes(new Uint8Array(8)));
-      this.#appender.control(stateItem(this.#state.fields));
-      const failed = notKept(from);
-      if (from instanceof ViaductError && from.code === 'LOG_DAMAGED') {
-        // The log has a hole: nothing that comes after it counts. Whatever lies there tells the next opening.
-        this.#appender.flush();
-        this.#appender.close(failed);
-        this.#options.log.error(
-          { cause: String(from) },
-          'changes are lost: the dirty log takes no more until it is opened again',
-        );
-      }
-      throw failed;
-    }
   }
 }

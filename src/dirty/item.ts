@@ -41,14 +41,20 @@ export class Item implements RecordHeader {
   }
 }
 
-export function changeItem(type: RecordCode, change: Change, wallMs: number): Item {
+/** Seals, marks and the like. */
+export function controlItem(type: RecordCode, wallMs: number): Item {
   const item = new Item(type);
+  item.wallMs = wallMs;
+  return item;
+}
+
+export function changeItem(type: RecordCode, change: Change, wallMs: number): Item {
+  const item = controlItem(type, wallMs);
   item.file = change.file;
   item.writer = change.writer;
   item.sizeAfter = change.sizeAfter;
   item.seconds = change.time.seconds;
   item.nanoseconds = change.time.nanoseconds;
-  item.wallMs = wallMs;
   return item;
 }
 
