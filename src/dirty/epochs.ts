@@ -44,11 +44,9 @@ export class Epochs {
     return last !== undefined && last.end === undefined ? last : this.open(wallMs, address);
   }
 
-  /** Recovery: the epoch with this number, which is the last one or comes after it. */
+  /** The epoch with this number, made if it comes after all others: later ones may be there since a record was to be written again. */
   at(number: EpochNumber, wallMs: number, address: number): Epoch {
-    const last = this.last;
-    if (last?.number === number) return last;
-    return this.#add(number, wallMs, address);
+    return this.find(number) ?? this.#add(number, wallMs, address);
   }
 
   #add(number: EpochNumber, wallMs: number, address: number): Epoch {

@@ -99,7 +99,7 @@ export class Names {
     const issue = files.tick;
     return chain(next.link(call, args), (reply) => {
       if (reply.status !== 0) return presented.reply(args.object, issue, reply);
-      const attributes = presented.changed(args.object, { after: reply.attributes }).after;
+      const attributes = presented.changed(args.object, issue, { after: reply.attributes }).after;
       return noted(this.#workings, { ...reply, attributes });
     });
   }

@@ -6,15 +6,18 @@ import { chain, type Eventual } from '../../base/mod.ts';
 import type * as vfs from '../../vfs/mod.ts';
 import type { Workings } from './workings.ts';
 
-/** `isExplicit`: the client chose the modification time, which may lie in the past. */
+/**
+ * `issue`: the table's tick when the change was asked for. `isExplicit`: the client chose the modification time, which may lie in the past.
+ */
 export function ownChange(
   workings: Workings,
   call: vfs.Call,
   object: vfs.FileHandle,
+  issue: number,
   wcc: vfs.WccData,
   isExplicit = false,
 ): Eventual<vfs.WccData> {
-  const shown = told(workings, call, object, wcc, isExplicit);
+  const shown = told(workings, call, object, issue, wcc, isExplicit);
   return workings.files.size === 0 ? shown : chain(shown, (data) => noted(workings, data));
 }
 
@@ -27,18 +30,19 @@ function told(
   { files, next, presented }: Workings,
   call: vfs.Call,
   object: vfs.FileHandle,
+  issue: number,
   wcc: vfs.WccData,
   isExplicit: boolean,
 ): Eventual<vfs.WccData> {
   const file = files.find(object);
-  if (file === undefined || wcc.after !== undefined) return presented.changed(object, wcc, isExplicit);
+  if (file === undefined || wcc.after !== undefined) return presented.changed(object, issue, wcc, isExplicit);
   file.seen = undefined;
-  const issue = files.tick;
+  const askedAt = files.tick;
   return chain(next.getattr(call, { object }), (reply) => {
     if (reply.status !== 0) return wcc;
     const { attributes: after } = reply;
     // Our write-back ended meanwhile and knows better.
-    if (issue < file.settledTick) return presented.unchanged(object, issue, { after });
-    return presented.changed(object, { before: wcc.before, after }, isExplicit);
+    if (askedAt < file.settledTick) return presented.unchanged(object, askedAt, { after });
+    return presented.changed(object, askedAt, { before: wcc.before, after }, isExplicit);
   });
 }

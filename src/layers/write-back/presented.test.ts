@@ -138,6 +138,36 @@ it('does so though the times of a late reply look as new', async (test) => {
   assert.deepEqual(wccOf(await bench.attributes(object)), wccOf(shown));
 });
 
+it('keeps what a client wrote when the answer to a change of mode comes after the write-back that overtook it', async (test) => {
+  const { fixture, bench } = await start(test);
+  const object = await bench.file('a', pattern(5000));
+  let answer = (): void => {};
+  let isShort = false;
+  fixture.faults.on('setattr', async ({ set }, proceed) => {
+    if (set.mode === undefined) return proceed();
+    const { wcc, ...reply } = await proceed();
+    await new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    // RFC 1813 2.6: `before` may be left out.
+    return { ...reply, wcc: isShort ? { after: wcc.after } : wcc };
+  });
+  for (isShort of [false, true]) {
+    await bench.write(object, 0, pattern(isShort ? 7000 : 6000));
+    const shown = await bench.attributes(object);
+    const late = Promise.resolve(fixture.layer.setattr(bench.call, { object, set: { mode: isShort ? 0o600 : 0o640 } }));
+    await bench.pause();
+    assert.equal((await fixture.writeBack.writeBack()).outcome, 'done');
+    answer();
+    const { wcc } = ok(await late);
+    const after = wccOf(wcc.after!);
+    assert.deepEqual({ ...after, ctime: undefined }, { ...wccOf(shown), ctime: undefined });
+    assert.ok(isLater(after.ctime, shown.ctime));
+    assert.deepEqual([wcc.before, wcc.after!.mode], [wccOf(shown), isShort ? 0o600 : 0o640]);
+    assert.deepEqual(wccOf(await bench.attributes(object)), after);
+  }
+});
+
 it('shows no middle of its own write-back in a COMMIT that was asked of a clean file', async (test) => {
   const { fixture, bench } = await start(test);
   const made = fixture.memory.create(root, { where: bench.at('a'), how: { mode: 'unchecked', set: { mode: 0o666 } } });

@@ -106,10 +106,10 @@ export class Presented {
   }
 
   /**
-   * Our own call changed the file at the origin (chmod, a link, a write that went through): its wcc data, as to be shown.
-   * `isExplicit`: the client chose the modification time, which may lie in the past.
+   * Our own call, made at `issue`, changed the file at the origin (chmod, a link, a write that went through): its wcc data, as to be
+   * shown. `isExplicit`: the client chose the modification time, which may lie in the past.
    */
-  changed(handle: FileHandle, wcc: WccData, isExplicit = false): WccData {
+  changed(handle: FileHandle, issue: number, wcc: WccData, isExplicit = false): WccData {
     const file = this.#files.find(handle);
     if (file === undefined) return wcc;
     if (wcc.after === undefined) {
@@ -118,9 +118,14 @@ export class Presented {
     }
     const { base, presented } = file.record;
     const before = file.shown ?? presented;
-    const chains = base !== undefined && (wcc.before === undefined || sameData(wcc.before, base));
-    if (chains && before !== undefined) this.#follow(file, base, before, wcc.after, isExplicit);
-    return { before: before ?? wcc.before, after: this.attributes(file, this.#files.tick, wcc.after) };
+    // Who was overtaken by our write-back tells of the time before it, and of its own change.
+    const isOld = issue < file.settledTick;
+    const chains = base !== undefined && (isOld || wcc.before === undefined || sameData(wcc.before, base));
+    if (chains && before !== undefined) {
+      if (!sameData(wcc.after, base) && (isOld || this.#files.isDirty(file))) this.#touch(file, before, wcc.after);
+      else this.#follow(file, base, before, wcc.after, isExplicit);
+    }
+    return { before: before ?? wcc.before, after: this.attributes(file, issue, wcc.after) };
   }
 
   /** A call that changed nothing. */
@@ -131,17 +136,19 @@ export class Presented {
     return { before: after === wcc.after ? wcc.before : wccOf(after), after };
   }
 
+  /** Before the end of our write-back: what the origin shows says nothing about the base. */
+  #touch(file: DirtyFile, before: WccAttributes, after: Attributes): void {
+    const ctime = latest(justAfter(before.ctime), after.ctime);
+    file.lastTime = latest(file.lastTime, ctime);
+    file.shown = { ...before, ctime };
+    this.#files.update(file.record.handle, { presented: file.shown });
+  }
+
   #follow(file: DirtyFile, base: WccAttributes, before: WccAttributes, after: Attributes, isExplicit: boolean): void {
     const { handle } = file.record;
     const isDirty = this.#files.isDirty(file);
     const ctime = latest(justAfter(before.ctime), after.ctime);
     file.lastTime = latest(file.lastTime, ctime);
-    if (isDirty && !sameData(after, base)) {
-      // In the middle of our write-back: what the origin shows says nothing about the base.
-      file.shown = { ...before, ctime };
-      this.#files.update(handle, { presented: file.shown });
-      return;
-    }
     const isTouched = !isDirty && !timeEquals(after.mtime, base.mtime);
     const touched = isExplicit ? after.mtime : latest(justAfter(before.mtime), after.mtime);
     const mtime = isTouched ? touched : before.mtime;

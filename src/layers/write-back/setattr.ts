@@ -115,15 +115,16 @@ export class AttributeSetter {
     const own = { size, atime, mtime };
     if (!changesOwnership(rest)) return this.#apply(call, object, own, issue, attributes);
     const { next, presented, files } = this.#workings;
+    const issuedAt = files.tick;
     return chain(next.setattr(call, { object, set: rest }), (reply) => {
       if (reply.status !== 0) return { status: reply.status, wcc: presented.unchanged(object, issue, reply.wcc) };
-      return chain(ownChange(this.#workings, call, object, reply.wcc), (wcc) => {
+      return chain(ownChange(this.#workings, call, object, issuedAt, reply.wcc), (wcc) => {
         if (size === undefined && atime === undefined && mtime === undefined) return { status: 0, wcc };
         const after = reply.wcc.after;
         const applied =
           after === undefined
             ? this.setattr(call, { object, set: own })
-            : this.#apply(call, object, own, files.tick, after);
+            : this.#apply(call, object, own, issuedAt, after);
         return chain(applied, (done) => ({
           ...done,
           wcc: { before: wcc.before ?? done.wcc.before, after: done.wcc.after },
@@ -178,7 +179,10 @@ export class AttributeSetter {
     return chain(next.setattr(call, args), ({ status, wcc }) => {
       if (status !== 0) return { status, wcc: presented.unchanged(object, issue, wcc) };
       const isExplicit = typeof args.set.mtime === 'object';
-      return chain(ownChange(this.#workings, call, object, wcc, isExplicit), (shown) => ({ status, wcc: shown }));
+      return chain(ownChange(this.#workings, call, object, issue, wcc, isExplicit), (shown) => ({
+        status,
+        wcc: shown,
+      }));
     });
   }
 

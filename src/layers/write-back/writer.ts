@@ -145,7 +145,7 @@ export class Writer {
     return chain(next.write(call, args), (reply): Eventual<vfs.WriteReply> => {
       const isChange = reply.status === 0 && args.count > 0;
       const shown = isChange
-        ? ownChange(this.#workings, call, args.object, reply.wcc)
+        ? ownChange(this.#workings, call, args.object, issue, reply.wcc)
         : presented.unchanged(args.object, issue, reply.wcc);
       return chain(shown, (wcc) =>
         reply.status === 0 ? { ...reply, wcc, verifier: log.verifier } : { ...reply, wcc },
