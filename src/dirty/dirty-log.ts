@@ -275,9 +275,12 @@ export class DirtyLog implements DirtyLogFace {
       throw explained(error);
     } finally {
       this.#appender.close(closedError());
-      await this.#syncer.idle();
-      await this.#segments.close();
-      await this.#options.directory.close();
+      await this.#upkeep.idle();
+      try {
+        await this.#segments.close();
+      } finally {
+        await this.#options.directory.close();
+      }
     }
   }
 

@@ -177,3 +177,27 @@ test('a log that is kept says so when what lives fills it', async () => {
   assert.ok(offset > 500_000);
   await bench.run(log.close());
 });
+
+test('a log is closed only when the segments that it frees are gone: its directory may be the next process', async () => {
+  const bench = new Bench();
+  const remove = bench.disk.remove.bind(bench.disk);
+  let removed = 0;
+  bench.disk.remove = async (name) => {
+    await new Promise<void>((resolve) => bench.clock.after(500, resolve));
+    await remove(name);
+    removed++;
+  };
+  const log = await bench.open();
+  for (let at = 0; at < 10; at++) await bench.write(log, 'a', at * 50_000, 50_000, 1);
+  const epoch = log.seal();
+  (await bench.run(log.plan(epoch))).release();
+  const before = log.stats().segments;
+  log.drained(epoch);
+  await bench.run(log.close());
+  assert.ok(before > 2 && removed > 0);
+  const atClose = removed;
+  const names = await bench.run(bench.disk.list());
+  await bench.clock.advance(60_000);
+  assert.equal(removed, atClose);
+  assert.deepEqual(await bench.run(bench.disk.list()), names);
+});

@@ -38,6 +38,8 @@ export class Upkeep {
   #isCleaning = false;
   #isUsingSpare = false;
   #trims = 0;
+  /** The segments that go meanwhile; never rejects. */
+  #trimming: Promise<unknown> = Promise.resolve();
   /** While the log moves out of segments that are drained; and the epoch that must have come since, for another time. */
   #isMovingOut = false;
   #movedOutBefore = 0;
@@ -99,6 +101,12 @@ export class Upkeep {
   /** Nothing is begun any more that the log does by itself. */
   closing(): void {
     this.#isClosing = true;
+  }
+
+  /** When no sync runs and no segment is being removed: what comes to the directory later may meet the log's next process. */
+  async idle(): Promise<void> {
+    await this.syncer.idle();
+    await this.#trimming;
   }
 
   syncInBackground(): void {
@@ -172,7 +180,7 @@ export class Upkeep {
     appender.syncedLsn = Math.max(appender.syncedLsn, lsn);
     this.#stableAddress = Math.max(this.#stableAddress, address);
     if (!this.#isClosing) appender.control(controlItem(RecordType.MARK, this.#options.clock.wallTimeMs()));
-    if (this.#segments.hasBefore(boundary)) void this.#trim(boundary);
+    if (this.#segments.hasBefore(boundary)) this.#trimming = Promise.all([this.#trimming, this.#trim(boundary)]);
     else appender.synced();
   }
 
