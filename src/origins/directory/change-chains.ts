@@ -62,6 +62,11 @@ export class ChangeChains {
     this.#chains.set(file, { token, base: expected, current, nameChanges: this.#nameChanges });
   }
 
+  /** What the file shows cannot be this writer's doing alone: what is based on the time before it is NOT_SYNC. */
+  broken(file: FileHandle): void {
+    this.#chains.delete(file);
+  }
+
   /** A rename, link or removal under a token, from its beginning to its end: which change times it moves is not known here. */
   duringNameChange<Reply>(change: () => Eventual<Reply>): Eventual<Reply> {
     this.#namesChanging++;

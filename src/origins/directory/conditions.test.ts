@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import * as nodeFs from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { type Clock, systemClock } from '../../base/mod.ts';
 import { ok, refused } from '../../testing/mod.ts';
 import * as vfs from '../../vfs/mod.ts';
 import { call, isRoot, walk, workplace } from './fixture.test.ts';
@@ -91,6 +92,42 @@ describe('a condition on WRITE and SETATTR', () => {
     refused(await origin.write(holder, writing(object, 'two', expected)), Status.NOT_SYNC);
     refused(await origin.setattr(holder, { object, set: { size: 1 }, expected }), Status.NOT_SYNC);
     assert.equal(nodeFs.readFileSync(join(place.exported, 'disk'), 'utf8'), 'ONE');
+  });
+
+  it('sees what a local process does while a write is under way, whatever that waits for', async () => {
+    const slow = { now: 0, step: 0 };
+    const clock: Clock = {
+      now: () => {
+        slow.now += slow.step;
+        return slow.now;
+      },
+      wallTimeMs: systemClock.wallTimeMs,
+      after: (delayMs, action) => systemClock.after(delayMs, action),
+    };
+    const size = 1 << 20;
+    place.put('disk', 'o'.repeat(size));
+    const disk = join(place.exported, 'disk');
+    const origin = await place.start({ clock });
+    const object = await walk(origin, 'disk');
+    const expected = await stampOf(origin, object);
+    const large = (count: number, offset = 0): vfs.WriteArguments => {
+      const data = [Buffer.alloc(count / 2, 'n'), Buffer.alloc(count / 2, 'n')];
+      return { object, offset, count, stable: Stability.UNSTABLE, data, expected };
+    };
+    slow.step = 5;
+    ok(await origin.write(holder, large(8192)));
+    slow.step = 0;
+    // From now on the kernel is thought to make writers wait.
+    assert.equal(ok(await origin.write(holder, large(size / 2))).count, size / 2, 'alone it is carried out as a whole');
+    assert.equal(ok(await origin.write(holder, large(10_000, 77))).count, 10_000);
+    const foreign = 'f'.repeat(size);
+    const writing = origin.write(holder, large(size / 2));
+    nodeFs.writeFileSync(disk, foreign);
+    const reply = await writing;
+    assert.ok(reply.status === Status.NOT_SYNC || (reply.status === 0 && reply.count < size / 2));
+    refused(await origin.write(holder, large(size / 2)), Status.NOT_SYNC);
+    refused(await origin.setattr(holder, { object, set: { size: 1 }, expected }), Status.NOT_SYNC);
+    assert.equal(nodeFs.readFileSync(disk, 'utf8'), foreign);
   });
 
   it('is not broken by the holder’s own changes of mode and name', async () => {

@@ -10,12 +10,14 @@ import { chain, type Eventual, limits } from '../../base/mod.ts';
 import { NoWaitReader, type ReadTarget } from '../../native/mod.ts';
 import * as vfs from '../../vfs/mod.ts';
 import { BufferPool } from './buffers.ts';
+import { CarefulWrites } from './careful-writes.ts';
 import type { Export } from './export.ts';
 import type { OpenFile } from './open-file.ts';
 import { mayRead, mayWrite } from './permission.ts';
 import { QuickWrites } from './quick-writes.ts';
 import { dropSetIds } from './set-attributes.ts';
 import { errnoOf } from './status.ts';
+import { writeAll } from './write-all.ts';
 
 const { Status, FileType, Stability } = vfs;
 
@@ -24,10 +26,12 @@ export class Content {
   readonly #buffers = new BufferPool();
   readonly #cached = new NoWaitReader();
   readonly #quick: QuickWrites;
+  readonly #careful: CarefulWrites;
 
   constructor(exported: Export) {
     this.#export = exported;
     this.#quick = new QuickWrites(exported.parts.clock);
+    this.#careful = new CarefulWrites(exported, this.#quick);
   }
 
   read(call: vfs.Call, args: vfs.ReadArguments): Eventual<vfs.ReadReply> {
@@ -89,11 +93,15 @@ export class Content {
     if (typeof file === 'number') return { status: file, wcc: {} };
     // Kept open while it waits for its turn.
     file.use();
-    const written = file.turns.take(() => this.#writeInTurn(file, call, args));
+    const isWatched = args.expected !== undefined || call.fencing !== undefined;
+    const written = file.turns.take(() => {
+      const ready = isWatched ? this.#careful.prepare(file, args) : undefined;
+      return chain(ready, () => this.#writeInTurn(file, call, args, isWatched));
+    });
     return chain(written, (reply) => this.#syncWritten(file, args, reply));
   }
 
-  #writeInTurn(file: OpenFile, call: vfs.Call, args: vfs.WriteArguments): Eventual<vfs.WriteReply> {
+  #writeInTurn(file: OpenFile, call: vfs.Call, args: vfs.WriteArguments, isWatched: boolean): Eventual<vfs.WriteReply> {
     const before = this.#export.attributes(file);
     if (typeof before === 'number') return { status: before, wcc: {} };
     const failed = (status: vfs.Failure): vfs.WriteReply => ({ status, wcc: this.#export.wcc(before, file) });
@@ -102,18 +110,13 @@ export class Content {
     const who = call.credential;
     if (!mayWrite(this.#export.subject(file, before, who), who)) return failed(Status.ACCES);
     if (args.offset + args.count > limits.fileBytes) return failed(Status.FBIG);
-    const { chains } = this.#export;
-    if (!chains.allows(args.object, call.fencing, args.expected, before)) return failed(Status.NOT_SYNC);
+    if (!this.#export.chains.allows(args.object, call.fencing, args.expected, before)) return failed(Status.NOT_SYNC);
     const fd = file.writer();
     if (fd < 0) return failed(this.#export.failure(fd));
     const cleared = dropSetIds(file, before, who);
     if (cleared < 0) return failed(this.#export.failure(cleared));
-    const written = this.#write(file, fd, before, args);
-    if (call.fencing === undefined) return written;
-    return chain(written, (reply) => {
-      chains.changed(args.object, call.fencing, args.expected, before, reply.wcc.after);
-      return reply;
-    });
+    if (isWatched) return this.#careful.write({ file, fd, call, args, before });
+    return this.#write(file, fd, before, args);
   }
 
   #write(file: OpenFile, fd: number, before: vfs.Attributes, args: vfs.WriteArguments): Eventual<vfs.WriteReply> {
@@ -165,34 +168,4 @@ export class Content {
 
 function notAFile(file: OpenFile): vfs.Failure {
   return file.type === FileType.DIRECTORY ? Status.ISDIR : Status.INVAL;
-}
-
-/** Bytes written, or a negative errno if none could be. */
-async function writeAll(fd: number, data: vfs.Payload, offset: number): Promise<number> {
-  let done = 0;
-  let rest = data;
-  for (;;) {
-    const result = await writeOnce(fd, rest, offset + done);
-    if (result < 0) return done > 0 ? done : result;
-    done += result;
-    rest = without(rest, result);
-    if (rest.length === 0 || result === 0) return done;
-  }
-}
-
-function writeOnce(fd: number, data: vfs.Payload, offset: number): Promise<number> {
-  return new Promise((resolve) => {
-    const done = (error: NodeJS.ErrnoException | null, bytes: number): void => resolve(error ? errnoOf(error) : bytes);
-    if (data.length === 1) nodeFs.write(fd, data[0]!, 0, data[0]!.length, offset, done);
-    else nodeFs.writev(fd, data.slice(0, 1024), offset, done);
-  });
-}
-
-/** What is left of the slices after `count` bytes. */
-function without(data: vfs.Payload, count: number): vfs.Payload {
-  let index = 0;
-  let rest = count;
-  while (index < data.length && rest >= data[index]!.length) rest -= data[index++]!.length;
-  if (rest === 0) return data.slice(index);
-  return [data[index]!.subarray(rest), ...data.slice(index + 1)];
 }

@@ -9,7 +9,7 @@
  */
 import * as nodeFs from 'node:fs';
 import type { Clock } from '../../base/mod.ts';
-import type { WriteArguments } from '../../vfs/mod.ts';
+import type { Payload, WriteArguments } from '../../vfs/mod.ts';
 import { errnoOf } from './status.ts';
 
 const mostBytes = 1024 * 1024;
@@ -25,11 +25,19 @@ export class QuickWrites {
     this.#clock = clock;
   }
 
+  get isResting(): boolean {
+    return this.#clock.now() < this.#restUntilMs;
+  }
+
   /** Bytes written or a negative errno; undefined: not tried. */
   write(fd: number, { offset, count, data }: WriteArguments): number | undefined {
-    if (count > mostBytes || offset % pageBytes !== 0 || count % pageBytes !== 0) return undefined;
+    if (count > mostBytes || hasPartsOfPages(offset, count) || this.isResting) return undefined;
+    return this.writeNow(fd, data, offset, count);
+  }
+
+  /** Without a thread, whatever it takes. */
+  writeNow(fd: number, data: Payload, offset: number, count: number): number {
     const begin = this.#clock.now();
-    if (begin < this.#restUntilMs) return undefined;
     let result: number;
     try {
       result =
@@ -41,4 +49,8 @@ export class QuickWrites {
     if (end - begin >= slowMs) this.#restUntilMs = end + restMs;
     return result;
   }
+}
+
+export function hasPartsOfPages(offset: number, count: number): boolean {
+  return offset % pageBytes !== 0 || count % pageBytes !== 0;
 }

@@ -8,8 +8,9 @@
  *
  * Nothing is lost by it: the kernel lets only one buffered write of an inode run at a time. Syncs stay outside and share.
  *
- * Limits: a local process that changes the file between our stat and our write(2), or within the same tick of the file
- * system's clock (up to 4 ms) without a change of size, is not seen.
+ * Limits: a local process that changes the file between our two stats, or within the same tick of the file system's clock (up to
+ * 4 ms; each change has a time of its own since Linux 6.13) without a change of size, is not seen. Where that must not
+ * happen, the time between them is short: careful-writes.ts.
  */
 import { type Eventual, isPromise } from '../../base/mod.ts';
 
