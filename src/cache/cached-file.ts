@@ -1,13 +1,15 @@
 /** One version of one file, as one thread sees it: the contract's calls in terms of tags, records, guards, reader and store. */
+
 import { type Eventual, limits } from '../base/mod.ts';
-import type { ByteRange, CachedFile, CacheHit, FileStamp, FillTicket, PendingWrite } from './contract.ts';
+import { type FileStamp, sameStamp } from '../vfs/mod.ts';
+import type { ByteRange, CachedFile, CacheHit, FillTicket, PendingWrite } from './contract.ts';
 import type { Engine, Version } from './engine.ts';
 import { sectorMask } from './engine.ts';
 import { frameBytes, sectorBytes, sectorsPerFrame } from './geometry.ts';
 import type { Reader } from './reader.ts';
 import type { RecordKey } from './records.ts';
 import { SliceView } from './slices.ts';
-import { sameStamp, stampToWords } from './stamp.ts';
+import { stampToWords } from './stamp.ts';
 import type { Store } from './store.ts';
 import type { WriteGuard } from './write-guard.ts';
 

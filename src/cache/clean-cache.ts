@@ -5,9 +5,11 @@
  *
  * The owner holds the lock and is closed last. Losing the process at any moment loses what was noted in the last 25 ms.
  */
+
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Log, type Timer, ViaductError } from '../base/mod.ts';
+import type { FileStamp } from '../vfs/mod.ts';
 import { CachedFileView, type ThreadParts } from './cached-file.ts';
 import type {
   AttachOptions,
@@ -17,7 +19,6 @@ import type {
   CacheStat,
   CleanCacheOptions,
   DirectoryStat,
-  FileStamp,
   VerifyReport,
 } from './contract.ts';
 import { openDirectory, unmakeDirectory } from './directory.ts';

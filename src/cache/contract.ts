@@ -10,16 +10,7 @@
  *   WRITE  write = await file.beginWrite(); ask origin; write.complete(data) + file.restamp(before, after), or write.abandon()
  */
 import type { Clock, Eventual, Log, Random } from '../base/mod.ts';
-
-/** What a version of a file is recognised by. Sizes and seconds are integers; negative times are allowed. */
-export interface FileStamp {
-  readonly size: number;
-  readonly mtimeSeconds: number;
-  readonly mtimeNanoseconds: number;
-  readonly ctimeSeconds: number;
-  readonly ctimeNanoseconds: number;
-  readonly fileid: bigint;
-}
+import type { FileStamp } from '../vfs/mod.ts';
 
 export interface ByteRange {
   readonly offset: number;

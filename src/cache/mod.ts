@@ -11,7 +11,6 @@ export type {
   CacheStat,
   CleanCacheOptions,
   DirectoryStat,
-  FileStamp,
   FillTicket,
   PendingWrite,
   VerifyReport,

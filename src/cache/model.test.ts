@@ -1,11 +1,13 @@
 /** The cache against a model: whatever is present is what the origin holds, after any sequence of calls, closes and kills. */
+
 import assert from 'node:assert/strict';
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { CacheFixture, cacheKey, cacheStamp, readAll } from '../testing/mod.ts';
-import type { CachedFile, CleanCache, FileStamp, PendingWrite } from './mod.ts';
+import type { FileStamp } from '../vfs/mod.ts';
+import type { CachedFile, CleanCache, PendingWrite } from './mod.ts';
 
 const fileCount = 3;
 const largest = 300_000;

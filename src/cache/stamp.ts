@@ -1,5 +1,5 @@
 /** File stamps as ten words of a record: size, mtime s + ns, ctime s + ns, fileid; 64-bit values low word first. */
-import type { FileStamp } from './contract.ts';
+import type { FileStamp } from '../vfs/mod.ts';
 
 const wordRange = 0x1_0000_0000;
 
@@ -17,17 +17,6 @@ export function stampToWords(stamp: FileStamp): Uint32Array {
 
 export function sizeFromWords(words: Uint32Array, at: number): number {
   return words[at]! + words[at + 1]! * wordRange;
-}
-
-export function sameStamp(left: FileStamp, right: FileStamp): boolean {
-  return (
-    left.size === right.size &&
-    left.mtimeNanoseconds === right.mtimeNanoseconds &&
-    left.mtimeSeconds === right.mtimeSeconds &&
-    left.ctimeNanoseconds === right.ctimeNanoseconds &&
-    left.ctimeSeconds === right.ctimeSeconds &&
-    left.fileid === right.fileid
-  );
 }
 
 /** Two's complement for negative seconds. */

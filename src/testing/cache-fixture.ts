@@ -2,11 +2,13 @@
  * What tests of the clean cache share: a temporary directory, files whose right content is known for every version, and a check
  * that whatever the cache returns is that content.
  */
+
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Log, seededRandom, systemClock, systemRandom } from '../base/mod.ts';
-import { type CachedFile, CleanCache, type CleanCacheOptions, type FileStamp } from '../cache/mod.ts';
+import { type CachedFile, CleanCache, type CleanCacheOptions } from '../cache/mod.ts';
+import type { FileStamp } from '../vfs/mod.ts';
 
 export const smallCacheBytes = 16 * 1024 * 1024;
 

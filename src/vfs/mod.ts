@@ -14,5 +14,6 @@ export type {
   ReleaseReply,
   RenewReply,
 } from './lease-service.ts';
+export { type FileStamp, isOlder, sameStamp, stampOf, stampOfAttributes } from './stamp.ts';
 export { type Failure, isKnownStatus, Status, type StatusCode, statusName } from './status.ts';
 export type { TreeLocator } from './tree-locator.ts';

@@ -6,9 +6,16 @@
  *
  *     flying ──all parts here, or one failed──> settled ──cached, last holder gone──> slices released
  */
-import type { FileStamp, FillTicket } from '../../cache/mod.ts';
-import type { Attributes, Call, Failure, Payload } from '../../vfs/mod.ts';
-import { stampOfAttributes } from './stamp.ts';
+
+import type { FillTicket } from '../../cache/mod.ts';
+import {
+  type Attributes,
+  type Call,
+  type Failure,
+  type FileStamp,
+  type Payload,
+  stampOfAttributes,
+} from '../../vfs/mod.ts';
 
 export interface Part {
   readonly offset: number;

@@ -7,8 +7,9 @@
  *
  *     version's stamp ──hop──> known ──hop──> known        pending: hops whose `from` is not known yet
  */
-import type { CachedFile, FileStamp } from '../../cache/mod.ts';
-import { sameStamp } from './stamp.ts';
+
+import type { CachedFile } from '../../cache/mod.ts';
+import { type FileStamp, sameStamp } from '../../vfs/mod.ts';
 
 const mostKnown = 64;
 const mostPending = 256;

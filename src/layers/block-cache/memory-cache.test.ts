@@ -2,12 +2,13 @@
  * The clean cache's contract in memory, for tests of the layer above: it forgets at random, answers late, refuses and fails as
  * the real one may, and counts what is lent.
  */
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Clock, type Eventual, limits, type Random, seededRandom, sleep } from '../../base/mod.ts';
-import type { CachedFile, CacheHit, FileStamp, FillTicket, PendingWrite } from '../../cache/mod.ts';
+import type { CachedFile, CacheHit, FillTicket, PendingWrite } from '../../cache/mod.ts';
 import { SimulatedClock } from '../../testing/mod.ts';
-import { sameStamp } from './stamp.ts';
+import { type FileStamp, sameStamp } from '../../vfs/mod.ts';
 
 const sectorBytes = limits.sectorBytes;
 

@@ -8,11 +8,18 @@
  *     beginWrite ──> next.write ──ok──> detach flights, restamp (wcc), complete(data) ──> reply
  *                              └─failed─> detach flights, abandon ──> reply
  */
+
 import { type Clock, type Eventual, limits } from '../../base/mod.ts';
 import type { CachedFile, PendingWrite } from '../../cache/mod.ts';
-import type { Payload, WccData, WriteArguments, WriteReply } from '../../vfs/mod.ts';
+import {
+  type Payload,
+  stampOf,
+  stampOfAttributes,
+  type WccData,
+  type WriteArguments,
+  type WriteReply,
+} from '../../vfs/mod.ts';
 import type { OpenFile } from './open-file.ts';
-import { stampOf, stampOfAttributes } from './stamp.ts';
 
 export class Mutations {
   readonly #clock: Clock;

@@ -12,14 +12,22 @@
  *
  * Under the promise of sole-writer.ts, unknown stamps are of our own doing: the version goes on under them.
  */
+
 import { limits } from '../../base/mod.ts';
-import type { CachedFile, CleanCache, FileStamp } from '../../cache/mod.ts';
-import type { Attributes, Call, FileHandle } from '../../vfs/mod.ts';
+import type { CachedFile, CleanCache } from '../../cache/mod.ts';
+import {
+  type Attributes,
+  type Call,
+  type FileHandle,
+  type FileStamp,
+  isOlder,
+  sameStamp,
+  stampOfAttributes,
+} from '../../vfs/mod.ts';
 import type { BlockRun, BlockView, FilePolicy, PrefetchTarget } from '../read-ahead/mod.ts';
 import type { Flight } from './flight.ts';
 import { Lineage } from './lineage.ts';
 import type { SoleWriter } from './sole-writer.ts';
-import { isOlder, sameStamp, stampOfAttributes } from './stamp.ts';
 
 /** What this layer needs of the clean cache. */
 export type BlockStore = Pick<CleanCache, 'file' | 'find' | 'clear'>;

@@ -1,6 +1,15 @@
-/** Stamps: what the clean cache recognises a version of a file by, made of attributes. */
-import type { FileStamp } from '../../cache/mod.ts';
-import type { Attributes, WccAttributes } from '../../vfs/mod.ts';
+/** Stamps: what a version of a file is recognised by, made of its attributes. */
+import type { Attributes, WccAttributes } from './attributes.ts';
+
+/** What a version of a file is recognised by. Sizes and seconds are integers; negative times are allowed. */
+export interface FileStamp {
+  readonly size: number;
+  readonly mtimeSeconds: number;
+  readonly mtimeNanoseconds: number;
+  readonly ctimeSeconds: number;
+  readonly ctimeNanoseconds: number;
+  readonly fileid: bigint;
+}
 
 export function stampOf(attributes: WccAttributes, fileid: bigint): FileStamp {
   return {
