@@ -256,3 +256,28 @@ test('an origin whose answers show no attributes loses data at a restart: what i
   sameBytes(world.content(object), pattern(300_000, 3));
   assert.equal(world.memory.restart(), 0, 'everything is committed');
 });
+
+test('what a process before sent may be lost at a restart of the origin under the next one: no conflict', async () => {
+  const world = await World.start({ writeBackAfterMs: 3_600_000 });
+  const object = world.make('a', pattern(1_000));
+  const data = pattern(300_000, 5);
+  await world.proxy.write(object, 0, data);
+  await world.proxy.commit();
+  const died = world.origin.on('commit', () => {
+    world.proxy.isDead = true;
+    return { status: vfs.Status.IO, wcc: {} };
+  });
+  world.proxy.drain.request().catch(() => undefined);
+  while (!world.proxy.isDead) await world.clock.advance(10);
+  died();
+  await world.crash('kill');
+  assert.equal(world.attributes(object).size, data.length);
+  const restarting = world.origin.on('commit', (_args, proceed) => {
+    restarting();
+    world.memory.restart();
+    assert.equal(world.attributes(object).size, 1_000);
+    return proceed();
+  });
+  assert.deepEqual(await world.proxy.flush(), { outcome: 'done', problems: [] });
+  sameBytes(world.content(object), data);
+});

@@ -401,7 +401,8 @@ export class FileRun {
   #isOwn(found: vfs.Attributes): boolean {
     if (sameData(found, this.#chain!.newest) || sameData(found, this.#found!)) return true;
     if (this.#restarts === this.#restartsNow() && this.#blindMs === undefined) return false;
-    const { least, most } = this.sizes(this.#found!);
+    // What was found may be data of a process before this one, which the origin can lose as well.
+    const { least, most } = this.sizes(this.record?.base ?? this.#found!);
     if (found.size < least || found.size > most) return false;
     // The origin lost what it had not committed, and shows what was there before.
     if (!isLater(found.mtime, this.#chain!.newest.mtime)) return true;
