@@ -22,6 +22,7 @@ import { flagForget, type RecordDecoder, RecordType } from './record.ts';
 import { SegmentScanner } from './scanner.ts';
 import { Segment } from './segments.ts';
 import { LogState } from './state.ts';
+import { withoutReadErrors } from './unreadable.ts';
 
 export interface InspectedFile {
   readonly number: number;
@@ -79,7 +80,7 @@ interface Found {
 /** Undefined: there is no log here. */
 export async function inspectLog(directory: LogDirectory): Promise<InspectedLog | undefined> {
   const found = await find(directory);
-  if (found !== undefined) await closeAll(found);
+  if (found !== undefined) await closeAll(found.segments);
   return found?.log;
 }
 
@@ -114,7 +115,7 @@ export async function salvageLog(
       }
     }
   } finally {
-    await closeAll(found);
+    await closeAll(segments);
   }
   return { log, lost };
 }
@@ -157,15 +158,25 @@ async function find(directory: LogDirectory): Promise<Found | undefined> {
   const numbers = (await directory.list()).map(segmentNumber).filter((number) => number !== undefined);
   numbers.sort((a, b) => a - b);
   const segments = new Map<number, Segment>();
-  for (const number of numbers) segments.set(number, new Segment(number, await directory.open(segmentName(number))));
+  try {
+    for (const number of numbers) {
+      segments.set(number, new Segment(number, withoutReadErrors(await directory.open(segmentName(number)))));
+    }
+    const found = await look(segments);
+    if (found === undefined) await closeAll(segments);
+    return found;
+  } catch (error) {
+    await closeAll(segments);
+    throw error;
+  }
+}
+
+async function look(segments: Map<number, Segment>): Promise<Found | undefined> {
   const headers = new Map<number, ReturnType<typeof decodeSegment>>();
   for (const [number, { file }] of segments) headers.set(number, decodeSegment(await file.read(0, firstPosition)));
   const good = [...headers.values()].filter((one) => one.kind === 'good').map((one) => one.header);
   const newest = good[good.length - 1];
-  if (newest === undefined) {
-    for (const { file } of segments.values()) await file.close();
-    return undefined;
-  }
+  if (newest === undefined) return undefined;
   const state = new LogState();
   const seed = logSeed(newest.uuid);
   const damage: InspectedDamage[] = [];
@@ -275,7 +286,7 @@ function filesOf(state: LogState): InspectedFile[] {
   return files;
 }
 
-async function closeAll({ segments }: Found): Promise<void> {
+async function closeAll(segments: Map<number, Segment>): Promise<void> {
   for (const { file } of segments.values()) {
     await file.close().catch((error) => {
       if (systemCode(error) !== 'EBADF') throw error;

@@ -184,3 +184,43 @@ test('salvage gives what verifies, sector by sector, and tells what does not', a
   );
   assert.equal(saved, 12_100 - 4_096);
 });
+
+test('salvage goes on where the disk cannot be read, and loses no more than those sectors', async () => {
+  const clock = new SimulatedClock();
+  const directory = new MemoryDirectory();
+  const log = await openOn(directory, clock, 3);
+  await writeTo(log, 0, 40_960, 5);
+  await writeTo(log, 100_000, 8_192, 6);
+  await log.sync();
+  const payload = directory.files.get(directory.segments()[0]!)!.indexOf(Buffer.alloc(100, 5));
+  const bad = Math.floor((payload + 20_000) / 4096) * 4096;
+  const open = directory.open.bind(directory);
+  let closed = 0;
+  directory.open = async (name) => {
+    const file = await open(name);
+    return {
+      ...file,
+      read(position, length) {
+        const isBad = name.startsWith('segment') && position < bad + 4096 && position + length > bad;
+        return isBad
+          ? Promise.reject(Object.assign(new Error('EIO: read'), { code: 'EIO' }))
+          : file.read(position, length);
+      },
+      close: async () => void closed++,
+    };
+  };
+  const found = await inspectLog(directory);
+  assert.deepEqual(
+    found!.damage.map((one) => one.what),
+    ['payload'],
+  );
+  let saved = 0;
+  const result = await salvageLog(directory, clock, ({ data }) => {
+    assert.ok(data.every((byte) => byte === data[0]));
+    saved += data.length;
+  });
+  const lost = result!.lost.reduce((sum, { count }) => sum + count, 0);
+  assert.ok(lost >= 4096 && lost <= 8192, `${lost} bytes are lost`);
+  assert.equal(saved + lost, 40_960 + 8_192);
+  assert.equal(closed, 2 * directory.segments().length);
+});

@@ -105,8 +105,9 @@ export class LogReader {
     let result: Eventual<Slices>;
     try {
       result = chain(segment.file.read(from, to - from), (bytes) => this.#pick(group, bytes));
-    } catch {
-      result = undefined;
+    } catch (error) {
+      segment.unpin();
+      return this.#damaged(group.from, segment, error);
     }
     if (!isPromise(result)) {
       segment.unpin();
@@ -117,9 +118,9 @@ export class LogReader {
         segment.unpin();
         return slices ?? this.#damaged(group.from, segment);
       },
-      () => {
+      (error: unknown) => {
         segment.unpin();
-        return this.#damaged(group.from, segment);
+        return this.#damaged(group.from, segment, error);
       },
     );
   }
@@ -191,12 +192,14 @@ export class LogReader {
     });
   }
 
-  #damaged(address: number, segment?: Segment): undefined {
+  /** `position`: in the segment; without one, the address of a record whose segment is gone. `from`: why it could not be read. */
+  #damaged(position: number, segment?: Segment, from?: unknown): undefined {
     this.damagedReads++;
     const now = this.#options.clock.now();
     if (now - this.#toldAtMs >= 10_000) {
       this.#toldAtMs = now;
-      const place = { segment: segment?.number, position: segment === undefined ? address : address };
+      const cause = from === undefined ? undefined : String(from);
+      const place = { segment: segment?.number, position, cause };
       this.#options.log.error(place, 'data of the dirty log do not verify: reads of them fail');
     }
     return undefined;
