@@ -69,30 +69,29 @@ export function callOf({ credential, peer, fencing, isRepeat }: RpcCall): vfs.Ca
   return { credential, peer, priority: 'demand', fencing, isRepeat };
 }
 
-/** Of a call that may have been executed before, refusals that its first execution explains become the success that they hide. */
-function repeatable<Arguments, Reply extends { readonly status: number }>(
+/**
+ * A procedure that is not to be executed twice: of a call that may have been executed before, refusals that its first execution explains
+ * become the success that they hide.
+ */
+function serveOnce<Arguments, Reply extends { readonly status: number }>(
+  filesystem: vfs.Filesystem,
+  procedure: Nfs3Procedure<Arguments, Reply>,
+  check: (args: Arguments) => vfs.Failure | 0,
   perform: (call: vfs.Call, args: Arguments) => Eventual<Reply>,
-  resolve: (call: vfs.Call, args: Arguments, reply: Reply) => Eventual<Reply>,
-): (call: vfs.Call, args: Arguments) => Eventual<Reply> {
-  return (call, args) => {
-    const reply = perform(call, args);
+  resolve: (origin: vfs.Filesystem, call: vfs.Call, args: Arguments, reply: Reply) => Eventual<Reply>,
+): ServedProcedure<Arguments, Reply> {
+  return serveOperation(procedure, check, (call, args) => {
+    const reply = perform.call(filesystem, call, args);
     if (call.isRepeat !== true) return reply;
-    return chain(reply, (value) => (value.status === 0 ? value : resolve(call, args, value)));
-  };
+    return chain(reply, (value) => (value.status === 0 ? value : resolve(filesystem, call, args, value)));
+  });
 }
 
 /** GETATTR to READLINK, procedures 1 to 5. */
 function attributeProcedures(filesystem: vfs.Filesystem) {
   return [
     serveOperation(procedures.getattr, checks.checkObject, (call, args) => filesystem.getattr(call, args)),
-    serveOperation(
-      procedures.setattr,
-      checks.checkSetattr,
-      repeatable(
-        (call, args) => filesystem.setattr(call, args),
-        (call, args, reply) => echoes.resolveSetattr(filesystem, call, args, reply),
-      ),
-    ),
+    serveOnce(filesystem, procedures.setattr, checks.checkSetattr, filesystem.setattr, echoes.resolveSetattr),
     serveOperation(procedures.lookup, checks.checkLookup, (call, args) => filesystem.lookup(call, args)),
     serveOperation(procedures.access, checks.checkObject, (call, args) => {
       const reply = filesystem.access(call, args);
@@ -168,71 +167,17 @@ function clampFsinfo(reply: vfs.FsinfoReply, transferBytes: number): vfs.FsinfoR
 
 /** CREATE to LINK, procedures 8 to 15. */
 function nameProcedures(filesystem: vfs.Filesystem) {
+  const removed = (_origin: vfs.Filesystem, _call: vfs.Call, _place: vfs.Place, reply: vfs.RemoveReply) =>
+    echoes.resolveRemove(reply);
   return [
-    serveOperation(
-      procedures.create,
-      checks.checkCreate,
-      repeatable(
-        (call, args) => filesystem.create(call, args),
-        (call, args, reply) => echoes.resolveCreate(filesystem, call, args, reply),
-      ),
-    ),
-    serveOperation(
-      procedures.mkdir,
-      checks.checkMkdir,
-      repeatable(
-        (call, args) => filesystem.mkdir(call, args),
-        (call, args, reply) => echoes.resolveMkdir(filesystem, call, args, reply),
-      ),
-    ),
-    serveOperation(
-      procedures.symlink,
-      checks.checkSymlink,
-      repeatable(
-        (call, args) => filesystem.symlink(call, args),
-        (call, args, reply) => echoes.resolveSymlink(filesystem, call, args, reply),
-      ),
-    ),
-    serveOperation(
-      procedures.mknod,
-      checks.checkMknod,
-      repeatable(
-        (call, args) => filesystem.mknod(call, args),
-        (call, args, reply) => echoes.resolveMknod(filesystem, call, args, reply),
-      ),
-    ),
-    serveOperation(
-      procedures.remove,
-      checks.checkRemove,
-      repeatable(
-        (call, args) => filesystem.remove(call, args),
-        (_call, _args, reply) => echoes.resolveRemove(reply),
-      ),
-    ),
-    serveOperation(
-      procedures.rmdir,
-      checks.checkRmdir,
-      repeatable(
-        (call, args) => filesystem.rmdir(call, args),
-        (_call, _args, reply) => echoes.resolveRemove(reply),
-      ),
-    ),
-    serveOperation(
-      procedures.rename,
-      checks.checkRename,
-      repeatable(
-        (call, args) => filesystem.rename(call, args),
-        (call, args, reply) => echoes.resolveRename(filesystem, call, args, reply),
-      ),
-    ),
-    serveOperation(
-      procedures.link,
-      checks.checkLink,
-      repeatable(
-        (call, args) => filesystem.link(call, args),
-        (call, args, reply) => echoes.resolveLink(filesystem, call, args, reply),
-      ),
-    ),
+    serveOnce(filesystem, procedures.create, checks.checkCreate, filesystem.create, echoes.resolveCreate),
+    serveOnce(filesystem, procedures.mkdir, checks.checkMkdir, filesystem.mkdir, echoes.resolveMkdir),
+    serveOnce(filesystem, procedures.symlink, checks.checkSymlink, filesystem.symlink, echoes.resolveSymlink),
+    serveOnce(filesystem, procedures.mknod, checks.checkMknod, filesystem.mknod, echoes.resolveMknod),
+    serveOnce(filesystem, procedures.remove, checks.checkRemove, filesystem.remove, removed),
+    serveOnce(filesystem, procedures.rmdir, checks.checkRmdir, filesystem.rmdir, removed),
+    serveOnce(filesystem, procedures.rename, checks.checkRename, filesystem.rename, echoes.resolveRename),
+    serveOnce(filesystem, procedures.link, checks.checkLink, filesystem.link, echoes.resolveLink),
   ];
 }
 
