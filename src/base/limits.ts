@@ -80,6 +80,8 @@ export const limits = {
   writeBackRecords: 4096,
   /** Names lately seen, of which one is wanted when a file becomes dirty; about 200 bytes each. */
   writeBackPlaces: 16_384,
+  /** Longest path that is noted with a file that waits to be written back: with all else that is noted of it, it fits a note of 4,096 bytes. */
+  notedPathBytes: 1024,
   /** Bytes of one session on their way back to the origin: 100 ms at 1 Gbit/s and a queue are 15 MB; they lie in memory meanwhile. */
   writeBackFlightBytes: 16 * MiB,
   /** Files of one epoch that are looked at or written at a time: 64 over 40 ms are 1,600 small files a second. */

@@ -19,10 +19,11 @@ import {
   type SessionPlan,
   startSession,
 } from '../sessions/mod.ts';
+import { explainInUse } from './in-use.ts';
 import { beginAsIoFlusher } from './io-flusher.ts';
 import { createLog, type LogLevelName, logLevels } from './logger.ts';
 import { printJson, printLine } from './output.ts';
-import { defaultStateBase, explainHeld, noteLog, printEnd } from './session-end.ts';
+import { defaultStateBase, explainHeld, noteLog, openLogIndex, printEnd } from './session-end.ts';
 import { Signals } from './signals.ts';
 import { notEmpty } from './values.ts';
 
@@ -74,17 +75,18 @@ export async function runSession(
   const startedAt = new Date().toISOString();
   // Between two lives of a worker nothing else keeps the process alive.
   const keptAlive = setInterval(() => {}, 2 ** 30);
+  const explained = (error: unknown): never => {
+    throw explainInUse(explainHeld(error, plan.origin), plan, () => openLogIndex().read().notes);
+  };
   let session: RunningSession | undefined;
   let left: LeftBehind | undefined;
   let noteLeft: ReturnType<typeof noteLog> = () => {};
   let wasReady = false;
   let mountPoint: string | undefined;
   try {
-    session = await startSession(plan, { clock: systemClock, log, random: systemRandom });
+    session = await startSession(plan, { clock: systemClock, log, random: systemRandom }).catch(explained);
     const running = session;
-    const ready = running.ready.catch((error: unknown) => {
-      throw explainHeld(error, plan.origin);
-    });
+    const ready = running.ready.catch(explained);
     const place = await Promise.race([ready, signals.requested]);
     if (place === undefined) return;
     noteLeft = noteLog({ plan, place, startedAt, log });

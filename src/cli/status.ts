@@ -7,7 +7,13 @@ import { printJson, printLine } from './output.ts';
 import { controlDirectory } from './process-choice.ts';
 import { openLogIndex } from './session-end.ts';
 import { formatDuration, formatSize } from './values.ts';
-import { describeEndedSession, describeWriteBack, isEverythingAtOrigin, theOneAnswer } from './write-back-text.ts';
+import {
+  describeEndedSession,
+  describeWriteBack,
+  isEverythingAtOrigin,
+  silence,
+  theOneAnswer,
+} from './write-back-text.ts';
 
 const examples = `
 Examples:
@@ -69,8 +75,8 @@ function describeSession(session: SessionStatus): string[] {
   ];
   const presence = session.data?.layers.presence;
   if (presence !== undefined && 'sinceMs' in presence) {
-    const age = formatDuration(Date.now() - Number(presence.sinceMs));
-    lines.push(`  away      the origin, for ${age}: what is known and cached is served, the rest waits`);
+    const silent = silence(Number(presence.sinceMs));
+    lines.push(`  away      the origin ${silent}: what is known and cached is served, the rest waits`);
   }
   if (place !== undefined) lines.push(`  listens   ${place.host}:${place.port}, portmapper: ${place.portmapper}`);
   if (session.data?.writeBack !== undefined) lines.push(...describeWriteBack(session.data.writeBack));

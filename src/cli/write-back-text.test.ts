@@ -115,3 +115,16 @@ test('details: files, log, lease; long lists say what they leave out', () => {
   assert.match(lines, /LOST to host b/);
   assert.match(lines, /0 B of 4\.0 GiB \(0 %\)/);
 });
+
+test('a lease that cannot be asked for because the origin is silent: the silence is told, and since when', () => {
+  const originAwaySinceMs = Date.now() - 60_000;
+  const drain = { ...busy.drain, state: 'origin-away', bytesPerSecond: 0, secondsLeft: undefined } as const;
+  const away: WriteBackStatus = { ...busy, drain, lease: { state: 'acquiring' }, originAwaySinceMs };
+  const since = new Date(originAwaySinceMs).toISOString();
+  assert.ok(
+    theOneAnswer([session(away)], 0).endsWith(`waiting for the origin, which has not answered since ${since} (1 min)`),
+  );
+  assert.ok(describeWriteBack(away).includes('  lease     to be asked for as soon as the origin answers'));
+  const held: WriteBackStatus = { ...busy, lease: { state: 'acquiring', problem: 'host b has it' } };
+  assert.match(describeWriteBack(held).join('\n'), /changes .* waiting for the write lease: host b has it/);
+});

@@ -117,8 +117,9 @@ function areOf(statuses: readonly WriteBackStatus[]): string {
   return statuses.reduce((sum, status) => sum + status.pendingFiles, 0) === 1 ? 'is' : 'are';
 }
 
-function stateText({ drain: { state, problem }, lease }: WriteBackStatus): string {
-  if (lease.state === 'acquiring') return 'waiting for the write lease';
+function stateText({ drain: { state, problem }, lease, originAwaySinceMs: awayMs }: WriteBackStatus): string {
+  if (lease.state === 'acquiring' && state !== 'origin-away')
+    return `waiting for the write lease${lease.problem === undefined ? '' : `: ${lease.problem}`}`;
   const because = problem === undefined ? '' : `: ${problem}`;
   switch (state) {
     case 'idle':
@@ -127,7 +128,9 @@ function stateText({ drain: { state, problem }, lease }: WriteBackStatus): strin
     case 'writing':
       return 'being written back';
     case 'origin-away':
-      return 'waiting for the origin, which is away';
+      return awayMs === undefined
+        ? 'waiting for the origin, which is away'
+        : `waiting for the origin, which ${silence(awayMs)}`;
     case 'refused':
       return `refused by the origin${because}`;
     case 'lease-lost':
@@ -135,6 +138,10 @@ function stateText({ drain: { state, problem }, lease }: WriteBackStatus): strin
     case 'damaged':
       return `held back, because the log is damaged${because}`;
   }
+}
+
+export function silence(sinceMs: number): string {
+  return `has not answered since ${new Date(sinceMs).toISOString()} (${formatDuration(Date.now() - sinceMs)})`;
 }
 
 /** Lines under a session. */
@@ -153,7 +160,9 @@ export function describeWriteBack(status: WriteBackStatus): string[] {
   if (lease.state === 'lost') {
     const age = formatDuration(Date.now() - lease.sinceMs);
     lines.push(`  lease     LOST to ${lease.holder} ${age} ago: what is here stays here (viaduct log salvage)`);
-  } else if (lease.state !== 'none') lines.push(`  lease     ${lease.state}`);
+  } else if (lease.state === 'acquiring' && status.originAwaySinceMs !== undefined)
+    lines.push('  lease     to be asked for as soon as the origin answers');
+  else if (lease.state !== 'none') lines.push(`  lease     ${lease.state}`);
   for (const file of files.slice(0, listed)) lines.push(`  file      ${describeFile(file)}`);
   const more = Math.max(0, files.length - listed) + filesLeftOff;
   if (more > 0) lines.push(`  file      ... and ${more} more${filesLeftOff === 0 ? ' (--json shows them)' : ''}`);

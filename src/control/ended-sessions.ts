@@ -129,12 +129,13 @@ function pendingIn({ files, notes }: InspectedLog): { pendingBytes: number; pend
   return { pendingBytes: files.reduce((sum, { dirtyBytes }) => sum + dirtyBytes, 0), pendingFiles: keys.size };
 }
 
-/** `path` is the last name alone: only the origin knows the directories above it. */
+/** `path` is as it was when the file was written; the last name alone if no more is noted. */
 export function conflictsIn({ notes }: Pick<InspectedLog, 'notes'>): ConflictStatus[] {
-  return recordsIn(notes).flatMap(({ key, record: { place, conflict } }) => {
+  return recordsIn(notes).flatMap(({ key, record: { place, path: noted, conflict } }) => {
     if (conflict === undefined) return [];
     const { kind, atMs, savedAs } = conflict;
-    const path = place === undefined ? undefined : Buffer.from(place.name, 'latin1').toString('utf8');
+    const name = noted ?? place?.name;
+    const path = name === undefined ? undefined : Buffer.from(name, 'latin1').toString('utf8');
     return [{ path, handle: Buffer.from(key, 'latin1').toString('hex'), kind, atMs, savedAs }];
   });
 }

@@ -70,6 +70,11 @@ export class Keepsakes extends ForwardingFilesystem {
     return { kept: this.#kept.size };
   }
 
+  /** Where files in use were last looked up, and the directories above them: hints, perhaps of an earlier life. */
+  *places(): Iterable<readonly [fs.Place, fs.FileHandle]> {
+    for (const [handle, place] of this.#used) if (place !== undefined) yield [place, handle];
+  }
+
   /** Nothing of what is known now is to be known after a restart. */
   invalidate(): void {
     this.#used.clear();

@@ -43,6 +43,8 @@ export interface WriteBackContext {
   readonly logger: Log;
   readonly origin: OriginFacts;
   readonly options?: Partial<WriteBackOptions>;
+  /** Names that files and directories are known by from an earlier life: hints. */
+  readonly names?: Iterable<readonly [vfs.Place, vfs.FileHandle]> | undefined;
   readonly createDrain: (context: DrainContext) => DrainFace;
 }
 
@@ -57,7 +59,7 @@ export class WriteBack extends ForwardingFilesystem {
   #closing: Promise<void> | undefined;
   #isRelieving = false;
 
-  constructor(next: vfs.Filesystem, { log, clock, logger, origin, options, createDrain }: WriteBackContext) {
+  constructor(next: vfs.Filesystem, { log, clock, logger, origin, options, names, createDrain }: WriteBackContext) {
     super(next);
     const all = { ...writeBackDefaults, ...options };
     const isRedirect = all.mode === 'redirect';
@@ -66,6 +68,7 @@ export class WriteBack extends ForwardingFilesystem {
     const files = new DirtyFileTable(log, all.records);
     const presented = new Presented(log, files, clock, isRedirect);
     const places = new Places(next.root);
+    for (const [place, object] of names ?? []) places.saw(place, object);
     this.#workings = {
       next,
       log,

@@ -46,7 +46,10 @@ class ScriptedLeases implements vfs.LeaseService {
 /** Notes what WRITE and SETATTR carry. */
 class Noting extends vfs.ForwardingFilesystem {
   readonly seen: { readonly fencing: string | undefined; readonly expected: vfs.WccAttributes | undefined }[] = [];
+  /** As a server whose lease another has. */
+  refuses = false;
   override write(by: vfs.Call, args: vfs.WriteArguments) {
+    if (this.refuses) return { status: vfs.Status.ROFS, wcc: {} } as const;
     this.seen.push({ fencing: by.fencing, expected: args.expected });
     return super.write(by, args);
   }
@@ -192,6 +195,44 @@ test('a lease that an administrator ended is asked for again; if another has it 
   assert.equal(origin.channel.lease().state, 'lost', 'and stays lost');
   leases.onAcquire = () => undefined;
   assert.deepEqual(await origin.channel.acquireLease({ ...wish, takeOver: true }), { state: 'held' });
+});
+
+test('what a killed life of the same session asked for late is answered by asking again, once; the name alone gets nothing', async (t) => {
+  const { leases, origin } = await place(t, (filesystem, scripted) => [channelOf(filesystem, scripted)]);
+  await origin.channel.acquireLease(wish);
+  const [lost, takeOvers]: [vfs.LeaseState[], boolean[]] = [[], []];
+  origin.channel.onLeaseLost((state) => lost.push(state));
+  leases.onAcquire = ({ takeOver }) => {
+    takeOvers.push(takeOver);
+    return undefined;
+  };
+  leases.onRenew = ({ token }) =>
+    token === 'token  1' ? { outcome: 'lost', holder: 'me', sinceMs: 5 } : { outcome: 'held', renewMs: 100 };
+  await eventually(() => leases.granted === 2, 'it is asked for again');
+  await eventually(() => origin.channel.lease().state === 'held', 'it is held');
+  assert.deepEqual([lost, takeOvers], [[], [false]]);
+  leases.onRenew = () => ({ outcome: 'lost', holder: 'me', sinceMs: 6 });
+  await eventually(() => lost.length === 1, 'a second time it is lost: somebody of the same name goes on');
+  assert.equal(leases.granted, 2);
+});
+
+test('a taken-over lease is known as soon as somebody asks, or a change is refused, not only at the next renewal', async (t) => {
+  for (const how of ['check', 'change'] as const) {
+    const there = await place(t, (filesystem, scripted) => [channelOf(filesystem, scripted)]);
+    const { leases, origin, noting, file } = there;
+    leases.onAcquire = () => ({ outcome: 'granted', token: 'token  9', renewMs: 3_600_000, path: '/' });
+    await origin.channel.acquireLease(wish);
+    leases.onRenew = () => ({ outcome: 'lost', holder: 'another', sinceMs: 5 });
+    assert.equal(origin.channel.lease().state, 'held');
+    if (how === 'check') await origin.channel.checkLease();
+    else {
+      noting.refuses = true;
+      const change = { object: file, offset: 0, count: 1, stable: vfs.Stability.FILE_SYNC, data: [new Uint8Array(1)] };
+      assert.equal((await origin.write(call, change)).status, vfs.Status.ROFS);
+      await eventually(() => origin.channel.lease().state === 'lost', 'the refusal makes it ask');
+    }
+    assert.deepEqual(origin.channel.lease(), { state: 'lost', holder: 'another', sinceMs: 5 });
+  }
 });
 
 test('a server whose store fails for a while keeps the lease', async (t) => {

@@ -49,6 +49,8 @@ export interface OriginChannel {
    */
   acquireLease(request: LeaseWish): Promise<LeaseState>;
   lease(): LeaseState;
+  /** Asks the server whether a lease that is held still stands; `lease()` says it afterwards. Rejects if the server cannot be asked. */
+  checkLease(): Promise<void>;
   /** Told once, when another holder has taken the lease over. */
   onLeaseLost(listener: (lost: LostLease) => void): void;
   /** Gives the lease back. For when nothing is left to be written; closing the origin alone keeps the lease. */
@@ -76,6 +78,8 @@ export interface NfsChannelOptions {
 
 /** A server that keeps silent about programs that it does not know is given up on, and plain. */
 const helloTimeoutMs = 3_000;
+/** As long as a kernel sends what a process that was killed has left in its socket: some two minutes. */
+const echoMs = 180_000;
 
 /** Undefined: a plain NFS server. Never rejects with an operating error: if the server is gone, NFS calls will tell. */
 export async function sayHello(
@@ -111,6 +115,8 @@ export class NfsChannel implements OriginChannel {
   #renewing = false;
   #again = false;
   #renewMs = 10_000;
+  #grantedMs = 0;
+  #hasAskedAgain = false;
   #settling: Promise<void> | undefined;
   #closed = false;
 
@@ -159,6 +165,10 @@ export class NfsChannel implements OriginChannel {
     return this.#state;
   }
 
+  async checkLease(): Promise<void> {
+    if (this.#state.state === 'held') await this.#renew();
+  }
+
   async release(): Promise<void> {
     const token = this.#token;
     this.#timer?.cancel();
@@ -188,7 +198,7 @@ export class NfsChannel implements OriginChannel {
 
   /** A change was refused: another holder may have taken the lease over. */
   doubt(): void {
-    if (this.#state.state === 'held' && !this.#renewing) this.#run(() => this.#renew());
+    if (this.#state.state === 'held') this.#run(() => this.#renew());
   }
 
   /** Pending while a lease is being asked for: a change that is sent before would lack the token. */
@@ -220,6 +230,7 @@ export class NfsChannel implements OriginChannel {
     if (reply.outcome === 'granted') {
       this.#token = reply.token;
       this.#state = { state: 'held' };
+      if (!this.#hasAskedAgain) this.#grantedMs = this.#options.clock.now();
       client.setFencing(reply.token);
       log.info({ origin: name, tree: reply.path, holder }, 'the write lease is ours');
       this.#schedule(reply.renewMs);
@@ -258,19 +269,33 @@ export class NfsChannel implements OriginChannel {
     const reply = await channelClient.renew(client, { tree: root, token }, this.#callOptions()).catch(gone);
     if (this.#token !== token) return;
     if (reply.outcome === 'held') this.#renewMs = Math.max(100, reply.renewMs);
-    else if (reply.outcome === 'lost') this.#lose(reply.holder, reply.sinceMs);
+    else if (reply.outcome === 'lost' && this.#mayBeEcho(reply.holder, wish)) {
+      log.warn({ origin: name }, 'the write lease was given to an earlier life of this session; asking for it again');
+      this.#hasAskedAgain = true;
+      await this.#reacquire(wish);
+    } else if (reply.outcome === 'lost') this.#lose(reply.holder, reply.sinceMs);
     else if (reply.outcome === 'refused') {
       log.warn(
         { origin: name, status: statusName(reply.status) },
         'the write lease could not be renewed; trying again',
       );
-    } else await this.#reacquire(wish);
+    } else {
+      // Somebody ended it, and nobody has had it since.
+      log.warn({ origin: name }, 'the write lease was ended at the server; asking for it again');
+      await this.#reacquire(wish);
+    }
   }
 
-  /** Somebody ended it, and nobody has had it since. */
+  /**
+   * What a killed life of this session asked for may arrive after our own request and take our token's place. Once, and soon after the
+   * grant: two sessions that go on with copies of one log have the same names, and only one of them may win.
+   */
+  #mayBeEcho(holder: string, wish: LeaseWish): boolean {
+    return !this.#hasAskedAgain && holder === wish.holder && this.#options.clock.now() - this.#grantedMs < echoMs;
+  }
+
   async #reacquire(wish: LeaseWish & { readonly instance: string }): Promise<void> {
     const { log, name } = this.#options;
-    log.warn({ origin: name }, 'the write lease was ended at the server; asking for it again');
     this.#state = { state: 'acquiring' };
     const reply = await this.#acquire({ ...wish, takeOver: false });
     if (reply.outcome === 'held') this.#lose(reply.by.holder, reply.by.sinceMs);

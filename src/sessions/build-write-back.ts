@@ -10,7 +10,7 @@ import { type Clock, type Log, limits, type Random } from '../base/mod.ts';
 import type { DirtyLog } from '../dirty/mod.ts';
 import { type DirtyFiles, Drain, type DrainFace, type OriginFacts, WriteBack } from '../layers/mod.ts';
 import type { NfsOrigin } from '../origins/mod.ts';
-import { type Credential, credential, type Filesystem } from '../vfs/mod.ts';
+import { type Credential, credential, type FileHandle, type Filesystem, type Place } from '../vfs/mod.ts';
 import { Paths } from './paths.ts';
 import { SessionLease } from './session-lease.ts';
 import type { StackDescription } from './stack.ts';
@@ -71,10 +71,14 @@ export interface WriteBackWish {
   readonly restarts: () => number;
   readonly policy: LoggedPolicy;
   readonly commit: 'local' | 'origin';
+  /** Names that are known from an earlier life. */
+  readonly names?: Iterable<readonly [Place, FileHandle]> | undefined;
+  /** Since when the origin has been away (milliseconds since 1970); undefined while it answers. */
+  readonly awaySinceMs: () => number | undefined;
 }
 
 export function buildWriteBack(
-  { next, fresh, restarts, policy, commit }: WriteBackWish,
+  { next, fresh, restarts, policy, commit, names, awaySinceMs }: WriteBackWish,
   { rule, log, nfs, lease }: WriteBackGround,
   tools: WriteBackTools,
 ): BuiltWriteBack {
@@ -95,6 +99,7 @@ export function buildWriteBack(
       lease: () => (lease ?? passing)?.state() ?? { state: 'none' },
     },
     options: { commit, mode: policy, dirtyAgeMs: ageMs },
+    names,
     createDrain: (context) => {
       const options = {
         ...{ writeBackAfterMs, rateBytesPerSecond, isManual: policy === 'redirect', hostName: hostname() },
@@ -119,8 +124,10 @@ export function buildWriteBack(
       passing = undefined;
     }
   };
+  const checkLease = async (): Promise<void> => (lease ?? passing)?.check();
   const paths = new Paths(next, ownCredential(), clock);
-  const session = new SessionWriteBack({ policy, directory, layer, files, drain, paths, clock, logger, leased });
+  const parts = { policy, directory, layer, files, drain, paths, clock, logger, leased, awaySinceMs, checkLease };
+  const session = new SessionWriteBack(parts);
   return { layer, session };
 }
 

@@ -119,7 +119,10 @@ function pileUp(
       built = channel.layer;
     } else if (layer.layer === 'write-back') {
       if (ground === undefined) throw new Error('the stack has a write-back layer and the session no log');
-      const made = buildWriteBack({ next: top, fresh, restarts, ...layer }, ground, surroundings);
+      const names = caches.find((cache) => cache instanceof Keepsakes)?.places();
+      const awaySinceMs = () => presence.stats().sinceMs;
+      const wish = { next: top, fresh, restarts, names, awaySinceMs, ...layer };
+      const made = buildWriteBack(wish, ground, surroundings);
       ground.layer = made.layer;
       writeBack = made.session;
       built = made.layer;
@@ -162,8 +165,9 @@ async function closeStack(
   writeBack: SessionWriteBack | undefined,
   lease: SessionLease | undefined,
 ): Promise<LeftBehind | undefined> {
+  // What is left needs the lease in the session's next life: that it was taken over meanwhile must be told.
+  if (writeBack !== undefined && writeBack.left().files > 0) await lease?.check();
   const left = writeBack?.left();
-  // What is left needs the lease in the session's next life.
   if (left?.files === 0) await lease?.release();
   lease?.close();
   await top.close();

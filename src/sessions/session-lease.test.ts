@@ -25,6 +25,10 @@ function house(isAway: boolean) {
     channel: {
       acquireLease,
       lease: () => state,
+      checkLease: async () => {
+        if (isAway) await new Promise<void>(() => {});
+        state = { state: 'lost', holder: 'host b', sinceMs: 1 };
+      },
       release: () => {
         released++;
         return isAway ? new Promise<void>(() => {}) : Promise.resolve();
@@ -43,6 +47,9 @@ function house(isAway: boolean) {
       isAway = false;
       for (const go of waiting.splice(0)) go();
       await settle();
+    },
+    goAway: () => {
+      isAway = true;
     },
     released: () => released,
   };
@@ -68,7 +75,7 @@ test('held by another host once the origin is back, it is asked for again until 
   const lease = await at.acquire();
   at.heldBy('host b');
   await at.comeBack();
-  assert.deepEqual(lease.state(), { state: 'acquiring' });
+  assert.deepEqual(lease.state(), { state: 'acquiring', problem: 'host b has it' });
   assert.ok(at.log.has('no write lease'));
   at.heldBy(undefined);
   await at.clock.advance(10_000);
@@ -83,4 +90,17 @@ test('the end gives it back, and does not wait for an origin that is away', asyn
   await at.clock.advance(2_000);
   await over;
   assert.equal(at.released(), 1);
+});
+
+test('whoever asks learns that it was taken over, and is not held up by an origin that is away', async () => {
+  const at = house(false);
+  const lease = await at.acquire();
+  at.goAway();
+  const asked = lease.check();
+  await at.clock.advance(500);
+  await asked;
+  assert.deepEqual(lease.state(), { state: 'held' });
+  await at.comeBack();
+  await lease.check();
+  assert.equal(lease.state().state, 'lost');
 });

@@ -25,10 +25,12 @@ export interface SessionLeaseOptions {
 const retryMs = 10_000;
 /** An origin that is away is not waited for at the end; the lease stays ours. */
 const releaseMs = 2_000;
+const checkMs = 500;
 
 export class SessionLease {
   readonly #options: SessionLeaseOptions;
   #isAsking = false;
+  #problem: string | undefined;
   #closed = false;
 
   private constructor(options: SessionLeaseOptions) {
@@ -44,7 +46,17 @@ export class SessionLease {
   }
 
   state(): LeaseState {
-    return this.#isAsking ? { state: 'acquiring' } : this.#options.origin.channel.lease();
+    const { origin } = this.#options;
+    if (!this.#isAsking) return origin.channel.lease();
+    return { state: 'acquiring', ...(this.#problem === undefined ? {} : { problem: this.#problem }) };
+  }
+
+  /** Whether it is still held, as the origin says now. Its answer is waited for, but not for long. */
+  async check(): Promise<void> {
+    const { origin, clock } = this.#options;
+    if (this.#isAsking || origin.channel.lease().state !== 'held') return;
+    const asked = origin.channel.checkLease().catch(() => {});
+    await Promise.race([asked, sleep(clock, checkMs)]);
   }
 
   /** Nothing is left to be written back: others may have it. */
@@ -75,11 +87,13 @@ export class SessionLease {
       try {
         await this.#ask();
         this.#isAsking = false;
+        this.#problem = undefined;
         return;
       } catch (error) {
         if (this.#closed) return;
         const { code, message } =
           error instanceof ViaductError ? error : { code: 'UNEXPECTED', message: String(error) };
+        this.#problem = message;
         log.error({ code, cause: message }, 'no write lease: everything is kept here and nothing is written back');
       }
       await sleep(clock, retryMs);

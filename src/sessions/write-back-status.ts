@@ -4,7 +4,7 @@ import type { LeaseState } from '../vfs/mod.ts';
 import type { LoggedPolicy } from './write-policy.ts';
 
 export interface PendingFile {
-  /** Inside the export, as clients see it; undefined while the name is not known. */
+  /** Inside the export, as clients see it; `.../NAME` if only the last name is known; undefined while none is. */
   readonly path: string | undefined;
   /** The NFS file handle, in hex. */
   readonly handle: string;
@@ -33,6 +33,8 @@ export interface WriteBackStatus {
   /** How long ago the oldest change was made that the origin does not have. */
   readonly oldestAgeMs: number | undefined;
   readonly drain: DrainStatus;
+  /** Since when the origin has not answered; undefined while it does. */
+  readonly originAwaySinceMs?: number | undefined;
   /** The largest first, at most `limits.listedDirtyFiles`. */
   readonly files: readonly PendingFile[];
   readonly filesLeftOff: number;

@@ -26,6 +26,7 @@ function house(result: DrainResult, find: () => Promise<Found>) {
     files: { all: () => [], get: () => ({ place: { directory: 'r', name: 'b' } }) },
     drain: { status: () => ({ state: 'waiting', pendingBytes: 7, bytesPerSecond: 0 }) },
     paths: { pathOf: ({ name }: { name: string }) => `/${name}`, find },
+    awaySinceMs: () => undefined,
   };
   // Only what these tasks touch.
   return { clock, begun, session: new SessionWriteBack(parts as unknown as WriteBackParts) };

@@ -7,9 +7,9 @@
  * Invariant: `isAtOrigin` is never said while a change that was answered is missing at the origin.
  */
 import { type Clock, type Log, limits, sleep, ViaductError } from '../base/mod.ts';
-import type { DirtyFiles, DrainFace, DrainResult, WriteBack } from '../layers/mod.ts';
+import type { DirtyFiles, DrainFace, DrainResult, DrainStatus, FileRecord, WriteBack } from '../layers/mod.ts';
 import { type FileHandle, FileType } from '../vfs/mod.ts';
-import type { Paths } from './paths.ts';
+import { type Paths, readable } from './paths.ts';
 import type { TaskProgress, TaskResult } from './tasks.ts';
 import type { ConflictStatus, LeftBehind, WriteBackStatus } from './write-back-status.ts';
 import type { LoggedPolicy } from './write-policy.ts';
@@ -26,10 +26,14 @@ export interface WriteBackParts {
   readonly logger: Log;
   /** Does it as the writer of the tree, with the write lease where the origin gives leases. Rejects with LEASE_HELD. */
   readonly leased: <Result>(action: () => Promise<Result>) => Promise<Result>;
+  /** Since when the origin has been away (milliseconds since 1970); undefined while it answers. */
+  readonly awaySinceMs: () => number | undefined;
+  /** Asks the origin whether the write lease is still held. */
+  readonly checkLease: () => Promise<void>;
 }
 
 const progressMs = 500;
-/** How long a status waits for names that it has to ask the origin for. */
+/** How long a status waits for what it has to ask the origin for: names, and whether the write lease is still held. */
 const namesMs = 300;
 /** How long the look-up of a FILE may take if there is nothing else to do: the origin may be away. */
 const findMs = 10_000;
@@ -49,10 +53,10 @@ export class SessionWriteBack {
   }
 
   async status(): Promise<WriteBackStatus> {
-    const { paths, clock } = this.#parts;
+    const { paths, clock, checkLease } = this.#parts;
     // The first look tells which names are missing.
     this.#status();
-    await Promise.race([paths.settled(), sleep(clock, namesMs)]);
+    await Promise.race([Promise.all([paths.settled(), checkLease()]), sleep(clock, namesMs)]);
     return this.#status();
   }
 
@@ -124,7 +128,7 @@ export class SessionWriteBack {
     const done = begin();
     const totalBytes = drain.status().pendingBytes;
     const tell = (): void => {
-      const { state, pendingBytes, bytesPerSecond, secondsLeft, problem } = drain.status();
+      const { state, pendingBytes, bytesPerSecond, secondsLeft, problem } = this.#drainStatus(drain.status());
       // What clients write meanwhile is not part of the task.
       const left = Math.min(pendingBytes, totalBytes);
       onProgress({ state, totalBytes, pendingBytes: left, bytesPerSecond, secondsLeft, problem });
@@ -182,9 +186,12 @@ export class SessionWriteBack {
   }
 
   async #find(file: string): Promise<FileHandle> {
-    const { paths, files } = this.#parts;
+    const { paths, files, awaySinceMs } = this.#parts;
     const wanted = `/${file.split('/').filter(Boolean).join('/')}`;
-    for (const { handle, place } of files.all()) if (paths.pathOf(place) === wanted) return handle;
+    for (const record of files.all()) if (paths.pathOf(record.place) === wanted) return record.handle;
+    // Nobody can say now what the name means; it meant this when the file was written.
+    if (awaySinceMs() !== undefined)
+      for (const record of files.all()) if (this.#pathOfRecord(record) === wanted) return record.handle;
     const found = await paths.find(file);
     if (found !== undefined && found.type !== FileType.DIRECTORY) return found.handle;
     const why = found === undefined ? 'there is no such file in the export' : 'this is a directory';
@@ -194,8 +201,18 @@ export class SessionWriteBack {
     });
   }
 
+  /** Of an origin that is known to be away nothing can be expected, whatever the next step would be. */
+  #drainStatus(drain: DrainStatus): DrainStatus {
+    const sinceMs = this.#parts.awaySinceMs();
+    if (sinceMs === undefined) return drain;
+    const isOrigins = drain.epochsPending > 0 && (drain.state === 'waiting' || drain.state === 'writing');
+    if (!isOrigins && drain.state !== 'origin-away') return drain;
+    const problem = `the origin has not answered since ${new Date(sinceMs).toISOString()}`;
+    return { ...drain, state: 'origin-away', bytesPerSecond: 0, secondsLeft: undefined, problem };
+  }
+
   #status(): WriteBackStatus {
-    const { policy, directory, layer } = this.#parts;
+    const { policy, directory, layer, awaySinceMs } = this.#parts;
     const { commit, isAtOrigin, oldestAgeMs, drain, lease, ...status } = layer.status();
     const { logBytes: usedBytes, limitBytes, segments, epochs, waitingWriters } = status.log;
     const { syncs, failedSyncs, damagedReads } = status.log;
@@ -206,7 +223,9 @@ export class SessionWriteBack {
       pendingBytes: status.dirtyBytes,
       pendingFiles: status.dirtyFiles,
       oldestAgeMs,
-      drain,
+      // What a redirected session keeps does not wait for the origin.
+      drain: policy === 'redirect' ? drain : this.#drainStatus(drain),
+      originAwaySinceMs: awaySinceMs(),
       files: status.files.map(({ handle, dirtyBytes, size, oldestAgeMs: ageMs }) => ({
         path: this.#pathOf(handle),
         handle,
@@ -225,8 +244,15 @@ export class SessionWriteBack {
   }
 
   #pathOf(handle: string): string | undefined {
-    const { files, paths } = this.#parts;
-    return paths.pathOf(files.get(Buffer.from(handle, 'hex').toString('latin1'))?.place);
+    return this.#pathOfRecord(this.#parts.files.get(Buffer.from(handle, 'hex').toString('latin1')));
+  }
+
+  /** As the origin tells, or as it was when the file was written; of a name whose directories nobody knows, `.../NAME`. */
+  #pathOfRecord(record: FileRecord | undefined): string | undefined {
+    const { place, path } = record ?? {};
+    const known = this.#parts.paths.pathOf(place);
+    if (known !== undefined || place === undefined) return known;
+    return path === undefined ? `.../${readable(place.name)}` : readable(path);
   }
 }
 

@@ -13,7 +13,9 @@ export type LeaseToken = string;
 
 /** What a client knows of its own lease. `none`: the server knows no leases, or none was asked for. */
 export type LeaseState =
-  | { readonly state: 'none' | 'held' | 'acquiring' }
+  | { readonly state: 'none' | 'held' }
+  /** `problem`: why it is not there yet, if that is known. */
+  | { readonly state: 'acquiring'; readonly problem?: string | undefined }
   | { readonly state: 'lost'; readonly holder: string; readonly sinceMs: number };
 
 /** The latest lease of a tree. Times are milliseconds since 1970 by the server's clock. */

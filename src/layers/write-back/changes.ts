@@ -44,19 +44,22 @@ export class Changes {
     }
     // Gives the record up if somebody else changed the file.
     const attributes = presented.attributes(file, files.tick, origin);
-    const { base, owner, place } = file.record;
+    const { base, owner } = file.record;
+    const place = file.record.place ?? places.of(object);
+    const path = file.record.path ?? (place && places.wholePath(place));
     file.shown = wccOf(attributes);
     file.lastTime = [attributes.mtime, attributes.ctime, origin.mtime, origin.ctime].reduce(latest, file.lastTime);
     const isOwn = base !== undefined && file.record.presented !== undefined;
     // Older than what our write-back left (a cache below): the base is what that left.
     const found = isOwn && !sameData(base, origin) ? base : wccOf(origin);
     const isKnown =
-      base !== undefined && sameData(base, found) && timeEquals(base.ctime, found.ctime) && place !== undefined;
-    if (!isKnown || owner?.uid !== origin.uid || owner.gid !== origin.gid) {
+      base !== undefined && sameData(base, found) && timeEquals(base.ctime, found.ctime) && file.record.place === place;
+    if (!isKnown || path !== file.record.path || owner?.uid !== origin.uid || owner.gid !== origin.gid) {
       files.update(object, {
         base: found,
         owner: { uid: origin.uid, gid: origin.gid },
-        place: place ?? places.of(object),
+        place,
+        path,
       });
     }
     return file;

@@ -14,6 +14,8 @@ export interface FileRecord {
   readonly handle: FileHandle;
   /** A name that the file was last seen under. */
   readonly place: Place | undefined;
+  /** From the root (`/golden/disk.raw`, bytes): for people, while the origin cannot tell. It may have been renamed since. */
+  readonly path?: string | undefined;
   /** The origin's attributes that base plus drained epochs are known to show; undefined until first known. */
   readonly base: WccAttributes | undefined;
   /** Of the file at the origin, for retries under its owner's name. */

@@ -2,7 +2,7 @@
  * How a `FileRecord` lies in the log's notes: JSON without what the note's key says already. Handles and names, which are any
  * bytes, lie in it as base64: JSON makes up to six bytes of one, and a note is bounded.
  *
- *     note  "file:" handle  ->  {"place":{..},"base":{..},"owner":{..},"presented":{..},"times":{..},"intent":{..},"conflict":{..}}
+ *     note  "file:" handle  ->  {"place":{..},"path":"..","base":{..},"owner":{..},"presented":{..},"times":{..},"intent":{..},"conflict":{..}}
  */
 import { limits } from '../../base/mod.ts';
 import type { FileNumber } from '../../dirty/mod.ts';
@@ -33,14 +33,14 @@ export function isFrozen({ conflict }: FileRecord): boolean {
   return conflict !== undefined && conflict.kind !== 'interleaved';
 }
 
-/** At most about 2,300 bytes, whatever clients and the origin choose. */
+/** At most about 3,700 bytes, whatever clients and the origin choose. */
 export function encodeRecord({ number: _, handle: __, ...fields }: FileRecord): Uint8Array {
   // A name that no protocol of ours lets through is not worth a place.
   const isLong = fields.place !== undefined && fields.place.name.length > limits.nameBytes;
   return Buffer.from(JSON.stringify(isLong ? { ...fields, place: undefined } : fields, encoded));
 }
 
-const bytesKeys: readonly string[] = ['directory', 'name'];
+const bytesKeys: readonly string[] = ['directory', 'name', 'path'];
 
 /** Whole attributes may stand where size and times are meant. */
 function encoded(key: string, value: unknown): unknown {

@@ -42,7 +42,12 @@ export class Names {
     if (place.name === '.' || place.name === '..') return;
     places.saw(place, object);
     const file = files.find(object);
-    if (file !== undefined && files.isBusy(file) && !isSame(file.record.place, place)) files.update(object, { place });
+    if (file === undefined || !files.isBusy(file)) return;
+    const isKnown = isSame(file.record.place, place);
+    // Of a name that it keeps, the path is asked for until all of it is known.
+    if (isKnown && file.record.path !== undefined) return;
+    const path = places.wholePath(place);
+    if (!isKnown || path !== undefined) files.update(object, { place, path });
   }
 
   create(call: vfs.Call, args: vfs.CreateArguments): Eventual<vfs.CreateReply> {

@@ -34,14 +34,26 @@ export class Places {
 
   /** A path from the root as far as names are known: `golden/disk.raw`, or `.../disk.raw`. */
   path(place: Place): string {
+    const { names, isWhole } = this.#names(place);
+    return Buffer.from([...(isWhole ? [] : ['...']), ...names].join('/'), 'latin1').toString();
+  }
+
+  /** The whole path, bytes: `/golden/disk.raw`. Undefined: not all of its names are known, or it is not worth a place in a note. */
+  wholePath(place: Place): string | undefined {
+    const { names, isWhole } = this.#names(place);
+    const path = `/${names.join('/')}`;
+    return isWhole && path.length <= limits.notedPathBytes ? path : undefined;
+  }
+
+  #names(place: Place): { readonly names: readonly string[]; readonly isWhole: boolean } {
     const names = [place.name];
     let { directory } = place;
     while (directory !== this.#root) {
       const above = names.length < deepest ? this.of(directory) : undefined;
-      names.unshift(above?.name ?? '...');
-      if (above === undefined) break;
+      if (above === undefined) return { names, isWhole: false };
+      names.unshift(above.name);
       directory = above.directory;
     }
-    return Buffer.from(names.join('/'), 'latin1').toString();
+    return { names, isWhole: true };
   }
 }
