@@ -25,8 +25,6 @@ export type EpochEnd =
   | { readonly end: 'refused' | 'damaged'; readonly problems: readonly string[] };
 
 const aliveMs = 1_000;
-/** Attributes in an answer of ours are as good as fresh ones for so long: between look and write lies a round trip anyway. */
-const freshMs = 250;
 /**
  * Without answers, calls under way may be carried out at any later moment, when the link is back: the intents say so ahead of
  * time. A longer promise would take more of what others do after a crash for our own.
@@ -161,12 +159,10 @@ export class EpochRun {
   }
 
   #recent({ plan: file, record }: FileRun): vfs.GetattrReply | undefined {
-    const { recent, clock } = this.#parts;
-    const last = recent.get(file.file);
-    if (last === undefined || clock.now() - last.atMs > freshMs) return undefined;
+    const attributes = this.#parts.recent.of(file.file);
     // A change that the front passed on since is not in it.
-    if (record?.base === undefined || !sameData(last.attributes, record.base)) return undefined;
-    return { status: 0, attributes: last.attributes };
+    if (attributes === undefined || record?.base === undefined || !sameData(attributes, record.base)) return undefined;
+    return { status: 0, attributes };
   }
 
   #noteIntent(file: FileRun): void {

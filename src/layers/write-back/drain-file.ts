@@ -363,13 +363,13 @@ export class FileRun {
   }
 
   #settled(final: vfs.Attributes, sent: FileRecord['times']): void {
-    const { context, recent, clock } = this.#parts;
+    const { context, recent } = this.#parts;
     const record = this.record;
     if (record === undefined || this.isDropped()) return;
     const owner = { uid: final.uid, gid: final.gid };
     const times = sent !== undefined && record.times === sent ? { times: undefined } : {};
     context.files.update(record.handle, { base: wccOf(final), intent: undefined, owner, ...times });
-    recent.set(record.number, { attributes: final, atMs: clock.now() });
+    recent.saw(record.number, final);
     context.settled(record.handle, final);
   }
 

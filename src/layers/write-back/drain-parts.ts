@@ -1,12 +1,13 @@
 /** What the parts of one drain share, and small things that all of them do. */
 import type { Clock, Log } from '../../base/mod.ts';
 import type { FileNumber, View } from '../../dirty/mod.ts';
-import { type Attributes, type Payload, statusName } from '../../vfs/mod.ts';
+import { type Payload, statusName } from '../../vfs/mod.ts';
 import type { OriginClock } from './conflict-clock.ts';
 import type { DrainContext, DrainOptions, FileRecord } from './contract.ts';
 import type { DrainGate } from './drain-gate.ts';
 import type { DrainMeter } from './drain-meter.ts';
 import type { OriginCalls } from './drain-origin.ts';
+import type { RecentAnswers } from './drain-recent.ts';
 
 export interface DrainParts {
   readonly context: DrainContext;
@@ -17,8 +18,7 @@ export interface DrainParts {
   readonly meter: DrainMeter;
   readonly origin: OriginCalls;
   readonly originClock: OriginClock;
-  /** Attributes in the newest answers to changes of our own, and when they came. */
-  readonly recent: Map<FileNumber, { readonly attributes: Attributes; readonly atMs: number }>;
+  readonly recent: RecentAnswers;
   /** Largest WRITE that the server takes; learnt. */
   writeMaximum: number;
   /** Nothing more may leave: closed, or the lease is lost. */

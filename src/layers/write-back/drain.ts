@@ -23,6 +23,7 @@ import { hasLeftovers, settleLeftovers } from './drain-leftovers.ts';
 import { DrainMeter } from './drain-meter.ts';
 import { OriginCalls, plainCall } from './drain-origin.ts';
 import { type DrainParts, nameOf } from './drain-parts.ts';
+import { RecentAnswers } from './drain-recent.ts';
 import { EpochAges } from './epoch-ages.ts';
 
 export interface DrainTools {
@@ -88,7 +89,7 @@ export class Drain implements DrainFace {
       meter: new DrainMeter(),
       origin: new OriginCalls(clock),
       originClock: new OriginClock(clock),
-      recent: new Map(),
+      recent: new RecentAnswers(clock),
       writeMaximum: limits.transferBytes,
       isStopped: () => this.#closed || context.origin.lease().state === 'lost',
       sync: () => this.#sync(),
