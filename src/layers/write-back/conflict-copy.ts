@@ -110,7 +110,7 @@ class OriginCopy implements ConflictTarget {
 
   /** The part has entered the gate. */
   async #send(offset: number, bytes: Uint8Array): Promise<number> {
-    const { gate, context, origin } = this.#parts;
+    const { gate, context, origin, logger } = this.#parts;
     const mark = gate.sent(bytes.length);
     try {
       for (let from = 0; from < bytes.length; ) {
@@ -130,8 +130,9 @@ class OriginCopy implements ConflictTarget {
         from += reply.count;
       }
       return 0;
-    } catch {
-      // The session is being closed.
+    } catch (error) {
+      // The session is being closed; or a bug, which is not to look like the origin's refusal.
+      if (!this.#parts.isStopped()) logger.error({ error: String(error) }, 'a conflict could not be copied');
       return Status.IO;
     } finally {
       gate.answered(mark);
