@@ -51,6 +51,19 @@ test('data that the origin took as stable is not kept', async () => {
   assert.equal(layer.stats().keptBytes, 0);
 });
 
+test('who sends again by himself sees how stable the origin made it, and under which verifier', async () => {
+  const { memory, origin, layer, make } = setup();
+  const object = make('a');
+  origin.on('write', (args) => memory.write(root, { ...args, stable: Stable.UNSTABLE }));
+  const call = { ...root, resendsItself: true };
+  const data = [pattern(100)];
+  const reply = ok(await layer.write(call, { object, offset: 0, count: 100, stable: Stable.FILE_SYNC, data }));
+  assert.equal(reply.committed, Stable.UNSTABLE);
+  assert.equal(reply.verifier, memory.verifier);
+  assert.equal(layer.stats().keptBytes, 0);
+  assert.equal(origin.calls('commit'), 0);
+});
+
 test('clients see one verifier, through restarts of the origin', async () => {
   const { memory, make, write, commit } = setup();
   const object = make('a');

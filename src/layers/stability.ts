@@ -194,8 +194,9 @@ export class Stability extends vfs.ForwardingFilesystem {
     if (this.#room.waiting > 0 || this.#files.bytes * 2 > this.#options.unstableBytes) this.#own.relieve();
     const { count, committed } = reply;
     const wcc = this.#files.mayShowLoss(args.object, since) ? {} : reply.wcc;
-    const verifier = call.resendsItself === true ? reply.verifier : this.#verifier;
-    if (committed >= args.stable) return { status: 0, wcc, count, committed, verifier };
+    // Nothing is kept for it here: whether a COMMIT covers what the origin took unstable is its own to see.
+    if (call.resendsItself === true) return { status: 0, wcc, count, committed, verifier: reply.verifier };
+    if (committed >= args.stable) return { status: 0, wcc, count, committed, verifier: this.#verifier };
     // The origin answered less than it was asked for: make it true.
     const done = this.commit(call, { object: args.object, offset: 0, count: 0 });
     const answer = (result: vfs.CommitReply): vfs.WriteReply =>
