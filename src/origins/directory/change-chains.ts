@@ -9,7 +9,7 @@
  * that looked at the same time could not be told apart. Other changes under the same token go on with the chain too; name operations
  * move a file's change time alone, so after one of them that alone breaks no chain.
  */
-import { chain, type Eventual, limits } from '../../base/mod.ts';
+import { type Eventual, isPromise, limits } from '../../base/mod.ts';
 import { type FileHandle, sameContent, timeEquals, type WccAttributes } from '../../vfs/mod.ts';
 
 interface Chain {
@@ -70,11 +70,20 @@ export class ChangeChains {
   /** A rename, link or removal under a token, from its beginning to its end: which change times it moves is not known here. */
   duringNameChange<Reply>(change: () => Eventual<Reply>): Eventual<Reply> {
     this.#namesChanging++;
-    return chain(change(), (reply) => {
+    const ended = (): void => {
       this.#namesChanging--;
       this.#nameChanges++;
-      return reply;
-    });
+    };
+    let reply: Eventual<Reply>;
+    try {
+      reply = change();
+    } catch (error) {
+      ended();
+      throw error;
+    }
+    if (isPromise(reply)) return reply.finally(ended);
+    ended();
+    return reply;
   }
 
   #shows(known: Chain, before: WccAttributes): boolean {
