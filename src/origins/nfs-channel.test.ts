@@ -235,6 +235,19 @@ test('a taken-over lease is known as soon as somebody asks, or a change is refus
   }
 });
 
+test('whoever asks while the lease is being renewed is told what the server says after that', async (t) => {
+  const { leases, origin } = await place(t, (filesystem, scripted) => [channelOf(filesystem, scripted)]);
+  await origin.channel.acquireLease(wish);
+  let renewals = 0;
+  leases.onRenew = () =>
+    renewals++ === 0 ? { outcome: 'held', renewMs: 60_000 } : { outcome: 'lost', holder: 'another', sinceMs: 5 };
+  const first = origin.channel.checkLease();
+  await origin.channel.checkLease();
+  assert.equal(origin.channel.lease().state, 'lost');
+  await first;
+  assert.equal(renewals, 2);
+});
+
 test('a server whose store fails for a while keeps the lease', async (t) => {
   const { leases, origin } = await place(t, (filesystem, scripted) => [channelOf(filesystem, scripted)]);
   await origin.channel.acquireLease(wish);

@@ -112,7 +112,7 @@ export class NfsChannel implements OriginChannel {
   #state: LeaseState = { state: 'none' };
   readonly #listeners: ((lost: LostLease) => void)[] = [];
   #timer: Timer | undefined;
-  #renewing = false;
+  #renewing: Promise<void> | undefined;
   #again = false;
   #renewMs = 10_000;
   #grantedMs = 0;
@@ -245,18 +245,21 @@ export class NfsChannel implements OriginChannel {
     this.#timer = this.#options.clock.after(this.#renewMs, () => this.#run(() => this.#renew()));
   }
 
-  async #renew(): Promise<void> {
-    // One at a time; what comes meanwhile asks once more, for the answer under way may be of before.
-    this.#again = this.#renewing;
-    if (this.#renewing) return;
-    this.#renewing = true;
+  /** One at a time; what comes meanwhile asks once more, and waits for that: the answer under way may be of before. */
+  #renew(): Promise<void> {
+    this.#again = this.#renewing !== undefined;
+    this.#renewing ??= this.#renewWhileAsked();
+    return this.#renewing;
+  }
+
+  async #renewWhileAsked(): Promise<void> {
     try {
       do {
         this.#again = false;
         await this.#renewOnce();
       } while (this.#again);
     } finally {
-      this.#renewing = false;
+      this.#renewing = undefined;
       if (this.#state.state !== 'lost') this.#schedule(this.#renewMs);
     }
   }
