@@ -4,7 +4,7 @@
  */
 import { chain, type Eventual, limits } from '../../base/mod.ts';
 import type { DirtyLogFace } from '../../dirty/mod.ts';
-import type { Call, Filesystem } from '../../vfs/mod.ts';
+import { type Call, type Failure, type Filesystem, Status } from '../../vfs/mod.ts';
 
 const note = 'maximum';
 /** Every file system takes that much. */
@@ -22,15 +22,15 @@ export class FileMaximum {
     if (noted !== undefined) this.#bytes = Number(Buffer.from(noted).toString());
   }
 
-  allows(call: Call, end: number): Eventual<boolean> {
-    if (end <= (this.#bytes ?? safeBytes)) return true;
-    if (end > limits.fileBytes) return false;
-    if (this.#bytes !== undefined) return false;
+  /** Why a file may not reach to `end`, or 0. FBIG is for good: it is never said because the origin could not be asked. */
+  refusal(call: Call, end: number): Eventual<Failure | 0> {
+    if (end <= (this.#bytes ?? safeBytes)) return 0;
+    if (end > limits.fileBytes || this.#bytes !== undefined) return Status.FBIG;
     return chain(this.#next.fsinfo(call, { object: this.#next.root }), (reply) => {
-      if (reply.status !== 0) return false;
+      if (reply.status !== 0) return reply.status;
       this.#bytes = Math.min(limits.fileBytes, reply.maximumFileBytes);
       this.#log.note(note, Buffer.from(String(this.#bytes)));
-      return end <= this.#bytes;
+      return end <= this.#bytes ? 0 : Status.FBIG;
     });
   }
 }

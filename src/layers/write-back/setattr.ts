@@ -84,8 +84,8 @@ export class AttributeSetter {
       if (verdict === 'denied') {
         return isRedirect ? this.#failed(object, Status.PERM) : this.#through(call, { object, set });
       }
-      return chain(this.#writer.maximum.allows(call, set.size ?? 0), (isAllowed) =>
-        isAllowed ? this.#split(call, object, set, issue, attributes) : this.#failed(object, Status.FBIG),
+      return chain(this.#writer.maximum.refusal(call, set.size ?? 0), (refusal) =>
+        refusal === 0 ? this.#split(call, object, set, issue, attributes) : this.#failed(object, refusal),
       );
     });
   }

@@ -86,8 +86,8 @@ export class Writer {
         return isRedirect ? this.#failed(args.object, Status.ACCES) : this.#through(call, args, Status.IO);
       }
       if (args.count === 0) return this.#pass(call, args);
-      return chain(this.maximum.allows(call, args.offset + args.count), (isAllowed) =>
-        isAllowed ? this.#append(call, args, issue, attributes) : this.#failed(args.object, Status.FBIG),
+      return chain(this.maximum.refusal(call, args.offset + args.count), (refusal) =>
+        refusal === 0 ? this.#append(call, args, issue, attributes) : this.#failed(args.object, refusal),
       );
     });
   }
