@@ -156,7 +156,11 @@ export class WriteBack extends ForwardingFilesystem {
     await log.discard();
     // A commit that was under way, or was refused, has nothing left to write.
     this.#drain.wake();
-    for (const { handle } of [...files.all()]) files.forget(handle);
+    for (const { handle, conflict, place, path } of [...files.all()]) {
+      files.forget(handle);
+      // The two versions still differ, and somebody has to decide; but one that was nowhere but in the log is given up by this.
+      if (conflict !== undefined && conflict.savedAs?.where !== 'log') files.update(handle, { conflict, place, path });
+    }
     await log.sync();
   }
 
@@ -332,8 +336,11 @@ export class WriteBack extends ForwardingFilesystem {
     lifetime.isClosed = true;
     this.#barriers.close();
     files.close();
-    await this.#workings.log.close();
-    await this.next.close();
+    try {
+      await this.#workings.log.close();
+    } finally {
+      await this.next.close();
+    }
   }
 }
 
