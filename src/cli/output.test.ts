@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CommanderError } from 'commander';
 import { ViaductError } from '../base/mod.ts';
-import { usageError } from './output.ts';
+import { exitCodes, reportError, usageError } from './output.ts';
 
 test('what commander does not understand becomes an error with code, cause and remedy', () => {
   const from = new CommanderError(
@@ -25,4 +25,11 @@ test('help and the version are no errors', () => {
     const from = new CommanderError(0, code, '(outputHelp)');
     assert.equal(usageError(from, 'viaduct'), from);
   }
+});
+
+test('a time that ran out has an exit code of its own', (t) => {
+  t.mock.method(process.stderr, 'write', () => true);
+  const error = new ViaductError('TIMED_OUT', { cause: 'not done', remedy: 'wait again' });
+  assert.equal(reportError(error, false), exitCodes.timedOut);
+  assert.equal(new Set(Object.values(exitCodes)).size, Object.keys(exitCodes).length);
 });

@@ -6,7 +6,16 @@ import { CommanderError } from 'commander';
 import { type ErrorCode, systemCode, ViaductError } from '../base/mod.ts';
 
 /** Documented in docs/errors.md. */
-export const exitCodes = { done: 0, failed: 1, usage: 2, found: 3, notWrittenBack: 4, leaseLost: 5, bug: 70 } as const;
+export const exitCodes = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  found: 3,
+  notWrittenBack: 4,
+  leaseLost: 5,
+  timedOut: 6,
+  bug: 70,
+} as const;
 
 const usageCodes: readonly ErrorCode[] = ['CONFIGURATION_INVALID', 'ADDRESS_INVALID', 'ORIGIN_INVALID'];
 
@@ -34,6 +43,7 @@ export function reportError(error: unknown, json: boolean): number {
   }
   if (usageCodes.includes(known.code)) return exitCodes.usage;
   if (known.code === 'CONFLICT' || known.code === 'WRITE_BACK_REFUSED') return exitCodes.notWrittenBack;
+  if (known.code === 'TIMED_OUT') return exitCodes.timedOut;
   return known.code === 'LEASE_LOST' ? exitCodes.leaseLost : exitCodes.failed;
 }
 

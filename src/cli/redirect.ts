@@ -1,10 +1,11 @@
 /** `viaduct redirect commit|discard`: what becomes of the changes of a redirect session. */
 import { Command } from 'commander';
 import { addChoiceOptions, type ChoiceFlags, chooseProcess } from './process-choice.ts';
-import { showTask } from './task-output.ts';
+import { showTask, timeoutOf } from './task-output.ts';
 
 interface RedirectFlags extends ChoiceFlags {
   readonly wait?: boolean;
+  readonly timeout?: string;
   readonly json?: boolean;
 }
 
@@ -20,7 +21,8 @@ export function redirectCommand(): Command {
     .addHelpText('after', help);
   const commit = new Command('commit')
     .description('bring them to the origin, in order')
-    .option('--wait', 'return when they are there, with progress on a terminal');
+    .option('--wait', 'return when they are there, with progress on a terminal')
+    .option('--timeout <time>', 'with --wait: how long to wait (default: as long as it takes); what was begun goes on');
   const discard = new Command('discard').description('forget them');
   for (const [child, doneText] of [
     [commit, 'the changes are at the origin'],
@@ -31,12 +33,13 @@ export function redirectCommand(): Command {
       .option('--json', 'print progress and the result as lines of JSON')
       .addHelpText('after', help)
       .action(async (flags: RedirectFlags) => {
+        const timeoutMs = timeoutOf(flags);
         const chosen = await chooseProcess(flags, undefined, {
           what: 'has a session with --policy redirect',
           fits: (session) => session.writes === 'redirect',
         });
         const wait = how === 'discard' || flags.wait === true;
-        await showTask(chosen, { task: 'redirect', how }, { wait, json: flags.json === true, doneText });
+        await showTask(chosen, { task: 'redirect', how }, { wait, json: flags.json === true, timeoutMs, doneText });
       });
     command.addCommand(child);
   }

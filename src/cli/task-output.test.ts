@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TaskProgress } from '../sessions/mod.ts';
-import { startedText, waitingText } from './task-output.ts';
+import { lateError, startedText, timeoutOf, waitingText } from './task-output.ts';
 
 const MiB = 1024 * 1024;
 const writing: TaskProgress = {
@@ -23,4 +23,15 @@ test('an origin that is away is told, whatever waits', () => {
     assert.match(startedText(progress), /^begun, but the origin is away: the origin has not answered for 3 s; /);
     assert.match(waitingText(progress), /^the origin is away: the origin has not answered for 3 s; waiting/);
   }
+});
+
+test('a wait that ends by --timeout says what is missing and why; without --wait there is nothing to time', () => {
+  const { code, message } = lateError(away, 90_000);
+  assert.equal(code, 'TIMED_OUT');
+  const why = '84 MiB are not at the origin yet; the origin has not answered for 3 s.';
+  assert.equal(message, `not done after 1 min (--timeout): ${why}`);
+  assert.match(lateError(undefined, 1_000).message, /it has not said how far it is/);
+  assert.equal(timeoutOf({ wait: true, timeout: '90s' }), 90_000);
+  assert.equal(timeoutOf({ wait: true }), undefined);
+  assert.throws(() => timeoutOf({ timeout: '90s' }), { code: 'CONFIGURATION_INVALID', message: /--wait is missing/ });
 });

@@ -5,11 +5,13 @@ import { askTask } from '../control/mod.ts';
 import type { SessionTask, TaskProgress, TaskResult } from '../sessions/mod.ts';
 import { exitCodes, printJson, printLine } from './output.ts';
 import { type Chosen, controlDirectory } from './process-choice.ts';
-import { formatDuration, formatSize } from './values.ts';
+import { formatDuration, formatSize, parseDuration } from './values.ts';
 
 export interface TaskView {
   readonly wait: boolean;
   readonly json: boolean;
+  /** How long `wait` waits at most. */
+  readonly timeoutMs?: number | undefined;
   /** What is printed when it is done. */
   readonly doneText: string;
 }
@@ -22,6 +24,7 @@ export async function showTask(chosen: Chosen, task: SessionTask, view: TaskView
       directory: controlDirectory(),
       pid: chosen.pid,
       clock: systemClock,
+      followMs: view.timeoutMs,
       onProgress: (progress) => bar.show(progress),
     },
   );
@@ -35,12 +38,43 @@ export async function showTask(chosen: Chosen, task: SessionTask, view: TaskView
       return showResult(answer.result, view);
     case 'error':
       throw new ViaductError(answer.error.code, answer.error);
+    case 'late':
+      throw lateError(answer.progress, view.timeoutMs ?? 0);
     case 'silent':
       throw new ViaductError('TIMED_OUT', {
         cause: `process ${chosen.pid}: ${answer.reason}.`,
         remedy: '`viaduct status` says how it is; what was begun there goes on.',
       });
   }
+}
+
+/** Of --timeout, which says something only with --wait. */
+export function timeoutOf({
+  wait,
+  timeout,
+}: {
+  readonly wait?: boolean;
+  readonly timeout?: string;
+}): number | undefined {
+  if (timeout === undefined) return undefined;
+  if (wait === true) return parseDuration(timeout, '--timeout');
+  throw new ViaductError('CONFIGURATION_INVALID', {
+    cause: '--timeout says how long --wait waits, and --wait is missing.',
+    remedy: 'Add --wait, or leave --timeout out.',
+  });
+}
+
+/** Apart from the printing, so that it can be tested. */
+export function lateError(progress: TaskProgress | undefined, timeoutMs: number): ViaductError {
+  const left = progress === undefined ? 'it has not said how far it is' : stillMissing(progress);
+  return new ViaductError('TIMED_OUT', {
+    cause: `not done after ${formatDuration(timeoutMs)} (--timeout): ${left}.`,
+    remedy: 'It goes on by itself and nothing is lost: wait again, or see `viaduct status`.',
+  });
+}
+
+function stillMissing({ pendingBytes, state, problem }: TaskProgress): string {
+  return `${formatSize(pendingBytes)} are not at the origin yet; ${problem ?? state}`;
 }
 
 /** Apart from the printing, so that it can be tested. */

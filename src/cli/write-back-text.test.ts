@@ -22,7 +22,16 @@ const quiet: WriteBackStatus = {
   conflicts: [],
   lease: { state: 'none' },
   log: {
-    ...{ directory: '/log', usedBytes: 0, limitBytes: 4096 * MiB, segments: 1, epochs: 0, waitingWriters: 0, syncs: 0 },
+    ...{
+      directory: '/log',
+      usedBytes: 0,
+      reservedBytes: 0,
+      limitBytes: 4096 * MiB,
+      segments: 1,
+      epochs: 0,
+      waitingWriters: 0,
+      syncs: 0,
+    },
     ...{ failedSyncs: 0, damagedReads: 0 },
   },
 };
@@ -127,4 +136,17 @@ test('a lease that cannot be asked for because the origin is silent: the silence
   assert.ok(describeWriteBack(away).includes('  lease     to be asked for as soon as the origin answers'));
   const held: WriteBackStatus = { ...busy, lease: { state: 'acquiring', problem: 'host b has it' } };
   assert.match(describeWriteBack(held).join('\n'), /changes .* waiting for the write lease: host b has it/);
+});
+
+test('the room of the log’s disk: what records fill and what is reserved; a disk that is full, and what follows', () => {
+  const log = { ...busy.log, usedBytes: MiB, reservedBytes: 64 * MiB };
+  const line = '  log       /log: 64 MiB of 4.0 GiB (2 %) reserved, 1.0 MiB of it in use';
+  assert.deepEqual(describeWriteBack({ ...busy, log })[1], line);
+  const disk = { sizeBytes: 1024 * MiB, freeBytes: 0 };
+  const of = (state: 'short' | 'full', policy: 'write-back' | 'redirect' = 'write-back') =>
+    describeWriteBack({ ...busy, policy, log: { ...log, disk: { ...disk, state } } })[2];
+  const waits = 'writers wait until the origin has taken what is there. Make room on it';
+  assert.equal(of('full'), `  log       its disk is FULL: 0 B of 1.0 GiB free; ${waits}`);
+  assert.equal(of('short'), `  log       its disk is nearly full: 0 B of 1.0 GiB free; then ${waits}`);
+  assert.match(of('full', 'redirect') ?? '', /are answered with "no space"/);
 });

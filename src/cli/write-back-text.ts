@@ -1,6 +1,12 @@
 /** What a session's write-back status says to people: the one answer, and the details under it. */
 import type { EndedSession } from '../control/mod.ts';
-import type { ConflictStatus, PendingFile, SessionStatus, WriteBackStatus } from '../sessions/mod.ts';
+import {
+  type ConflictStatus,
+  type PendingFile,
+  type SessionStatus,
+  type WriteBackStatus,
+  whenFull,
+} from '../sessions/mod.ts';
 import { counted, formatDuration, formatSize } from './values.ts';
 
 /** Files that are listed without --json. */
@@ -147,12 +153,13 @@ export function silence(sinceMs: number): string {
 /** Lines under a session. */
 export function describeWriteBack(status: WriteBackStatus): string[] {
   const { log, lease, policy, commit, drain, files, filesLeftOff, conflicts } = status;
-  const full = Math.round((100 * log.usedBytes) / Math.max(1, log.limitBytes));
+  const full = Math.round((100 * log.reservedBytes) / Math.max(1, log.limitBytes));
   const slowed = log.waitingWriters > 0 ? `; ${log.waitingWriters} writers wait for room` : '';
   const lines = [
     `  policy    ${policy}${policy === 'write-back' ? `, stable data on ${commit === 'local' ? 'this host’s disk' : 'the origin'}` : ''}`,
-    `  log       ${log.directory}: ${formatSize(log.usedBytes)} of ${formatSize(log.limitBytes)} (${full} %)${slowed}`,
+    `  log       ${log.directory}: ${formatSize(log.reservedBytes)} of ${formatSize(log.limitBytes)} (${full} %) reserved, ${formatSize(log.usedBytes)} of it in use${slowed}`,
   ];
+  lines.push(...describeDisk(status));
   if (log.failedSyncs > 0) lines.push(`  log       its disk failed ${log.failedSyncs} times to keep what was written`);
   if (status.pendingFiles > 0)
     lines.push(`  changes   ${amountOf([status])} ${policy === 'redirect' ? 'kept' : stateText(status)}`);
@@ -168,6 +175,13 @@ export function describeWriteBack(status: WriteBackStatus): string[] {
   if (more > 0) lines.push(`  file      ... and ${more} more${filesLeftOff === 0 ? ' (--json shows them)' : ''}`);
   for (const conflict of conflicts) lines.push(`  CONFLICT  ${describeConflict(conflict)}`);
   return lines;
+}
+
+function describeDisk({ log: { disk }, policy }: WriteBackStatus): string[] {
+  if (disk === undefined || disk.state === 'roomy') return [];
+  const room = `its disk ${disk.state === 'full' ? 'is FULL' : 'is nearly full'}: ${formatSize(disk.freeBytes)} of ${formatSize(disk.sizeBytes)} free`;
+  const then = disk.state === 'full' ? '' : 'then ';
+  return [`  log       ${room}; ${then}${whenFull(policy)}. Make room on it`];
 }
 
 function describeFile({ path, handle, bytes, oldestAgeMs }: PendingFile): string {

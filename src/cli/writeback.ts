@@ -2,10 +2,11 @@
 import { Command } from 'commander';
 import { ViaductError } from '../base/mod.ts';
 import { addChoiceOptions, type ChoiceFlags, chooseProcess, fileHelp } from './process-choice.ts';
-import { showTask } from './task-output.ts';
+import { showTask, timeoutOf } from './task-output.ts';
 
 interface WritebackFlags extends ChoiceFlags {
   readonly wait?: boolean;
+  readonly timeout?: string;
   readonly json?: boolean;
   readonly invalidate?: boolean;
 }
@@ -15,12 +16,12 @@ ${fileHelp}
 All that was written before FILE's last change goes with it: the origin is never ahead of itself.
 
 With --wait: exit code 0 when all of it is at the origin; 4: a conflict, or the origin refuses (nothing is lost); 5: another host took
-the write lease. While the origin is away it waits. With --json: a line {"kind":"progress","progress":{...}} twice a second, at the
+the write lease; 6: not done within --timeout (it goes on). While the origin is away it waits. With --json: a line {"kind":"progress","progress":{...}} twice a second, at the
 end {"kind":"result","result":{"outcome","problems"}}; without --wait one line {"kind":"started",...}.
 
 Examples:
   viaduct writeback --wait                         # before this host is switched off
-  viaduct writeback /golden/disk.raw --wait
+  viaduct writeback /golden/disk.raw --wait --timeout 10m
   viaduct writeback --wait --json --listen 127.0.0.3 | tail -1 | jq -r .result.outcome`;
 
 export function writebackCommand(): Command {
@@ -34,18 +35,20 @@ export function writebackCommand(): Command {
       '--wait',
       'return when it is there, with progress on a terminal (elsewhere a line when it begins, and when the origin is away)',
     )
+    .option('--timeout <time>', 'with --wait: how long to wait (default: as long as it takes); what was begun goes on')
     .option('--invalidate', 'afterwards forget what is cached, so that the origin’s state is seen (as SIGUSR2 does)')
     .option('--json', 'print progress and the result as lines of JSON');
   return addChoiceOptions(command).addHelpText('after', help).action(writeback);
 }
 
 async function writeback(file: string | undefined, flags: WritebackFlags): Promise<void> {
+  const timeoutMs = timeoutOf(flags);
   const chosen = await chooseProcess(flags, file, {
     what: 'has a session with --policy write-back',
     fits: (session) => session.writes === 'write-back',
   });
   const doneText = file === undefined ? 'everything is at the origin' : `${chosen.file} is at the origin`;
-  const view = { wait: flags.wait === true, json: flags.json === true, doneText };
+  const view = { wait: flags.wait === true, json: flags.json === true, timeoutMs, doneText };
   if (flags.invalidate === true && file === undefined) return showTask(chosen, { task: 'invalidate' }, view);
   if (flags.invalidate === true)
     throw new ViaductError('CONFIGURATION_INVALID', {

@@ -189,6 +189,26 @@ test('a task that makes no sense is answered with its code; one whose process en
   assert.equal((await askTask({ task: { task: 'invalidate' }, wait: true }, options)).kind, 'silent');
 });
 
+test('a task is followed for as long as is wanted, and goes on after that', async () => {
+  let isDone = false;
+  let finish = (): void => {};
+  const server = await start(92, async (_task, onProgress) => {
+    onProgress(progress);
+    await new Promise<void>((resolve) => (finish = resolve));
+    isDone = true;
+    return { outcome: 'done', problems: [] };
+  });
+  const options = { directory, pid: 92, clock: systemClock, followMs: 100 };
+  assert.deepEqual(await askTask({ task: { task: 'write-back' }, wait: true }, options), {
+    kind: 'late',
+    progress: JSON.parse(JSON.stringify(progress)),
+  });
+  finish();
+  await new Promise((next) => setTimeout(next, 10));
+  assert.ok(isDone);
+  await server.close();
+});
+
 test('bodies that are too long or not understood are refused, and nothing is done', async () => {
   let runs = 0;
   const server = await start(91, async () => {

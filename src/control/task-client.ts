@@ -1,7 +1,7 @@
 /**
  * Has another process of this user do something (requests.ts), and follows it.
  *
- *   askTask ──POST──► progress ... ──► `result`, `started`, `error`, or `silent`: it does not answer, or hung up
+ *   askTask ──POST──► progress ... ──► `result`, `started`, `error`, `silent`: it does not answer, or hung up; or `late`
  */
 import { request } from 'node:http';
 import { join } from 'node:path';
@@ -15,6 +15,8 @@ export interface TaskOptions {
   readonly clock: Clock;
   /** Between two lines; they come twice a second while something is written back. */
   readonly silenceMs?: number | undefined;
+  /** How long it is followed; what was begun goes on. */
+  readonly followMs?: number | undefined;
   onProgress?(progress: TaskProgress): void;
 }
 
@@ -22,7 +24,9 @@ export type TaskAnswer =
   | { readonly kind: 'result'; readonly result: TaskResult }
   | { readonly kind: 'started'; readonly progress: TaskProgress | undefined }
   | { readonly kind: 'error'; readonly error: ErrorRecord }
-  | { readonly kind: 'silent'; readonly reason: string };
+  | { readonly kind: 'silent'; readonly reason: string }
+  /** `followMs` are over. */
+  | { readonly kind: 'late'; readonly progress: TaskProgress | undefined };
 
 /** A worker that looks a FILE up, or drops a large cache, has nothing to say for some seconds. */
 const defaultSilenceMs = 30_000;
@@ -34,8 +38,13 @@ export function askTask(asked: TaskRequest, options: TaskOptions): Promise<TaskA
   const socketPath = join(options.directory, `${options.pid}.sock`);
   return new Promise((resolve) => {
     let timer: Timer | undefined;
+    let latest: TaskProgress | undefined;
+    const { followMs, clock } = options;
+    const late =
+      followMs === undefined ? undefined : clock.after(followMs, () => end({ kind: 'late', progress: latest }));
     const end = (answer: TaskAnswer): void => {
       timer?.cancel();
+      late?.cancel();
       asking.destroy();
       resolve(answer);
     };
@@ -46,8 +55,10 @@ export function askTask(asked: TaskRequest, options: TaskOptions): Promise<TaskA
     };
     const take = (line: TaskLine | undefined): void => {
       if (line === undefined) silent('the answer is not understood');
-      else if (line.kind === 'progress') options.onProgress?.(line.progress);
-      else end(line);
+      else if (line.kind === 'progress') {
+        latest = line.progress;
+        options.onProgress?.(latest);
+      } else end(line);
     };
     const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
     const asking = request({ socketPath, path, method: 'POST', agent: false, headers }, (response) => {

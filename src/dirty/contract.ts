@@ -174,7 +174,10 @@ export interface EpochPlan {
 }
 
 export interface DirtyLogStats {
+  /** What the log takes on its disk, reserved room included. */
   readonly logBytes: number;
+  /** Of it, what records fill. */
+  readonly recordBytes: number;
   readonly limitBytes: number;
   readonly dirtyBytes: number;
   readonly dirtyFiles: number;

@@ -247,6 +247,7 @@ export class DirtyLog implements DirtyLogFace {
     const { epochs, files, dirtyBytes } = this.#state;
     return {
       logBytes: this.#segments.bytes,
+      recordBytes: this.#segments.recordBytes,
       limitBytes: this.#options.limitBytes,
       dirtyBytes,
       dirtyFiles: files.dirtyCount,

@@ -93,6 +93,11 @@ export class Segments {
     this.#reserve = new Reserve(options.directory, align(this.#smallest / 2));
   }
 
+  /** What records fill of the segments. */
+  get recordBytes(): number {
+    return this.all().reduce((sum, { end }) => sum + end, 0);
+  }
+
   /** Bytes of the files that keep room. */
   get reserveBytes(): number {
     return this.#reserve.bytes;

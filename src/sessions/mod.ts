@@ -1,6 +1,7 @@
 /** Floor 5: from a plan to a running session. */
 export { leasesFile } from './channel.ts';
 export type { ErrorRecord } from './error-record.ts';
+export { whenFull } from './log-disk.ts';
 export type { ListeningPlace, WorkerStats } from './messages.ts';
 export {
   checkPlan,

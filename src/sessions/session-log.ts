@@ -10,6 +10,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { type Clock, type Log, type Random, ViaductError } from '../base/mod.ts';
 import { DirtyLog, systemLogDirectory } from '../dirty/mod.ts';
 import { bootId } from '../native/mod.ts';
+import { logDisk, warnOfRoom } from './log-disk.ts';
 import { type DirtyRule, keepsLog, type WritePolicy } from './write-policy.ts';
 
 export interface SessionLogOptions {
@@ -47,10 +48,13 @@ export async function openSessionLog(options: SessionLogOptions): Promise<DirtyL
     const { dirtyFiles, dirtyBytes } = opened.stats();
     const before = policyOf(opened);
     if (dirtyFiles > 0 && before !== writes) throw notEmpty(options, before, dirtyFiles, dirtyBytes);
-    if (!isKept) {
+    if (!keepsLog(writes)) {
       await opened.close();
       return undefined;
     }
+    const { logBytes: takenBytes, limitBytes } = opened.stats();
+    const { directory } = rule;
+    warnOfRoom({ directory, policy: writes, limitBytes, takenBytes, disk: await logDisk(directory), log });
     if (opened.noted(policyNote) === undefined || before !== writes) opened.note(policyNote, Buffer.from(writes));
     return opened;
   } catch (error) {

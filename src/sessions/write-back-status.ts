@@ -1,6 +1,7 @@
 /** The one answer: is everything at the origin, and if not, what, how old, and for how long still. Plain data; docs/status.md has it field by field. */
 import type { DrainStatus } from '../layers/mod.ts';
 import type { LeaseState } from '../vfs/mod.ts';
+import type { DiskState, LogDisk } from './log-disk.ts';
 import type { LoggedPolicy } from './write-policy.ts';
 
 export interface PendingFile {
@@ -42,7 +43,10 @@ export interface WriteBackStatus {
   readonly lease: LeaseState;
   readonly log: {
     readonly directory: string;
+    /** What records fill. */
     readonly usedBytes: number;
+    /** What the log takes on its disk: room for records to come is reserved. This is what the limit is about. */
+    readonly reservedBytes: number;
     readonly limitBytes: number;
     readonly segments: number;
     readonly epochs: number;
@@ -51,6 +55,8 @@ export interface WriteBackStatus {
     readonly syncs: number;
     readonly failedSyncs: number;
     readonly damagedReads: number;
+    /** Absent if the disk cannot be asked. */
+    readonly disk?: (LogDisk & { readonly state: DiskState }) | undefined;
   };
 }
 

@@ -9,6 +9,7 @@
 import { type Clock, type Log, limits, sleep, ViaductError } from '../base/mod.ts';
 import type { DirtyFiles, DrainFace, DrainResult, DrainStatus, FileRecord, WriteBack } from '../layers/mod.ts';
 import { type FileHandle, FileType } from '../vfs/mod.ts';
+import { diskState, type LogDisk, logDisk } from './log-disk.ts';
 import { type Paths, readable } from './paths.ts';
 import type { TaskProgress, TaskResult } from './tasks.ts';
 import type { ConflictStatus, LeftBehind, WriteBackStatus } from './write-back-status.ts';
@@ -53,11 +54,12 @@ export class SessionWriteBack {
   }
 
   async status(): Promise<WriteBackStatus> {
-    const { paths, clock, checkLease } = this.#parts;
+    const { paths, clock, checkLease, directory } = this.#parts;
     // The first look tells which names are missing.
     this.#status();
-    await Promise.race([Promise.all([paths.settled(), checkLease()]), sleep(clock, namesMs)]);
-    return this.#status();
+    const asked = Promise.all([paths.settled(), checkLease()]);
+    const [disk] = await Promise.all([logDisk(directory), Promise.race([asked, sleep(clock, namesMs)])]);
+    return this.#status(disk);
   }
 
   /** `file`: a path inside the export; without it everything. */
@@ -211,10 +213,11 @@ export class SessionWriteBack {
     return { ...drain, state: 'origin-away', bytesPerSecond: 0, secondsLeft: undefined, problem };
   }
 
-  #status(): WriteBackStatus {
+  #status(disk?: LogDisk): WriteBackStatus {
     const { policy, directory, layer, awaySinceMs } = this.#parts;
     const { commit, isAtOrigin, oldestAgeMs, drain, lease, ...status } = layer.status();
-    const { logBytes: usedBytes, limitBytes, segments, epochs, waitingWriters } = status.log;
+    const { recordBytes: usedBytes, logBytes: reservedBytes, limitBytes } = status.log;
+    const { segments, epochs, waitingWriters } = status.log;
     const { syncs, failedSyncs, damagedReads } = status.log;
     return {
       policy,
@@ -239,7 +242,11 @@ export class SessionWriteBack {
         return { path: this.#pathOf(handle), handle, kind, atMs, savedAs };
       }),
       lease,
-      log: { directory, usedBytes, limitBytes, segments, epochs, waitingWriters, syncs, failedSyncs, damagedReads },
+      log: {
+        ...{ directory, usedBytes, reservedBytes, limitBytes, segments, epochs, waitingWriters },
+        ...{ syncs, failedSyncs, damagedReads },
+        disk: disk && { ...disk, state: diskState(disk, limitBytes, reservedBytes) },
+      },
     };
   }
 

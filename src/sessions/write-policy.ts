@@ -74,9 +74,11 @@ export function checkWrites(plan: WriteRules): void {
   }
   if (keepsLog(writes) && dirty === undefined)
     throw contradiction(`--policy ${writes} needs a dirty log.`, 'Name a directory of this host: --dirty-log DIR.');
-  if (!keepsLog(writes) && commit === 'local')
+  if (!keepsLog(writes) && commit !== undefined)
     throw contradiction(
-      `--commit local contradicts --policy ${writes}: nothing is kept on this host.`,
+      commit === 'local'
+        ? `--commit local contradicts --policy ${writes}: nothing is kept on this host.`
+        : `--commit origin means nothing with --policy ${writes}: nothing is kept on this host, so stable data are at the origin in any case.`,
       'Use --policy write-back, or leave --commit out.',
     );
   if (writes === 'redirect' && commit === 'origin')

@@ -137,6 +137,20 @@ it('commits or discards at its end', async (test) => {
   reply.release?.();
 });
 
+it('keeps a conflict that nobody has decided about when all is discarded', async (test) => {
+  const { fixture, bench, object } = await start(test);
+  await bench.write(object, 0, pattern(50, 2), Stability.UNSTABLE);
+  const savedAs = { where: 'origin', name: '/golden.raw.viaduct-conflict' } as const;
+  await fixture.conflict(object, { atMs: 1, kind: 'changed', expected: undefined, found: undefined, savedAs });
+  await fixture.writeBack.discardRedirect();
+  const { conflicts, isAtOrigin, dirtyFiles } = fixture.writeBack.status();
+  assert.deepEqual([conflicts[0]?.conflict.savedAs, conflicts.length, isAtOrigin, dirtyFiles], [savedAs, 1, false, 0]);
+  assert.ok((await bench.readAll(object)).equals(pattern(10_000)), 'it shows what the origin has');
+  assert.deepEqual(await bench.attributes(object), ok(fixture.memory.getattr(root, { object })).attributes);
+  assert.equal(await fixture.writeBack.clearConflict(object), true);
+  assert.equal(fixture.writeBack.status().isAtOrigin, true);
+});
+
 it('does not take times back that were shown while a change that found no room was on its way', async (test) => {
   const { fixture, bench, object } = await start(test);
   await bench.write(object, 0, pattern(100), Stability.UNSTABLE);
