@@ -1,32 +1,10 @@
 import { strict as assert } from 'node:assert';
-import { it, type TestContext } from 'node:test';
-import {
-  callBy,
-  fullCapabilities,
-  ok,
-  PlainDrain,
-  pattern,
-  refused,
-  settle,
-  Workbench,
-  WriteBackFixture,
-  type WriteBackFixtureOptions,
-} from '../../testing/mod.ts';
-import { credential, type OperationName, Stability, Status } from '../../vfs/mod.ts';
+import { it } from 'node:test';
+import { ok, PlainDrain, pattern, refused, settle, type WriteBackFixture } from '../../testing/mod.ts';
+import { type OperationName, Stability, Status } from '../../vfs/mod.ts';
 import type { DirtyFiles, DrainContext } from './contract.ts';
+import { root, start, stranger } from './front-fixture.test.ts';
 import { isLater } from './times.ts';
-
-const root = callBy(credential(0, 0));
-const stranger = callBy(credential(4242, 4242));
-
-async function start(test: TestContext, options: WriteBackFixtureOptions = {}) {
-  const fixture = await WriteBackFixture.open(options);
-  test.after(() => fixture.close());
-  ok(fixture.memory.setattr(root, { object: fixture.memory.root, set: { mode: 0o777 } }));
-  const bench = new Workbench(fixture.layer, fullCapabilities, fixture.layer.root);
-  const origin = new Workbench(fixture.memory, fullCapabilities, fixture.memory.root);
-  return { fixture, bench, origin };
-}
 
 /** The order in which these operations reach the origin. */
 function record(fixture: WriteBackFixture, ...operations: OperationName[]): string[] {

@@ -1,25 +1,9 @@
 import { strict as assert } from 'node:assert';
-import { it, type TestContext } from 'node:test';
-import {
-  callBy,
-  fullCapabilities,
-  ok,
-  pattern,
-  Workbench,
-  WriteBackFixture,
-  type WriteBackFixtureOptions,
-} from '../../testing/mod.ts';
-import { type Attributes, credential, Stability, timeEquals, type WccAttributes } from '../../vfs/mod.ts';
+import { it } from 'node:test';
+import { ok, pattern } from '../../testing/mod.ts';
+import { type Attributes, Stability, timeEquals, type WccAttributes } from '../../vfs/mod.ts';
+import { root, start } from './front-fixture.test.ts';
 import { isLater, wccOf } from './times.ts';
-
-const root = callBy(credential(0, 0));
-
-async function start(test: TestContext, options: WriteBackFixtureOptions = {}) {
-  const fixture = await WriteBackFixture.open(options);
-  test.after(() => fixture.close());
-  ok(fixture.memory.setattr(root, { object: fixture.memory.root, set: { mode: 0o777 } }));
-  return { fixture, bench: new Workbench(fixture.layer, fullCapabilities, fixture.layer.root) };
-}
 
 it('shows a dirty file as it was written in every reply that carries attributes', async (test) => {
   const { fixture, bench } = await start(test);

@@ -1,31 +1,14 @@
 import { strict as assert } from 'node:assert';
 import { it, type TestContext } from 'node:test';
-import {
-  callBy,
-  fullCapabilities,
-  ok,
-  pattern,
-  refused,
-  Workbench,
-  WriteBackFixture,
-  type WriteBackFixtureOptions,
-} from '../../testing/mod.ts';
+import { ok, pattern, refused, type WriteBackFixtureOptions } from '../../testing/mod.ts';
 import type * as vfs from '../../vfs/mod.ts';
-import { credential, ForwardingFilesystem, type ReadReply, Stability, Status } from '../../vfs/mod.ts';
-
-const root = callBy(credential(0, 0));
-const stranger = callBy(credential(4242, 4242));
+import { ForwardingFilesystem, type ReadReply, Stability, Status } from '../../vfs/mod.ts';
+import { start as startFront, stranger } from './front-fixture.test.ts';
 
 /** A file with 10,000 bytes at the origin and nothing dirty. */
 async function start(test: TestContext, options: WriteBackFixtureOptions = {}, size = 10_000) {
-  const fixture = await WriteBackFixture.open(options);
-  test.after(async () => {
-    await fixture.close();
-    assert.equal(fixture.memory.unreleased, 0, 'replies of the base were not released');
-  });
-  ok(fixture.memory.setattr(root, { object: fixture.memory.root, set: { mode: 0o777 } }));
-  const bench = new Workbench(fixture.layer, fullCapabilities, fixture.layer.root);
-  const origin = new Workbench(fixture.memory, fullCapabilities, fixture.memory.root);
+  const { fixture, bench, origin } = await startFront(test, options);
+  test.after(() => assert.equal(fixture.memory.unreleased, 0, 'replies of the base were not released'));
   const object = await origin.file('a', pattern(size));
   return { fixture, bench, object, model: Buffer.from(pattern(size)) };
 }

@@ -1,30 +1,11 @@
 import { strict as assert } from 'node:assert';
-import { it, type TestContext } from 'node:test';
-import {
-  callBy,
-  fullCapabilities,
-  ok,
-  pattern,
-  refused,
-  Workbench,
-  WriteBackFixture,
-  type WriteBackFixtureOptions,
-} from '../../testing/mod.ts';
-import { credential, Stability, Status, timeEquals } from '../../vfs/mod.ts';
+import { it } from 'node:test';
+import { ok, pattern, refused } from '../../testing/mod.ts';
+import { Stability, Status, timeEquals } from '../../vfs/mod.ts';
+import { root, start, stranger } from './front-fixture.test.ts';
 import { isLater, wccOf } from './times.ts';
 
-const root = callBy(credential(0, 0));
-const stranger = callBy(credential(4242, 4242));
 const past = { seconds: 1_000_000, nanoseconds: 7 };
-
-async function start(test: TestContext, options: WriteBackFixtureOptions = {}) {
-  const fixture = await WriteBackFixture.open(options);
-  test.after(() => fixture.close());
-  ok(fixture.memory.setattr(root, { object: fixture.memory.root, set: { mode: 0o777 } }));
-  const bench = new Workbench(fixture.layer, fullCapabilities, fixture.layer.root);
-  const origin = new Workbench(fixture.memory, fullCapabilities, fixture.memory.root);
-  return { fixture, bench, origin };
-}
 
 it('keeps a change of size here, durably, and brings it to the origin in order', async (test) => {
   const { fixture, bench, origin } = await start(test);

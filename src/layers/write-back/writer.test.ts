@@ -2,7 +2,6 @@ import { strict as assert } from 'node:assert';
 import { it, type TestContext } from 'node:test';
 import { sleep, systemClock } from '../../base/mod.ts';
 import {
-  callBy,
   fullCapabilities,
   KeptLog,
   ok,
@@ -14,23 +13,20 @@ import {
   WriteBackFixture,
   type WriteBackFixtureOptions,
 } from '../../testing/mod.ts';
-import { credential, type FileHandle, Stability, Status } from '../../vfs/mod.ts';
+import { type FileHandle, Stability, Status } from '../../vfs/mod.ts';
+import { root, start, stranger } from './front-fixture.test.ts';
 
-const root = callBy(credential(0, 0));
-const stranger = callBy(credential(4242, 4242));
-
-async function start(test: TestContext, options: WriteBackFixtureOptions = {}) {
-  const fixture = await WriteBackFixture.open(options);
-  test.after(() => fixture.close());
-  ok(fixture.memory.setattr(root, { object: fixture.memory.root, set: { mode: 0o777 } }));
-  const bench = new Workbench(fixture.layer, fullCapabilities, fixture.layer.root);
-  const origin = new Workbench(fixture.memory, fullCapabilities, fixture.memory.root);
-  const commit = (object: FileHandle) => fixture.layer.commit(bench.call, { object, offset: 0, count: 0 });
-  return { fixture, bench, origin, commit };
+async function startWriting(test: TestContext, options: WriteBackFixtureOptions = {}) {
+  const started = await start(test, options);
+  const { fixture, bench } = started;
+  return {
+    ...started,
+    commit: (object: FileHandle) => fixture.layer.commit(bench.call, { object, offset: 0, count: 0 }),
+  };
 }
 
 it('answers UNSTABLE and FILE_SYNC writes from the log alone, under its verifier', async (test) => {
-  const { fixture, bench, origin, commit } = await start(test);
+  const { fixture, bench, origin, commit } = await startWriting(test);
   const object = await bench.file('a');
   const unstable = await bench.write(object, 0, pattern(100), Stability.UNSTABLE);
   assert.deepEqual([unstable.committed, unstable.verifier], [Stability.UNSTABLE, fixture.log.verifier]);
@@ -43,7 +39,7 @@ it('answers UNSTABLE and FILE_SYNC writes from the log alone, under its verifier
 });
 
 it('asks the origin for nothing while a file is written, once it is known', async (test) => {
-  const { fixture, bench } = await start(test);
+  const { fixture, bench } = await startWriting(test);
   const object = await bench.file('a');
   await bench.write(object, 0, pattern(100), Stability.UNSTABLE);
   const before = fixture.faults.calls('getattr');
@@ -52,7 +48,7 @@ it('asks the origin for nothing while a file is written, once it is known', asyn
 });
 
 it('lets nobody write whom the origin does not let, and tells the origin of who is let by its own rules', async (test) => {
-  const { fixture, bench, origin } = await start(test);
+  const { fixture, bench, origin } = await startWriting(test);
   const object = await bench.file('a', pattern(100), { mode: 0o644 });
   const args = { object, offset: 0, count: 1, stable: Stability.UNSTABLE, data: [pattern(1, 9)] };
   refused(await fixture.layer.write(stranger, args), Status.ACCES);
@@ -62,7 +58,7 @@ it('lets nobody write whom the origin does not let, and tells the origin of who 
 });
 
 it('lets the owner write a file of mode 0444 here, after asking the origin once', async (test) => {
-  const { fixture, bench, origin } = await start(test);
+  const { fixture, bench, origin } = await startWriting(test);
   const object = await bench.file('a', undefined, { mode: 0o444 });
   for (let i = 0; i < 5; i++) await bench.write(object, i * 10, pattern(10, i), Stability.UNSTABLE);
   assert.equal(fixture.faults.calls('write'), 1);
@@ -72,7 +68,7 @@ it('lets the owner write a file of mode 0444 here, after asking the origin once'
 });
 
 it('sends writes through that have to clear set-id bits', async (test) => {
-  const { fixture, bench, origin } = await start(test);
+  const { fixture, bench, origin } = await startWriting(test);
   const object = await bench.file('a', undefined, { mode: 0o777 });
   await bench.set(object, { mode: 0o4777 });
   const reply = await bench.write(object, 0, pattern(10), Stability.UNSTABLE);
@@ -82,7 +78,7 @@ it('sends writes through that have to clear set-id bits', async (test) => {
 });
 
 it('keeps times going forward over writes that go through', async (test) => {
-  const { fixture, bench } = await start(test);
+  const { fixture, bench } = await startWriting(test);
   const object = await bench.file('a', pattern(10), { mode: 0o666 });
   await fixture.writeBack.writeBack();
   await bench.set(object, { mode: 0o4666 });
@@ -103,7 +99,7 @@ it('keeps times going forward over writes that go through', async (test) => {
 });
 
 it('refuses what the origin could never take', async (test) => {
-  const { fixture, bench } = await start(test);
+  const { fixture, bench } = await startWriting(test);
   fixture.faults.on('fsinfo', async (_args, proceed) => {
     const reply = await proceed();
     return reply.status === 0 ? { ...reply, maximumFileBytes: 2 ** 40 } : reply;
@@ -124,7 +120,7 @@ it('refuses what the origin could never take', async (test) => {
 });
 
 it('takes nothing more once the lease is lost', async (test) => {
-  const { fixture, bench } = await start(test);
+  const { fixture, bench } = await startWriting(test);
   const object = await bench.file('a', pattern(10));
   fixture.lease = { state: 'lost', holder: 'other', sinceMs: 1 };
   const args = { object, offset: 0, count: 1, stable: Stability.UNSTABLE, data: [pattern(1)] };
@@ -134,7 +130,7 @@ it('takes nothing more once the lease is lost', async (test) => {
 });
 
 it('freezes the content of a file in conflict until somebody decides, and shows the version of the origin', async (test) => {
-  const { fixture, bench, origin, commit } = await start(test);
+  const { fixture, bench, origin, commit } = await startWriting(test);
   const object = await bench.file('a', pattern(10));
   const other = await origin.write(object, 0, pattern(20, 5));
   await fixture.conflict(object, {
@@ -162,7 +158,7 @@ it('freezes the content of a file in conflict until somebody decides, and shows 
 });
 
 it('says IO when the log cannot be made stable, and shows another verifier', async (test) => {
-  const { fixture, bench, commit } = await start(test);
+  const { fixture, bench, commit } = await startWriting(test);
   const object = await bench.file('a');
   const { verifier } = await bench.write(object, 0, pattern(100), Stability.UNSTABLE);
   fixture.disk.fail('datasync', Number.POSITIVE_INFINITY);
@@ -175,7 +171,7 @@ it('says IO when the log cannot be made stable, and shows another verifier', asy
 });
 
 it('answers a commit only when the origin has the data, if the session promises that', async (test) => {
-  const { fixture, bench, origin, commit } = await start(test, { commit: 'origin' });
+  const { fixture, bench, origin, commit } = await startWriting(test, { commit: 'origin' });
   const object = await bench.file('a');
   await bench.write(object, 0, pattern(100), Stability.UNSTABLE);
   assert.equal((await origin.attributes(object)).size, 0);
@@ -220,7 +216,7 @@ it('closes the epoch of a client that never syncs when its oldest change reaches
 });
 
 it('slows writers down at the limit of the log, and loses nothing', async (test) => {
-  const { fixture, bench, origin } = await start(test, { isEager: true, limitBytes: 16 * 1024 * 1024 });
+  const { fixture, bench, origin } = await startWriting(test, { isEager: true, limitBytes: 16 * 1024 * 1024 });
   const object = await bench.file('a');
   const mega = 1024 * 1024;
   for (let i = 0; i < 40; i++) await bench.write(object, i * mega, pattern(mega, i), Stability.UNSTABLE);
@@ -232,7 +228,7 @@ it('slows writers down at the limit of the log, and loses nothing', async (test)
 });
 
 it('tells what is not at the origin', async (test) => {
-  const { fixture, bench } = await start(test);
+  const { fixture, bench } = await startWriting(test);
   const folder = await bench.folder('golden');
   const where = bench.at('disk.raw', folder);
   const object = await bench.made(
