@@ -104,6 +104,16 @@ export const limits = {
   /** `--outage stale`: entries of listings kept for an outage, about 150 bytes each; names known not to be there. */
   listedEntries: 65_536,
   absentNames: 16_384,
+  /** Largest file that may have meta-data: its sectors are counted in 31 bits. */
+  contentFileBytes: 8 * 1024 * 1024 * MiB,
+  /** Decoded head of one meta-data file: 13 MiB for 100 GiB of distinct data; a sparse file of terabytes fits too. */
+  contentHeadBytes: 64 * MiB,
+  /** Blocks of one working set: 8 GiB of data; its file fits one transfer even if nothing of it compresses. */
+  workingSetBlocks: 131_072,
+  /** Chunks that a host remembers the place of: 12 bytes each, 4 GiB of data. */
+  hintEntries: 1024 * 1024,
+  /** Files of the clean cache that they may lie in: some 150 bytes each. */
+  hintFiles: 16_384,
 } as const;
 
 assert(limits.recordBytes > limits.transferBytes + 4 * KiB, 'a record must hold a transfer and its header');

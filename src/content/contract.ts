@@ -38,6 +38,8 @@ export interface PagePlace {
   readonly offset: number;
   /** Stored bytes; 0: no data sector in it, nothing is stored. */
   readonly count: number;
+  /** crc32 of the stored bytes. */
+  readonly checksum: number;
 }
 
 /** Where one group is in the pack. */
