@@ -12,15 +12,20 @@
  * (the tail of an interrupted write). When dead records outweigh live ones, the live ones are written to a new file that is
  * renamed over the old.
  *
- *     append -> waiting --one write for all that wait--> written -> callers go on       (one write at a time, in order)
+ *     append --written at once: callers go on, no thread is woken (each of these would cost a call more than its own work)
+ *        └─ while a write is under way, or the kernel makes writers wait (a write took `slowMs`, for `restMs`):
+ *           waiting --one write for all that wait--> written -> callers go on          (one write at a time, in order)
  */
+import { writeSync } from 'node:fs';
 import { type FileHandle, open, readFile, rename, unlink } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
-import { type Log, limits, systemCode, ViaductError } from '../base/mod.ts';
+import { type Clock, type Eventual, type Log, limits, systemCode, ViaductError } from '../base/mod.ts';
 
 const magic = Buffer.from('VIADRC02', 'latin1');
 const earlierMagic = Buffer.from('VIADRC01', 'latin1');
 const headerBytes = 8;
+const slowMs = 2;
+const restMs = 1_000;
 const compactAboveBytes = 2 * limits.duplicateBytes;
 
 export interface JournalOwner {
@@ -30,9 +35,15 @@ export interface JournalOwner {
   add(key: string, reply: Buffer | undefined): void;
 }
 
+export interface JournalTools {
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
 export class DuplicateJournal {
   readonly #path: string;
   readonly #log: Log;
+  readonly #clock: Clock;
   readonly #owner: JournalOwner;
   #file: FileHandle | undefined;
   #fileBytes = 0;
@@ -40,16 +51,20 @@ export class DuplicateJournal {
   /** Settles when all that waits now is written. */
   #next: Promise<void> | undefined;
   #writing: Promise<void> = Promise.resolve();
+  /** Writes begun and not ended; while there is one, nothing may overtake it. */
+  #underWay = 0;
+  #restUntilMs = Number.NEGATIVE_INFINITY;
   #failed = false;
 
-  private constructor(path: string, log: Log, owner: JournalOwner) {
+  private constructor(path: string, tools: JournalTools, owner: JournalOwner) {
     this.#path = path;
-    this.#log = log;
+    this.#log = tools.log;
+    this.#clock = tools.clock;
     this.#owner = owner;
   }
 
-  static async open(path: string, log: Log, owner: JournalOwner): Promise<DuplicateJournal> {
-    const journal = new DuplicateJournal(path, log, owner);
+  static async open(path: string, tools: JournalTools, owner: JournalOwner): Promise<DuplicateJournal> {
+    const journal = new DuplicateJournal(path, tools, owner);
     try {
       journal.#load(await readExisting(path));
       await journal.#rewrite();
@@ -64,9 +79,12 @@ export class DuplicateJournal {
   }
 
   /** Settles once the record is written. Never rejects. */
-  append(key: string, reply: Buffer | undefined): Promise<void> {
-    this.#waiting.push(encodeRecord(key, reply));
+  append(key: string, reply: Buffer | undefined): Eventual<void> {
+    const record = encodeRecord(key, reply);
+    if (this.#underWay === 0 && this.#writeAtOnce(record)) return undefined;
+    this.#waiting.push(record);
     if (this.#next === undefined) {
+      this.#underWay++;
       this.#next = this.#writing.then(() => this.#write());
       this.#writing = this.#next;
     }
@@ -77,6 +95,25 @@ export class DuplicateJournal {
     await this.#writing;
     await this.#file?.close();
     this.#file = undefined;
+  }
+
+  /** False: not written; what is at the end of the file now is overwritten by the next. */
+  #writeAtOnce(record: Buffer): boolean {
+    const file = this.#file;
+    const begin = this.#clock.now();
+    if (file === undefined || this.#failed || begin < this.#restUntilMs) return false;
+    if (this.#fileBytes > compactAboveBytes) return false;
+    let written = 0;
+    try {
+      written = writeSync(file.fd, record, 0, record.length, this.#fileBytes);
+    } catch {
+      // The thread's attempt tells.
+    }
+    const end = this.#clock.now();
+    if (end - begin >= slowMs) this.#restUntilMs = end + restMs;
+    if (written < record.length) return false;
+    this.#fileBytes += record.length;
+    return true;
   }
 
   async #write(): Promise<void> {
@@ -96,6 +133,8 @@ export class DuplicateJournal {
         );
       }
       this.#failed = true;
+    } finally {
+      this.#underWay--;
     }
   }
 

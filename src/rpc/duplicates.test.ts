@@ -134,6 +134,35 @@ test('the journal holds a reply before it is sent', async (t) => {
   assert.ok((await stat(path)).size > empty);
 });
 
+test('the journal takes records at once, by threads for a while after one was slow, and in their order', async (t) => {
+  const path = await scratch(t);
+  const time = { now: 0, step: 0 };
+  const now = (): number => {
+    time.now += time.step;
+    return time.now;
+  };
+  const cache = await DuplicateRequestCache.open(path, { clock: { ...systemClock, now } });
+  const keep = (key: string, text: string) => cache.complete(cache.begin(key, nowhere), Buffer.from(text));
+  assert.equal(keep('one', 'first reply'), undefined);
+  assert.equal(cache.noteBegun(cache.begin('two', nowhere)), undefined);
+  time.step = 5;
+  assert.equal(keep('two', 'second reply'), undefined, 'this one is slow');
+  time.step = 0;
+  const waiting = [keep('three', 'third reply'), cache.noteBegun(cache.begin('four', nowhere))];
+  time.now += 10_000;
+  waiting.push(keep('five', 'nothing overtakes what waits'));
+  for (const one of waiting) assert.ok(one instanceof Promise);
+  await Promise.all(waiting);
+  assert.equal(keep('six', 'sixth reply'), undefined);
+  await cache.close();
+  const again = await DuplicateRequestCache.open(path);
+  const found = ['one', 'two', 'three', 'four', 'five', 'six'].map((key) => again.find(key)?.reply?.toString());
+  const replies = ['first reply', 'second reply', 'third reply', undefined];
+  assert.deepEqual(found, [...replies, 'nothing overtakes what waits', 'sixth reply']);
+  assert.deepEqual([again.isRepeat('two'), again.isRepeat('four')], [false, true]);
+  await again.close();
+});
+
 test('a damaged tail is left out at every length, and what is before it kept', async (t) => {
   const path = await scratch(t);
   const cache = await DuplicateRequestCache.open(path);

@@ -12,7 +12,7 @@
  * the process is killed before it has the reply, the next one knows that a call sent again may meet its own work (`isRepeat`).
  */
 import { crc32 } from 'node:zlib';
-import { type Clock, type Eventual, type Log, limits, silentLog, systemClock } from '../base/mod.ts';
+import { type Clock, chain, type Eventual, type Log, limits, silentLog, systemClock } from '../base/mod.ts';
 import type { CallHeader } from './call.ts';
 import type { ReplyChannel } from './channel.ts';
 import { DuplicateJournal } from './duplicate-journal.ts';
@@ -57,13 +57,17 @@ export class DuplicateRequestCache {
   /** A cache whose replies survive a restart in the file at `path`. Its age starts anew when it is opened. */
   static async open(path: string, options: DuplicateOptions & { log?: Log } = {}): Promise<DuplicateRequestCache> {
     const cache = new DuplicateRequestCache(options);
-    cache.#journal = await DuplicateJournal.open(path, options.log ?? silentLog, {
-      live: () => cache.#live(),
-      add(key, reply) {
-        if (reply === undefined) cache.#remember(key);
-        else cache.#keep({ key, reply, channel: undefined, keptAt: 0 }, reply);
+    cache.#journal = await DuplicateJournal.open(
+      path,
+      { log: options.log ?? silentLog, clock: cache.#clock },
+      {
+        live: () => cache.#live(),
+        add(key, reply) {
+          if (reply === undefined) cache.#remember(key);
+          else cache.#keep({ key, reply, channel: undefined, keptAt: 0 }, reply);
+        },
       },
-    });
+    );
     cache.#begunUntil = cache.#clock.now() + cache.#maximumAgeMs;
     return cache;
   }
@@ -100,7 +104,7 @@ export class DuplicateRequestCache {
       this.#keep(entry, reply);
       return undefined;
     }
-    return this.#journal.append(entry.key, reply).then(() => this.#keep(entry, reply));
+    return chain(this.#journal.append(entry.key, reply), () => this.#keep(entry, reply));
   }
 
   /** The call was not answered: a second sending is executed. */
