@@ -122,7 +122,7 @@ function checkGroups(table: ContentTable, head: MetaHead): void {
   let offset = 4096;
   let chunk = 0;
   for (const [group, count] of table.pack.groupBytes.entries()) {
-    const chunkCount = table.pack.groupChunks[group]!;
+    const chunkCount: number = table.pack.groupChunks[group]!;
     const place = { group, offset, count, firstChunk: chunk, chunkCount };
     assert.deepEqual(head.groupAt(group), place);
     assert.deepEqual(head.groupOf(chunk), place);

@@ -36,10 +36,9 @@ export async function encodeGroup(chunks: readonly Uint8Array[], level = default
   assert(chunks.length > 0 && chunks.length <= groupChunks, `a group of ${chunks.length} chunks`);
   for (const chunk of chunks) assert(chunk.length === chunkBytes, `a chunk of ${chunk.length} bytes`);
   const plain = Buffer.concat(chunks);
-  const frame = await compress(plain, {
-    chunkSize: plain.length,
-    params: { [constants.ZSTD_c_compressionLevel]: level },
-  });
+  const params = { [constants.ZSTD_c_compressionLevel]: level };
+  // The size told beforehand makes the frame's window the group, instead of megabytes.
+  const frame = await compress(plain, { chunkSize: plain.length, pledgedSrcSize: plain.length, params });
   return frame.length < plain.length ? frame : plain;
 }
 
