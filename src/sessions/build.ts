@@ -155,20 +155,23 @@ function pileUp(
       for (const cache of caches)
         if (cache instanceof AttributeCache || cache instanceof AccessCache) cache.invalidate();
     },
-    close: () => closeStack(top, writeBack, ground?.lease),
+    close: () => closeStack(top, { writeBack, lease: ground?.lease, isAway: presence.isAway }),
   };
 }
 
+interface Ending {
+  readonly writeBack: SessionWriteBack | undefined;
+  readonly lease: SessionLease | undefined;
+  /** The origin. */
+  readonly isAway: boolean;
+}
+
 /** Clients are gone by now. */
-async function closeStack(
-  top: Filesystem,
-  writeBack: SessionWriteBack | undefined,
-  lease: SessionLease | undefined,
-): Promise<LeftBehind | undefined> {
+async function closeStack(top: Filesystem, { writeBack, lease, isAway }: Ending): Promise<LeftBehind | undefined> {
   // What is left needs the lease in the session's next life: that it was taken over meanwhile must be told.
-  if (writeBack !== undefined && writeBack.left().files > 0) await lease?.check();
+  if (!isAway && writeBack !== undefined && writeBack.left().files > 0) await lease?.check();
   const left = writeBack?.left();
-  if (left?.files === 0) await lease?.release();
+  if (left?.files === 0) await lease?.release(isAway);
   lease?.close();
   await top.close();
   return left;

@@ -87,9 +87,11 @@ test('the end gives it back, and does not wait for an origin that is away', asyn
   const at = house(true);
   const lease = await at.acquire();
   const over = lease.release();
-  await at.clock.advance(2_000);
+  await at.clock.advance(1_000);
   await over;
   assert.equal(at.released(), 1);
+  await lease.release(true);
+  assert.equal(at.released(), 2, 'known to be away: told, and not waited for at all');
 });
 
 test('whoever asks learns that it was taken over, and is not held up by an origin that is away', async () => {

@@ -6,7 +6,7 @@
  *   starting ──ready──► running ──died──► waiting (0.1 s, doubling to 10 s) ──► starting
  *      │ failed, never ready before         │ close()                              │ failed again: waiting
  *      ▼                                    ▼                                      ▼
- *    ended (`ready` rejects)            closing ──closed, or 10 s (1 s while starting)──► ended
+ *    ended (`ready` rejects)            closing ──closed, or 10 s (0.3 s while starting)──► ended
  * ```
  *
  * Invariants: at most one worker at a time; after `close` none is started; `ready` settles once.
@@ -49,7 +49,7 @@ const longestDelayMs = 10_000;
 const wellAfterMs = 60_000;
 const closeLimitMs = 10_000;
 /** A worker that is still opening may wait for an origin that does not answer; it has nothing under way that is worth waiting for. */
-const openingCloseLimitMs = 1_000;
+const openingCloseLimitMs = 300;
 const statsLimitMs = 1_000;
 
 export class Supervisor {
@@ -164,6 +164,8 @@ export class Supervisor {
         return;
       case 'closed':
         this.#left = report.left;
+        // All is closed. What still keeps it, such as an attempt to reach an origin that is away, is not worth waiting for.
+        void this.#worker?.terminate();
         return;
       case 'failed':
         // The exit that follows tells the rest.
