@@ -42,6 +42,8 @@ export interface Call {
   readonly isRepeat?: boolean | undefined;
   /** The caller sends UNSTABLE data again by itself: it is shown the origin's own verifier, and layers between keep no copy. */
   readonly resendsItself?: boolean | undefined;
+  /** It came over a connection of a Viaduct that said so (channel): it is shown what ordinary clients are not, `.viaduct`. */
+  readonly isViaduct?: boolean | undefined;
 }
 export type Priority = 'demand' | 'prefetch';
 
@@ -112,6 +114,11 @@ export type ReadReply =
       readonly eof: boolean;
       /** Called once when the slices have been sent or copied. */
       readonly release?: (() => void) | undefined;
+      /**
+       * What the link had to do with it: nothing, or only what other calls had asked for. Then the time that it took says nothing
+       * about the link. Absent: this call had the origin send what it answers.
+       */
+      readonly link?: 'unused' | 'shared' | undefined;
     }
   | { readonly status: Failure; readonly attributes?: Attributes | undefined };
 

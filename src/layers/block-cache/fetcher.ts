@@ -10,7 +10,7 @@
  *           └──adjacent, merged──> new flight ──READ(s)──> settled ─┴─> clean cache ──> flight gone
  */
 import { type Clock, type Log, limits } from '../../base/mod.ts';
-import type { Attributes, Call, Filesystem } from '../../vfs/mod.ts';
+import type { Attributes, Call, Filesystem, ReadReply } from '../../vfs/mod.ts';
 import type { BlockRun, Prefetcher } from '../read-ahead/mod.ts';
 import { Flight, type Part } from './flight.ts';
 import type { Ahead, OpenFile } from './open-file.ts';
@@ -22,6 +22,8 @@ const mostFillBytes = 32 * 1024 * 1024;
 /** Fills in a row that kept nothing, and how long prefetch then rests: it would fetch in vain. */
 const failuresBeforeRest = 8;
 const restMs = 5_000;
+
+type Reply = Extract<ReadReply, { status: 0 }>;
 
 export interface FetcherOptions {
   readonly next: Filesystem;
@@ -68,7 +70,7 @@ export class Fetcher implements Ahead {
   }
 
   /** For the prefetcher. False: nothing is sent. */
-  prefetch(file: OpenFile, run: BlockRun, done: (bytes: number) => void): boolean {
+  prefetch(file: OpenFile, run: BlockRun, done: (bytes: number, isFree: boolean) => void): boolean {
     const { reader } = file;
     if (reader === undefined || !this.mayPrefetch(file)) return false;
     const call: Call = { credential: reader.credential, peer: 'read-ahead', priority: 'prefetch' };
@@ -77,7 +79,8 @@ export class Fetcher implements Ahead {
       flight.release();
       // An origin that refuses or is gone must not be asked again and again on nobody's behalf.
       if (flight.failure !== undefined || flight.error !== undefined) this.#rest();
-      done(flight.parts.reduce((sum, part) => sum + part.count, 0));
+      const isFree = flight.parts.every((part) => part.link === 'unused');
+      done(byteCount(flight), isFree && flight.parts.length > 0);
     });
     return true;
   }
@@ -94,7 +97,7 @@ export class Fetcher implements Ahead {
       requests.push(this.#request(file, flight, offset, Math.min(offset + this.#transferBytes, flight.end)));
     }
     await Promise.all(requests);
-    const bytes = flight.parts.reduce((sum, part) => sum + part.count, 0);
+    const bytes = byteCount(flight);
     if (flight.call.priority === 'prefetch') this.#statistics.prefetchBytes += bytes;
     else this.#statistics.demandBytes += bytes;
     flight.land();
@@ -131,6 +134,7 @@ export class Fetcher implements Ahead {
       const ticket = file.cached?.ticket(offset, count);
       const mark = this.#prefetcher.begin(count);
       let got = 0;
+      let link: Reply['link'];
       try {
         const reply = await this.#next.read(flight.call, { object: file.handle, offset, count });
         if (reply.status !== 0) {
@@ -139,13 +143,14 @@ export class Fetcher implements Ahead {
           return;
         }
         got = reply.count;
+        link = reply.link;
         flight.add({ offset, ...reply, ticket });
         if (reply.eof || reply.count === 0) return;
         offset += reply.count;
       } catch (error) {
         flight.error = error;
       } finally {
-        this.#prefetcher.end(mark, count, got);
+        this.#prefetcher.end(mark, count, got, link);
       }
     }
   }
@@ -210,4 +215,8 @@ export class Fetcher implements Ahead {
       },
     );
   }
+}
+
+function byteCount(flight: Flight): number {
+  return flight.parts.reduce((sum, part) => sum + part.count, 0);
 }

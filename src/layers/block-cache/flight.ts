@@ -16,6 +16,7 @@ import {
   type Payload,
   stampOfAttributes,
 } from '../../vfs/mod.ts';
+import { cut } from './slices.ts';
 
 export interface Part {
   readonly offset: number;
@@ -26,6 +27,8 @@ export interface Part {
   /** Absent if the file had no record in the cache: the bytes are not kept. */
   readonly ticket: FillTicket | undefined;
   readonly release?: (() => void) | undefined;
+  /** As the READ's reply says it. */
+  readonly link?: 'unused' | 'shared' | undefined;
 }
 
 export class Flight {
@@ -91,16 +94,5 @@ export class Flight {
   /** The parts that [offset, end) is made of. */
   partsOf(offset: number, end: number): Part[] {
     return this.parts.filter((part) => part.offset < end && part.offset + part.count > offset);
-  }
-}
-
-function cut(data: Payload, begin: number, end: number, into: Uint8Array[]): void {
-  let at = 0;
-  for (const slice of data) {
-    const from = Math.max(begin - at, 0);
-    const to = Math.min(end - at, slice.length);
-    if (from < to) into.push(from === 0 && to === slice.length ? slice : slice.subarray(from, to));
-    at += slice.length;
-    if (at >= end) return;
   }
 }

@@ -42,7 +42,7 @@ export interface Mutation {
 /** Who sends prefetch requests for a file. */
 export interface Ahead {
   mayPrefetch(file: OpenFile): boolean;
-  prefetch(file: OpenFile, run: BlockRun, done: (bytes: number) => void): boolean;
+  prefetch(file: OpenFile, run: BlockRun, done: (bytes: number, isFree: boolean) => void): boolean;
 }
 
 const blockBytes = limits.blockBytes;
@@ -120,7 +120,7 @@ export class OpenFile implements PrefetchTarget, BlockView {
     return this.cached?.has(offset, Math.min(blockBytes, this.size - offset)) ?? false;
   }
 
-  start(run: BlockRun, done: (bytes: number) => void): boolean {
+  start(run: BlockRun, done: (bytes: number, isFree: boolean) => void): boolean {
     return this.#ahead.prefetch(this, run, done);
   }
 

@@ -38,10 +38,8 @@ export class OpenFiles {
     return this.#files.values();
   }
 
-  /** 16 bytes, one character each: what the clean cache knows the file by. */
   keyOf(handle: FileHandle): string {
-    const hash = createHash('sha256').update(this.#identity).update('\0').update(handle, 'latin1');
-    return hash.digest().toString('latin1', 0, 16);
+    return cacheKeyOf(this.#identity, handle);
   }
 
   /** Busy files stay: their number is bounded by the calls that a session may have under way. */
@@ -58,4 +56,10 @@ export class OpenFiles {
       this.#files.set(handle, file);
     }
   }
+}
+
+/** 16 bytes, one character each: what the clean cache knows a file by. */
+export function cacheKeyOf(identity: string, handle: FileHandle): string {
+  const hash = createHash('sha256').update(identity).update('\0').update(handle, 'latin1');
+  return hash.digest().toString('latin1', 0, 16);
 }

@@ -48,6 +48,17 @@ export class LinkEstimator {
     return { atMs: nowMs, delivered: this.#delivered, atLimit };
   }
 
+  /** It was answered without the link: no sample. */
+  cancel(): void {
+    this.#openRequests--;
+  }
+
+  /** It waited for what another request had asked for: its bytes count, its duration does not. */
+  joined(bytes: number): void {
+    this.#delivered += bytes;
+    this.#openRequests--;
+  }
+
   end(mark: TransferMark, bytes: number, nowMs: number): void {
     this.#delivered += bytes;
     const duration = Math.max(nowMs - mark.atMs, shortestMs);

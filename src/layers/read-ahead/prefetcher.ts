@@ -81,14 +81,17 @@ export class FilePolicy {
   }
 }
 
+/** As READ replies say it: what was answered without the link, or with what others asked for, tells nothing of it. */
+type LinkUse = 'unused' | 'shared' | undefined;
+
 /** A file that the prefetcher serves. */
 export interface PrefetchTarget {
   readonly policy: FilePolicy;
   readonly view: BlockView;
   /** False: not now (too much waits for the cache's disk, the cache or the origin fails, nobody reads the file). */
   readonly isReady: boolean;
-  /** Sends the request; `done` is called once, with what it brought. False: it cannot. */
-  start(run: BlockRun, done: (bytes: number) => void): boolean;
+  /** Sends the request; `done` is called once, with what it brought, and whether it came without the link. False: it cannot. */
+  start(run: BlockRun, done: (bytes: number, isFree?: boolean) => void): boolean;
 }
 
 export class Prefetcher {
@@ -128,10 +131,14 @@ export class Prefetcher {
     return this.link.begin(this.#clock.now(), this.#inFlightBytes >= this.#streamLimit() / 2);
   }
 
-  end(mark: TransferMark, askedBytes: number, gotBytes: number): void {
-    const nowMs = this.#clock.now();
-    this.link.end(mark, gotBytes, nowMs);
-    if (gotBytes > 0) this.#followDelay(nowMs - mark.atMs, gotBytes);
+  end(mark: TransferMark, askedBytes: number, gotBytes: number, link?: LinkUse): void {
+    if (link === 'unused') this.link.cancel();
+    else if (link === 'shared') this.link.joined(gotBytes);
+    else {
+      const nowMs = this.#clock.now();
+      this.link.end(mark, gotBytes, nowMs);
+      if (gotBytes > 0) this.#followDelay(nowMs - mark.atMs, gotBytes);
+    }
     this.#inFlightBytes -= askedBytes;
     if (this.#wishing.size > 0) this.pump();
   }
@@ -167,7 +174,11 @@ export class Prefetcher {
   }
 
   #start(target: PrefetchTarget, run: BlockRun): boolean {
-    if (!target.start(run, () => this.pump())) return false;
+    const done = (_bytes: number, isFree?: boolean): void => {
+      if (isFree === true) target.policy.streams.forgive(run);
+      this.pump();
+    };
+    if (!target.start(run, done)) return false;
     target.policy.neighbourhood.prefetched(run);
     return true;
   }

@@ -100,6 +100,35 @@ describe('sequential streams', () => {
     assert.ok(widest > 96 && widest <= 129, `${widest} blocks ahead`);
   });
 
+  test('what is known already does not use up the window', () => {
+    const streams = new SequentialStreams();
+    const view = new Blocks(20_000);
+    // One block of a hundred has to be asked for.
+    for (let index = 0; index < view.blockCount; index++) if (index % 100 !== 7) view.asked.add(index);
+    for (const index of [0, 1]) streams.touch(index * block, (index + 1) * block, true);
+    const asked: number[] = [];
+    for (let at = 0; at < 40; at++) {
+      const run = streams.next(view, 1, 8 * block);
+      if (run === undefined) continue;
+      asked.push(run.first);
+      view.take(run);
+    }
+    assert.deepEqual(asked, [7, 107, 207, 307]);
+    // The reader has passed two of them, and one came without the link.
+    streams.touch(2 * block, 150 * block, false);
+    assert.equal(drain(streams, view, 4 * block), 2);
+  });
+  test('what came without the link gives its window back', () => {
+    const streams = new SequentialStreams();
+    const view = new Blocks(1000);
+    for (const index of [0, 1]) streams.touch(index * block, (index + 1) * block, true);
+    let asked = 0;
+    for (let run = view.take(streams.next(view, 1, 4 * block)); run !== undefined && asked < 500; asked++) {
+      streams.forgive(run);
+      run = view.take(streams.next(view, 1, 4 * block));
+    }
+    assert.equal(asked, 500);
+  });
   test('interleaved streams are told apart', () => {
     const streams = new SequentialStreams();
     const view = new Blocks(100_000);

@@ -4,9 +4,10 @@
  * reader consumes it.
  *
  * Invariants: at most `mostStreams`, the longest unused gives way; a touch belongs to one stream; `front` only moves in the
- * direction of the stream; the window is never larger than the caller's limit.
+ * direction of the stream; what was asked for and not read yet is never more than the caller's limit. Forward, what needs no asking
+ * (it is cached, or known to be zero) does not use up the window, so that the link stays busy when most of a file is here.
  *
- *     forward    ....[ read ]high [ asked for ]front .... high + window
+ *     forward    ....[ read ]high [ asked for ][known][ asked for ]front .... until what was asked for fills the window
  *     backward   low - window .... front[ asked for ] low[ read ]....
  *
  *     candidate --adjacent touch (backward: two)--> confirmed --unused longest--> gone
@@ -21,6 +22,9 @@ const initialWindowBytes = 256 * 1024;
 const slackBytes = 64 * 1024;
 /** How far out of order touches of a known stream may come, at least. */
 const confirmedSlackBytes = 1024 * 1024;
+/** How far ahead of its reader a stream looks for something to ask for, and how many blocks it passes at a time. */
+const farthestBlocks = (1024 * 1024 * 1024) / blockBytes;
+const mostPassed = 1024;
 
 interface Stream {
   /** The bytes read so far: [low, high). */
@@ -33,6 +37,8 @@ interface Stream {
   consumedBytes: number;
   /** Forward: the first block not asked for. Backward: one above the highest block not asked for. */
   front: number;
+  /** Forward: what was asked for and not read yet, in ascending order. */
+  asked: BlockRun[];
   used: number;
 }
 
@@ -64,6 +70,14 @@ export class SequentialStreams {
       if (run !== undefined) return run;
     }
     return undefined;
+  }
+
+  /** What was asked for came without the link: it uses up no window. */
+  forgive(run: BlockRun): void {
+    for (const stream of this.#streams) {
+      const at = stream.asked.indexOf(run);
+      if (at >= 0) stream.asked.splice(at, 1);
+    }
   }
 
   #advance(stream: Stream, offset: number, end: number, missed: boolean): boolean {
@@ -106,6 +120,7 @@ export class SequentialStreams {
       windowBytes: initialWindowBytes,
       consumedBytes: 0,
       front: 0,
+      asked: [],
       used: this.#clock,
     };
     if (this.#streams.length >= mostStreams) this.#streams.pop();
@@ -125,16 +140,30 @@ export class SequentialStreams {
 }
 
 function forward(stream: Stream, view: BlockView, mostBlocks: number, windowBytes: number): BlockRun | undefined {
-  const end = Math.min(Math.ceil((stream.high + windowBytes) / blockBytes), view.blockCount);
-  let front = Math.max(stream.front, Math.floor(stream.high / blockBytes));
-  while (front < end && view.known(front)) front++;
+  const high = Math.floor(stream.high / blockBytes);
+  const windowBlocks = Math.ceil(windowBytes / blockBytes);
+  let front = Math.max(stream.front, high);
+  const stop = Math.min(view.blockCount, front + mostPassed, high + farthestBlocks);
+  while (front < stop && view.known(front)) front++;
   stream.front = front;
+  if (front >= stop) return undefined;
+  const end = Math.min(front + windowBlocks - askedAhead(stream), view.blockCount);
   // Small steps of the reader add up to whole requests.
-  const enough = Math.min(mostBlocks, Math.ceil(windowBytes / blockBytes / 4));
+  const enough = Math.min(mostBlocks, Math.ceil(windowBlocks / 4));
   if (end - front < enough && end < view.blockCount) return undefined;
   const run = unknownRun(view, front, end, mostBlocks);
-  if (run !== undefined) stream.front = run.first + run.count;
+  if (run === undefined) return undefined;
+  stream.front = run.first + run.count;
+  stream.asked.push(run);
   return run;
+}
+
+/** Blocks that the reader has not come to. */
+function askedAhead(stream: Stream): number {
+  const { asked } = stream;
+  const read = asked.findIndex((run) => (run.first + run.count) * blockBytes > stream.high);
+  asked.splice(0, read < 0 ? asked.length : read);
+  return asked.reduce((sum, run) => sum + run.count, 0);
 }
 
 function backward(stream: Stream, view: BlockView, mostBlocks: number, windowBytes: number): BlockRun | undefined {
