@@ -51,22 +51,30 @@ export class DirtyLog implements DirtyLogFace {
   #plan: Plan | undefined;
   #isClosed = false;
 
-  /** Rejects with LOG_FOREIGN, LOG_VERSION, LOG_DAMAGED, LOG_FAILED or DISK_FULL; then nothing was changed. */
+  /** Rejects with LOG_FOREIGN, LOG_VERSION, LOG_DAMAGED, LOG_FAILED or DISK_FULL; then nothing was changed, and the directory is closed. */
   static async open(options: DirtyLogOptions): Promise<DirtyLog> {
     const isRoomy = options.limitBytes >= limits.dirtyLogBytes || options.segmentBytes !== undefined;
     assert(isRoomy, 'a dirty log has room for a few segments');
-    const opened = await openLog(options).catch((error) => {
-      throw explained(error);
-    });
-    const log = new DirtyLog(options, opened);
     try {
-      await log.#upkeep.begin(opened);
+      const opened = await openLog(options);
+      const log = new DirtyLog(options, opened);
+      await log.#begin(opened);
+      return log;
     } catch (error) {
-      if (!opened.recovery.found) await log.#segments.abandon().catch(() => {});
-      else await log.#segments.close().catch(() => {});
+      // Its lock would keep out the next who tries.
+      await options.directory.close().catch(() => {});
       throw explained(error);
     }
-    return log;
+  }
+
+  async #begin(opened: OpenedLog): Promise<void> {
+    try {
+      await this.#upkeep.begin(opened);
+    } catch (error) {
+      if (!opened.recovery.found) await this.#segments.abandon().catch(() => {});
+      else await this.#segments.close().catch(() => {});
+      throw error;
+    }
   }
 
   private constructor(options: DirtyLogOptions, opened: OpenedLog) {

@@ -22,10 +22,10 @@ import { DirtyLog, systemLogDirectory } from './mod.ts';
 const scratch = mkdtempSync(join(tmpdir(), 'viaduct-dirty-'));
 after(() => rmSync(scratch, { recursive: true }));
 
-async function open(path: string): Promise<DirtyLog> {
+async function open(path: string, identity = 'me'): Promise<DirtyLog> {
   const directory = await systemLogDirectory(path, { clock: systemClock });
   return DirtyLog.open({
-    ...{ directory, identity: 'me', limitBytes: 16 * 1024 * 1024, bootId: 'boot', keeps: false },
+    ...{ directory, identity, limitBytes: 16 * 1024 * 1024, bootId: 'boot', keeps: false },
     ...{ clock: systemClock, log: silentLog, random: seededRandom(1) },
   });
 }
@@ -45,6 +45,13 @@ test('a directory has one log at a time, and it is not made in foreign ones', as
   writeFileSync(join(foreign, 'letter'), 'x');
   await assert.rejects(open(foreign), code('LOG_FOREIGN'));
   assert.deepEqual(readdirSync(foreign), ['letter']);
+});
+
+test('a log that cannot be opened does not keep others from its directory', async () => {
+  const path = join(scratch, 'given-back');
+  await (await open(path)).close();
+  await assert.rejects(open(path, 'somebody else'), code('LOG_FOREIGN'));
+  await (await open(path)).close();
 });
 
 test('what was written is read back, large and small, and is there after a clean close', async () => {
