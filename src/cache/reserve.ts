@@ -1,7 +1,7 @@
 /** The memory for a cache of the size that was asked for, or the reason why it cannot be; nothing on the disk is touched yet. */
-import { readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { limits, ViaductError } from '../base/mod.ts';
+import { bootId } from '../native/mod.ts';
 import type { CleanCacheOptions } from './contract.ts';
 import { geometryFor } from './geometry.ts';
 import { hashWords } from './hash.ts';
@@ -39,14 +39,7 @@ function tooLarge(sizeBytes: number, neededBytes: number, from?: unknown): Viadu
 
 /** Without a boot id, each open counts as another boot: safe, and forgets more. */
 function bootWords(options: CleanCacheOptions): Uint32Array {
-  let id = options.bootId;
-  if (id === undefined) {
-    try {
-      id = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
-    } catch {
-      id = Buffer.from(options.random.bytes(new Uint8Array(16))).toString('hex');
-    }
-  }
+  const id = options.bootId ?? bootId() ?? Buffer.from(options.random.bytes(new Uint8Array(16))).toString('hex');
   const characters = Uint8Array.from(Buffer.from(id, 'latin1'));
   return Uint32Array.of(hashWords(1, characters), hashWords(2, characters));
 }
