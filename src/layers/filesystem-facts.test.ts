@@ -104,12 +104,14 @@ test('what is remembered from an earlier life is answered at once, and is no sig
   const about = { object: memory.root };
   const fsinfo = { ...ok(memory.fsinfo(root, about)), readMaximum: 4711 };
   const pathconf = { ...ok(memory.pathconf(root, about)), nameMaximum: 99 };
-  const { presence, cache, origin, cut, clock } = setup({ fsinfo, pathconf });
+  const fsstat = { ...ok(memory.fsstat(root, about)), totalBytes: 815 };
+  const { presence, cache, origin, cut, clock } = setup({ fsinfo, pathconf, fsstat });
   const held = cut();
   presence.lost('it was away when the session started');
   const at = { object: origin.root };
   assert.equal(ok(await cache.fsinfo(root, at)).readMaximum, 4711);
   assert.equal(ok(await cache.pathconf(root, at)).nameMaximum, 99);
+  assert.equal(ok(await cache.fsstat(root, at)).totalBytes, 815);
   await clock.advance(10_000);
   assert.equal(presence.isAway, true);
   for (const hold of held) hold.release();

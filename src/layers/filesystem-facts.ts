@@ -26,6 +26,7 @@ export interface FilesystemFactsContext {
 export interface RememberedFacts {
   readonly fsinfo: fs.FsinfoReply;
   readonly pathconf?: fs.PathconfReply | undefined;
+  readonly fsstat?: fs.FsstatReply | undefined;
 }
 
 type Fact = fs.FsstatReply | fs.FsinfoReply | fs.PathconfReply;
@@ -50,6 +51,7 @@ export class FilesystemFacts extends ForwardingFilesystem {
     if (remembered === undefined) return;
     this.#ofRoot.set('fsinfo', remembered.fsinfo);
     if (remembered.pathconf !== undefined) this.#ofRoot.set('pathconf', remembered.pathconf);
+    if (remembered.fsstat !== undefined) this.#ofRoot.set('fsstat', remembered.fsstat);
   }
 
   override fsstat(call: fs.Call, args: fs.GetattrArguments): Eventual<fs.FsstatReply> {

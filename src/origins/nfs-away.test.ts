@@ -117,19 +117,20 @@ test('an origin that is silent is taken to be away after a while', async (t) => 
   ok(await reply);
 });
 
-test('what was said of the root is remembered; PATHCONF may be missing', async (t) => {
+test('what was said of the root is remembered; PATHCONF and FSSTAT may be missing', async (t) => {
   const memory = new MemoryFilesystem();
   const { state, port } = await remembered(t, memory);
   const about = { object: memory.root };
   const { attributes: _info, ...fsinfo } = ok(memory.fsinfo(call, about));
   const { attributes: _names, ...pathconf } = ok(memory.pathconf(call, about));
   const origin = await open(t, port, { stateDirectory: state });
-  assert.deepEqual(origin.facts, { fsinfo, pathconf });
+  const { attributes: _room, ...fsstat } = ok(memory.fsstat(call, about));
+  assert.deepEqual(origin.facts, { fsinfo, pathconf, fsstat });
   const file = join(state, readdirSync(state)[0]!);
-  const { pathconf: _old, ...older } = JSON.parse(readFileSync(file, 'utf8'));
+  const { pathconf: _old, fsstat: _oldRoom, ...older } = JSON.parse(readFileSync(file, 'utf8'));
   writeFileSync(file, JSON.stringify(older));
   const second = await open(t, port, { stateDirectory: state });
-  assert.deepEqual(second.facts, { fsinfo, pathconf: undefined });
+  assert.deepEqual(second.facts, { fsinfo, pathconf: undefined, fsstat: undefined });
 });
 
 test('another file system in its place is answered STALE, and no call reaches it', async (t) => {

@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { type Log, systemCode } from '../base/mod.ts';
 import { makeDirectory } from '../native/mod.ts';
-import type { FileHandle, FsinfoReply, PathconfReply } from '../vfs/mod.ts';
+import type { FileHandle, FsinfoReply, FsstatReply, PathconfReply } from '../vfs/mod.ts';
 import { formatOrigin, type NfsAddress } from './address.ts';
 
 const number64 = z
@@ -54,6 +54,17 @@ const schema = z.strictObject({
       casePreserving: z.boolean(),
     })
     .optional(),
+  fsstat: z
+    .strictObject({
+      totalBytes: z.number().min(0),
+      freeBytes: z.number().min(0),
+      availableBytes: z.number().min(0),
+      totalFiles: z.number().min(0),
+      freeFiles: z.number().min(0),
+      availableFiles: z.number().min(0),
+      invariantSeconds: natural,
+    })
+    .optional(),
   hello: z
     .strictObject({ version: z.number().int(), features: z.array(z.string()).max(64), server: bytes, start: bytes })
     .optional(),
@@ -70,6 +81,8 @@ export interface RememberedOrigin {
   readonly info: Omit<Extract<FsinfoReply, { status: 0 }>, 'status' | 'attributes'>;
   /** Likewise; absent: the server refused to say. */
   readonly pathconf?: Omit<Extract<PathconfReply, { status: 0 }>, 'status' | 'attributes'> | undefined;
+  /** Likewise, as it was at the last mount: advice (RFC 1813 3.3.18). */
+  readonly fsstat?: Omit<Extract<FsstatReply, { status: 0 }>, 'status' | 'attributes'> | undefined;
   /** What the server said on the channel; absent: a plain NFS server. */
   readonly hello?:
     | {

@@ -16,6 +16,7 @@ import {
   type Filesystem,
   ForwardingFilesystem,
   type FsinfoReply,
+  type FsstatReply,
   type PathconfReply,
   statusName,
 } from '../vfs/mod.ts';
@@ -63,6 +64,7 @@ export interface NfsOriginStats extends RpcClientStats {
 export interface NfsOriginFacts {
   readonly fsinfo: FsinfoReply;
   readonly pathconf: PathconfReply | undefined;
+  readonly fsstat: FsstatReply | undefined;
 }
 
 /** Whoever wants to know whether the server is there. */
@@ -163,15 +165,17 @@ async function open(options: NfsOriginOptions, privilegedPort: boolean, self: Se
     const info = await client.call(nfsProgram, procedures.fsinfo, object, callOptions);
     if (info.status !== 0) throw refusedRoot(address, 'FSINFO', info.status);
     // In the same round trip: a plain NFS server says at once that it has no such program.
-    const [root, pathconf, hello] = await Promise.all([
+    const [root, pathconf, fsstat, hello] = await Promise.all([
       client.call(nfsProgram, procedures.getattr, object, callOptions),
       client.call(nfsProgram, procedures.pathconf, object, callOptions),
+      client.call(nfsProgram, procedures.fsstat, object, callOptions),
       sayHello(client, self, { credential }, log),
     ]);
     if (root.status !== 0) throw refusedRoot(address, 'GETATTR', root.status);
     const { fsid, fileid } = root.attributes;
     const names = pathconf.status === 0 ? plain(pathconf) : undefined;
-    return { ...mounted, privilegedPort, fsid, fileid, info: plain(info), pathconf: names, hello };
+    const room = fsstat.status === 0 ? plain(fsstat) : undefined;
+    return { ...mounted, privilegedPort, fsid, fileid, info: plain(info), pathconf: names, fsstat: room, hello };
   } finally {
     await client.close();
   }
@@ -184,7 +188,7 @@ function start(
   late?: LateMount<RememberedOrigin>,
 ): NfsOrigin {
   const { address, clock, log, random, credential, deadlineMs } = options;
-  const { root, nfsPort, privilegedPort, fsid, fileid, info, pathconf } = opened;
+  const { root, nfsPort, privilegedPort, fsid, fileid, info, pathconf, fsstat } = opened;
   const { readMaximum, writeMaximum } = info;
   const connections = options.connections ?? address.connections ?? defaultConnections;
   const name = formatOrigin(address);
@@ -240,6 +244,7 @@ function start(
   const facts: NfsOriginFacts = {
     fsinfo: { status: 0, ...info },
     pathconf: pathconf && { status: 0, ...pathconf },
+    fsstat: fsstat && { status: 0, ...fsstat },
   };
   return new NfsOrigin(next, { client, guard: caller, channel, listeners, late, facts });
 }
