@@ -24,6 +24,13 @@ function setup() {
   const at = (name: string) => ({ directory: memory.root, name });
   const make = (name: string): string =>
     ok(memory.create(root, { where: at(name), how: { mode: 'guarded', set: { mode: 0o644 } } })).object!;
+  /** Files that were looked at once, so long ago that what is known of them has run out. */
+  const outdated = async (...names: string[]): Promise<[string, ...string[]]> => {
+    const files = names.map(make) as [string, ...string[]];
+    for (const object of files) await cache.getattr(root, { object });
+    await clock.advance(longMs);
+    return files;
+  };
   const foreignWrite = (object: string, text: string): void => {
     const data = Buffer.from(text);
     ok(memory.write(root, { object, offset: 0, count: data.length, stable: 2, data: [data] }));
@@ -31,7 +38,7 @@ function setup() {
   const receive = (): void => {
     receivedBytes += 65_536;
   };
-  return { clock, memory, origin, presence, cache, at, make, foreignWrite, receive };
+  return { clock, memory, origin, presence, cache, at, make, outdated, foreignWrite, receive };
 }
 
 /** What has been answered so far, if anything has. */
@@ -44,10 +51,8 @@ function watch<T>(reply: Eventual<T>): { value: T | undefined } {
 }
 
 test('a GETATTR that is owed for a second is answered with what was known; the next ones at once, with one call owed', async () => {
-  const { clock, origin, presence, cache, make } = setup();
-  const object = make('a');
-  await cache.getattr(root, { object });
-  await clock.advance(longMs);
+  const { clock, origin, presence, cache, outdated } = setup();
+  const [object] = await outdated('a');
   const held = origin.hold('getattr');
   const first = watch(cache.getattr(root, { object }));
   await clock.advance(999);
@@ -68,10 +73,8 @@ test('a GETATTR that is owed for a second is answered with what was known; the n
 });
 
 test('another file costs no second delay', async () => {
-  const { clock, origin, cache, make } = setup();
-  const files = ['a', 'b', 'c'].map(make);
-  for (const object of files) await cache.getattr(root, { object });
-  await clock.advance(longMs);
+  const { clock, origin, cache, outdated } = setup();
+  const files = await outdated('a', 'b', 'c');
   const held = origin.hold('getattr');
   const waiting = watch(cache.getattr(root, { object: files[0]! }));
   await clock.advance(600);
@@ -84,10 +87,8 @@ test('another file costs no second delay', async () => {
 });
 
 test('a lost connection is known at once, to those that wait too', async () => {
-  const { clock, origin, presence, cache, make } = setup();
-  const object = make('a');
-  await cache.getattr(root, { object });
-  await clock.advance(longMs);
+  const { origin, presence, cache, outdated } = setup();
+  const [object] = await outdated('a');
   const held = origin.hold('getattr');
   const waiting = watch(cache.getattr(root, { object }));
   presence.lost('test');
@@ -115,10 +116,8 @@ test('when the origin is back its answers count again: a change is seen, and not
 });
 
 test('any reply ends the absence; what is owed still arrives', async () => {
-  const { clock, origin, presence, cache, make } = setup();
-  const object = make('a');
-  await cache.getattr(root, { object });
-  await clock.advance(longMs);
+  const { clock, origin, presence, cache, outdated } = setup();
+  const [object] = await outdated('a');
   const held = origin.hold('getattr');
   cache.getattr(root, { object });
   await clock.advance(1_000);
@@ -242,10 +241,8 @@ test('what our own mutations dropped is not served', async () => {
 });
 
 test('a mutation that is answered while a refresh is owed takes away what the refresh would have fallen back to', async () => {
-  const { clock, origin, presence, cache, make } = setup();
-  const object = make('a');
-  await cache.getattr(root, { object });
-  await clock.advance(longMs);
+  const { clock, origin, presence, cache, outdated } = setup();
+  const [object] = await outdated('a');
   const held = origin.hold('getattr');
   const waiting = watch(cache.getattr(root, { object }));
   const undo = origin.on('write', async (_args, proceed) => ({ ...(await proceed()), wcc: {} }));
@@ -289,10 +286,8 @@ test('grants likewise: the last ones of this credential, not of another, and not
 });
 
 test('while it is away, a bounded number of calls is owed', async () => {
-  const { clock, origin, presence, cache, make } = setup();
-  const files = Array.from({ length: 200 }, (_value, index) => make(`f${index}`));
-  for (const object of files) await cache.getattr(root, { object });
-  await clock.advance(longMs);
+  const { origin, presence, cache, outdated } = setup();
+  const files = await outdated(...Array.from({ length: 200 }, (_value, index) => `f${index}`));
   const held = origin.hold('getattr');
   presence.lost('test');
   for (const object of files) assert(!(cache.getattr(root, { object }) instanceof Promise));
@@ -301,10 +296,8 @@ test('while it is away, a bounded number of calls is owed', async () => {
 });
 
 test("an error of the origin is the caller's to see, and nobody's if the caller has gone on", async () => {
-  const { clock, origin, presence, cache, make } = setup();
-  const object = make('a');
-  await cache.getattr(root, { object });
-  await clock.advance(longMs);
+  const { clock, origin, presence, cache, outdated } = setup();
+  const [object] = await outdated('a');
   origin.on('getattr', () => Promise.reject(new Error('closed')));
   await assert.rejects(Promise.resolve(cache.getattr(root, { object })), /closed/);
   presence.lost('test');
