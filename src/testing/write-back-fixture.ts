@@ -38,6 +38,8 @@ export class WriteBackFixture {
   readonly memory: MemoryFilesystem;
   readonly faults: FaultLayer;
   lease: ReturnType<OriginFacts['lease']> = { state: 'none' };
+  /** Calls that may have been carried out twice. */
+  restarts = 0;
   disk: SimulatedDisk;
   log!: DirtyLogFace;
   writeBack!: WriteBack;
@@ -85,7 +87,7 @@ export class WriteBackFixture {
       log: this.log,
       clock,
       logger: logger ?? silentLog,
-      origin: { fresh: faults, conditionalWrites: () => false, lease: () => this.lease },
+      origin: { fresh: faults, conditionalWrites: () => false, restarts: () => this.restarts, lease: () => this.lease },
       options,
       createDrain: (context) => {
         this.#context = context;

@@ -6,18 +6,30 @@ import { chain, type Eventual } from '../../base/mod.ts';
 import type * as vfs from '../../vfs/mod.ts';
 import type { Workings } from './workings.ts';
 
-/**
- * `issue`: the table's tick when the change was asked for. `isExplicit`: the client chose the modification time, which may lie in the past.
- */
+/** When a change was asked for. */
+export interface Issue {
+  /** Of the table of files. */
+  readonly tick: number;
+  /** Of the origin: calls that may have been carried out twice. */
+  readonly restarts: number;
+}
+
+export function issued({ files, origin }: Workings): Issue {
+  return { tick: files.tick, restarts: origin.restarts?.() ?? 0 };
+}
+
+/** `isExplicit`: the client chose the modification time, which may lie in the past. */
 export function ownChange(
   workings: Workings,
   call: vfs.Call,
   object: vfs.FileHandle,
-  issue: number,
+  issue: Issue,
   wcc: vfs.WccData,
   isExplicit = false,
 ): Eventual<vfs.WccData> {
-  const shown = told(workings, call, object, issue, wcc, isExplicit);
+  // Of a call that was sent again, `before` may show what it did the first time.
+  const known = issue.restarts === (workings.origin.restarts?.() ?? 0) ? wcc : { after: wcc.after };
+  const shown = told(workings, call, object, issue.tick, known, isExplicit);
   return workings.files.size === 0 ? shown : chain(shown, (data) => noted(workings, data));
 }
 

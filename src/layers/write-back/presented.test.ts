@@ -152,6 +152,25 @@ it('keeps what a client wrote when the answer to a change of mode comes after th
   }
 });
 
+it('takes a change of its own that was carried out twice for no other, though the origin counts seconds', async (test) => {
+  const { fixture, bench } = await start(test);
+  const object = await bench.file('a', pattern(50));
+  await fixture.writeBack.writeBack();
+  await bench.set(object, { mode: 0o640 });
+  const shown = await bench.attributes(object);
+  const { ctime } = fixture.base(object)!;
+  fixture.faults.on('setattr', async (_args, proceed) => {
+    const { wcc, ...reply } = await proceed();
+    fixture.restarts++;
+    const after = { ...wcc.after!, ctime };
+    return { ...reply, wcc: { before: wccOf(after), after } };
+  });
+  const mtime = { seconds: 1_000_000, nanoseconds: 0 };
+  const { wcc } = await bench.set(object, { mtime });
+  assert.deepEqual([wcc.before, wcc.after!.mtime], [wccOf(shown), mtime]);
+  assert.ok(isLater(wcc.after!.ctime, shown.ctime));
+});
+
 it('shows no middle of its own write-back in a COMMIT that was asked of a clean file', async (test) => {
   const { fixture, bench } = await start(test);
   const made = fixture.memory.create(root, { where: bench.at('a'), how: { mode: 'unchecked', set: { mode: 0o666 } } });

@@ -15,7 +15,7 @@ import type { Admission, Verdict } from './admission.ts';
 import type { Barriers } from './barriers.ts';
 import type { Changed, Changes } from './changes.ts';
 import { isFrozen } from './file-record.ts';
-import { ownChange } from './own-change.ts';
+import { issued, ownChange } from './own-change.ts';
 import { type Workings, withheld } from './workings.ts';
 import type { Writer } from './writer.ts';
 
@@ -114,17 +114,17 @@ export class AttributeSetter {
     const { size, atime, mtime, ...rest } = set;
     const own = { size, atime, mtime };
     if (!changesOwnership(rest)) return this.#apply(call, object, own, issue, attributes);
-    const { next, presented, files } = this.#workings;
-    const issuedAt = files.tick;
+    const { next, presented } = this.#workings;
+    const asked = issued(this.#workings);
     return chain(next.setattr(call, { object, set: rest }), (reply) => {
       if (reply.status !== 0) return { status: reply.status, wcc: presented.unchanged(object, issue, reply.wcc) };
-      return chain(ownChange(this.#workings, call, object, issuedAt, reply.wcc), (wcc) => {
+      return chain(ownChange(this.#workings, call, object, asked, reply.wcc), (wcc) => {
         if (size === undefined && atime === undefined && mtime === undefined) return { status: 0, wcc };
         const after = reply.wcc.after;
         const applied =
           after === undefined
             ? this.setattr(call, { object, set: own })
-            : this.#apply(call, object, own, issuedAt, after);
+            : this.#apply(call, object, own, asked.tick, after);
         return chain(applied, (done) => ({
           ...done,
           wcc: { before: wcc.before ?? done.wcc.before, after: done.wcc.after },
@@ -173,11 +173,11 @@ export class AttributeSetter {
   }
 
   #pass(call: vfs.Call, args: vfs.SetattrArguments): Eventual<vfs.WccReply> {
-    const { next, presented, files } = this.#workings;
+    const { next, presented } = this.#workings;
     const { object } = args;
-    const issue = files.tick;
+    const issue = issued(this.#workings);
     return chain(next.setattr(call, args), ({ status, wcc }) => {
-      if (status !== 0) return { status, wcc: presented.unchanged(object, issue, wcc) };
+      if (status !== 0) return { status, wcc: presented.unchanged(object, issue.tick, wcc) };
       const isExplicit = typeof args.set.mtime === 'object';
       return chain(ownChange(this.#workings, call, object, issue, wcc, isExplicit), (shown) => ({
         status,

@@ -15,7 +15,7 @@ import type { Changed, Changes } from './changes.ts';
 import { isFrozen } from './file-record.ts';
 import type { DirtyFile } from './files.ts';
 import { FileMaximum } from './maximum.ts';
-import { ownChange } from './own-change.ts';
+import { issued, ownChange } from './own-change.ts';
 import { type Workings, withheld } from './workings.ts';
 
 const { Status, Stability } = vfs;
@@ -140,13 +140,13 @@ export class Writer {
   }
 
   #pass(call: vfs.Call, args: vfs.WriteArguments): Eventual<vfs.WriteReply> {
-    const { next, presented, log, files } = this.#workings;
-    const issue = files.tick;
+    const { next, presented, log } = this.#workings;
+    const issue = issued(this.#workings);
     return chain(next.write(call, args), (reply): Eventual<vfs.WriteReply> => {
       const isChange = reply.status === 0 && args.count > 0;
       const shown = isChange
         ? ownChange(this.#workings, call, args.object, issue, reply.wcc)
-        : presented.unchanged(args.object, issue, reply.wcc);
+        : presented.unchanged(args.object, issue.tick, reply.wcc);
       return chain(shown, (wcc) =>
         reply.status === 0 ? { ...reply, wcc, verifier: log.verifier } : { ...reply, wcc },
       );
