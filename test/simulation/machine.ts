@@ -52,7 +52,7 @@ export class Machine {
   countdown = Number.POSITIVE_INFINITY;
   /** Decides how the next crash is. */
   crashKind: () => CrashKind = () => 'power';
-  onCrash: () => void = () => {};
+  onCrash: (kind: CrashKind) => void = () => {};
   /** Rejects the run: something failed where nobody waits. */
   onError: (error: unknown) => void = () => {};
   readonly #options: MachineOptions;
@@ -141,7 +141,7 @@ export class Machine {
     this.#died = kind === 'power' || this.#died === 'power' ? 'power' : 'kill';
     this.#end(process);
     this.disk = this.disk.crash(kind, { clock: this.#options.clock });
-    this.onCrash();
+    this.onCrash(kind);
     const restMs = this.#options.lateMs + this.#chance.below(50);
     this.#options.clock.after(restMs, () => this.start());
   }

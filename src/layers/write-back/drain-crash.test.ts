@@ -180,6 +180,34 @@ for (const silentMs of [700, 3_000, 25_000, 3_600_000]) {
   });
 }
 
+test('nor are those after a power loss, though the disk did not take the promise at once', async () => {
+  const world = await World.start();
+  const object = world.make('disk', pattern(10_000));
+  await world.proxy.write(object, 0, pattern(300_000, 2));
+  const { proxy } = world;
+  const restored = Promise.withResolvers<void>();
+  const off = world.origin.on('write', async (_args, proceed) => {
+    await restored.promise;
+    const reply = proceed();
+    proxy.isDead = true;
+    return reply;
+  });
+  proxy.log.seal();
+  void proxy.drain.request();
+  await world.clock.advance(500);
+  const { failedSyncs } = proxy.log.stats();
+  // Neither the record, nor what is written again.
+  world.disk.fail('datasync', 2);
+  await world.clock.advance(4_000);
+  assert.ok(proxy.log.stats().failedSyncs > failedSyncs);
+  restored.resolve();
+  await world.clock.advance(0);
+  off();
+  await world.crash('power');
+  assert.deepEqual(await world.proxy.flush(), { outcome: 'done', problems: [] });
+  sameBytes(world.content(object), pattern(300_000, 2));
+});
+
 for (const conditional of [false, true]) {
   // Without conditions, WRITEs that are sent again hide what came between.
   for (const isForeign of conditional ? [false, true] : [false]) {

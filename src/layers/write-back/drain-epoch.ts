@@ -194,7 +194,11 @@ export class EpochRun {
     this.#promisedMs = isSilent ? clock.now() + promiseMs : 0;
     this.#clockKnown = originClock.isKnown;
     if (this.#noteIntents(isSilent ? promiseMs : 0))
-      context.log.sync().catch((error: unknown) => logger.warn({ error: String(error) }, 'a note was not synced'));
+      context.log.sync().catch((error: unknown) => {
+        // A power loss would take it: soon once more.
+        this.#promisedMs = 0;
+        logger.warn({ error: String(error) }, 'a note was not synced');
+      });
   }
 
   #noteIntents(aheadMs: number): boolean {
