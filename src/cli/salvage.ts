@@ -6,7 +6,7 @@
  *     TARGET/salvage.json     for each: name, handle, which ranges are changes, which were lost
  */
 import { constants, rmdirSync } from 'node:fs';
-import { open, readdir, writeFile } from 'node:fs/promises';
+import { open, readdir, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, systemCode, ViaductError } from '../base/mod.ts';
 import { type InspectedFile, type SalvagedRange, salvageLog, systemLogDirectory } from '../dirty/mod.ts';
@@ -46,6 +46,10 @@ export async function salvageInto(directory: string, target: string, clock: Cloc
   try {
     salvaged = await salvageFiles(directory, target, clock);
     return salvaged;
+  } catch (error) {
+    // Files without their end look whole, and it can be done again. What another error left may be all that can be had.
+    if (error instanceof ViaductError && error.code === 'DISK_FULL') await emptyOut(target);
+    throw error;
   } finally {
     if (salvaged === undefined) removeEmpty(made);
   }
@@ -81,7 +85,7 @@ async function salvageFiles(directory: string, target: string, clock: Clock): Pr
   const { identity } = result.log;
   const list = join(target, 'salvage.json');
   const text = `${JSON.stringify({ identity, files: salvaged }, undefined, 2)}\n`;
-  await writeFile(list, text, { flush: true }).catch((error: unknown) => notKept(list, error));
+  await writeFile(list, text, { flush: true, mode: 0o600 }).catch((error: unknown) => notKept(list, error));
   return salvaged;
 }
 
@@ -142,7 +146,8 @@ function notKept(path: string, error: unknown): never {
   if (code !== 'ENOSPC' && code !== 'EDQUOT' && code !== 'EFBIG') throw error;
   throw new ViaductError('DISK_FULL', {
     cause: `${path} cannot be written: ${error instanceof Error ? error.message : code}.`,
-    remedy: 'Name a directory on a disk with more room, and remove what was begun; the dirty log is as it was.',
+    remedy:
+      'Name a directory on a disk with more room (`viaduct log show` says how much it needs). What was begun is removed again; the dirty log is as it was.',
     from: error,
   });
 }
@@ -172,6 +177,11 @@ function makeTarget(target: string): string[] {
       from: error,
     });
   }
+}
+
+/** It was empty before. */
+async function emptyOut(target: string): Promise<void> {
+  for (const name of await readdir(target)) await unlink(join(target, name));
 }
 
 /** What holds something stays. */

@@ -140,7 +140,9 @@ function stateText({ drain: { state, problem }, lease, originAwaySinceMs: awayMs
     case 'refused':
       return `refused by the origin${because}`;
     case 'lease-lost':
-      return `kept here, because another host took the write lease${because}`;
+      return lease.state === 'lost'
+        ? `kept here, because ${lease.holder} took the write lease`
+        : `kept here, because another host took the write lease${because}`;
     case 'damaged':
       return `held back, because the log is damaged${because}`;
   }
