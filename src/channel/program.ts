@@ -1,22 +1,23 @@
 /**
  * Serves the channel beside NFS for one `Filesystem`.
  *
- * Invariants: who asks for a lease may change the tree himself (ACCESS through the whole stack, so squashed and read-only
+ * Invariants: what is not among the features is refused; who asks for a lease may change the tree himself (ACCESS through the whole stack, so squashed and read-only
  * sessions refuse); conditional changes go through the same stack, and so through the leases, as plain ones.
  */
 import type { Log } from '../base/mod.ts';
 import { callOf, checkSetattr, checkWrite, serveOperation } from '../nfs3/mod.ts';
-import type { RpcCall, RpcProgram } from '../rpc/mod.ts';
+import type { RpcCall, RpcProgram, ServedProcedure } from '../rpc/mod.ts';
 import * as vfs from '../vfs/mod.ts';
 import { setattrIf, writeIf } from './conditional.ts';
 import { type HelloArguments, type HelloReply, hello } from './hello.ts';
 import { leaseAcquire, leaseRelease, leaseRenew, leaseStatus } from './leases.ts';
-import { channelProgram as numbers, protocolVersion } from './protocol.ts';
+import { Feature, channelProgram as numbers, protocolVersion, shownVersion } from './protocol.ts';
 
 export interface ChannelProgramOptions {
   /** The top of the stack. */
   readonly filesystem: vfs.Filesystem;
-  readonly leases: vfs.LeaseService;
+  /** Absent: this server gives none. */
+  readonly leases?: vfs.LeaseService | undefined;
   /** What this server can; see `Feature`. */
   readonly features: readonly string[];
   /** 16 bytes, one character each. */
@@ -26,44 +27,77 @@ export interface ChannelProgramOptions {
 }
 
 const { Access, FileType, Status } = vfs;
+const instancesTold = 1024;
+const unsupported = { outcome: 'refused', status: Status.NOTSUPP } as const;
+const noLeases: vfs.LeaseService = {
+  acquire: () => unsupported,
+  renew: () => unsupported,
+  release: () => unsupported,
+  status: () => unsupported,
+};
 const changing = Access.MODIFY | Access.EXTEND | Access.DELETE;
 
 export function channelProgram(options: ChannelProgramOptions): RpcProgram {
-  const { filesystem, leases } = options;
   return {
     ...numbers,
     name: 'CHANNEL',
-    procedures: [
-      undefined,
-      { procedure: hello, handle: (call: RpcCall, args: HelloArguments) => answerHello(options, call, args) },
-      {
-        procedure: leaseAcquire,
-        async handle(rpcCall: RpcCall, args: vfs.AcquireArguments): Promise<vfs.AcquireReply> {
-          const call = callOf(rpcCall);
-          const status = await mayLease(filesystem, call, args.tree);
-          return status === 0 ? leases.acquire(call, args) : { outcome: 'refused', status };
-        },
-      },
-      { procedure: leaseRenew, handle: (call: RpcCall, args: vfs.LeaseReference) => leases.renew(callOf(call), args) },
-      {
-        procedure: leaseRelease,
-        handle: (call: RpcCall, args: vfs.LeaseReference) => leases.release(callOf(call), args),
-      },
-      {
-        procedure: leaseStatus,
-        handle: (call: RpcCall, args: { tree: vfs.FileHandle }) => leases.status(callOf(call), args),
-      },
-      serveOperation(writeIf, checkWrite, (call, args) => filesystem.write(call, args)),
-      serveOperation(setattrIf, checkSetattr, (call, args) => filesystem.setattr(call, args)),
-    ],
+    procedures: [undefined, helloOf(options), ...leaseProcedures(options), ...conditionalProcedures(options)],
   };
 }
 
-function answerHello(options: ChannelProgramOptions, call: RpcCall, args: HelloArguments): HelloReply {
-  const version = Math.min(args.highestVersion, protocolVersion);
-  const features = options.features.filter((feature) => args.features.includes(feature));
-  options.log.info({ peer: call.peer, host: JSON.stringify(args.host), version, features }, 'a Viaduct says hello');
-  return { version, features, server: options.server, start: options.start };
+function helloOf(options: ChannelProgramOptions): ServedProcedure<HelloArguments, HelloReply> {
+  /** Said once for each of a client's connections; told once for each client. */
+  const told = new Set<string>();
+  return {
+    procedure: hello,
+    handle({ peer, notes }, { highestVersion, features: asked, host, instance }) {
+      const version = Math.min(highestVersion, protocolVersion);
+      const features = options.features.filter((feature) => asked.includes(feature));
+      if (notes !== undefined) notes.isViaduct = version >= shownVersion;
+      if (!told.has(instance)) {
+        if (told.size >= instancesTold) told.clear();
+        told.add(instance);
+        options.log.info({ peer, host: JSON.stringify(host), version, features }, 'a Viaduct says hello');
+      }
+      return { version, features, server: options.server, start: options.start };
+    },
+  };
+}
+
+/** Procedures 2 to 5. */
+function leaseProcedures({ filesystem, leases = noLeases }: ChannelProgramOptions) {
+  return [
+    {
+      procedure: leaseAcquire,
+      async handle(rpcCall: RpcCall, args: vfs.AcquireArguments): Promise<vfs.AcquireReply> {
+        const call = callOf(rpcCall);
+        const status = leases === noLeases ? 0 : await mayLease(filesystem, call, args.tree);
+        return status === 0 ? leases.acquire(call, args) : { outcome: 'refused', status };
+      },
+    },
+    { procedure: leaseRenew, handle: (call: RpcCall, args: vfs.LeaseReference) => leases.renew(callOf(call), args) },
+    {
+      procedure: leaseRelease,
+      handle: (call: RpcCall, args: vfs.LeaseReference) => leases.release(callOf(call), args),
+    },
+    {
+      procedure: leaseStatus,
+      handle: (call: RpcCall, args: { tree: vfs.FileHandle }) => leases.status(callOf(call), args),
+    },
+  ];
+}
+
+/** Procedures 6 and 7. A condition that nobody checks would be worse than none. */
+function conditionalProcedures({ filesystem, features }: ChannelProgramOptions) {
+  const isOffered = features.includes(Feature.CONDITIONAL);
+  return [
+    serveOperation(writeIf, checkWrite, (call, args) =>
+      isOffered ? filesystem.write(call, args) : writeIf.refuse(Status.NOTSUPP),
+    ),
+    serveOperation(setattrIf, checkSetattr, (call, args) =>
+      isOffered ? filesystem.setattr(call, args) : setattrIf.refuse(Status.NOTSUPP),
+    ),
+  ];
 }
 
 /** The directory's own permissions decide, as they would for a change in it. */

@@ -15,8 +15,13 @@ import { XdrError, type XdrReader, type XdrWriter } from '../xdr/mod.ts';
 /** From the range that RFC 5531 13.1 leaves to sites (0x20000000 to 0x3fffffff). */
 export const channelProgram = { program: 0x2056_4455, version: 1 } as const;
 
-/** Of the protocol that HELLO agrees on; the RPC program stays version 1. */
-export const protocolVersion = 1;
+/**
+ * Of the protocol that HELLO agrees on; the RPC program stays version 1. Version 1: HELLO says what the two can. Version 2: it is said at the
+ * beginning of each connection too, and what comes over that one sees `.viaduct`.
+ */
+export const protocolVersion = 2;
+/** From this one on. */
+export const shownVersion = 2;
 
 /** What a server may offer; names that the other side does not know are ignored. */
 export const Feature = {

@@ -13,6 +13,7 @@ export {
 } from './block-cache.ts';
 export { Checker, type CheckerContext } from './checker.ts';
 export { FilesystemFacts, type RememberedFacts } from './filesystem-facts.ts';
+export { Hidden } from './hidden.ts';
 export { Identity, type IdentityOptions, type IdRange, identityDefaults } from './identity.ts';
 export { type Keepsake, type KeepsakeStore, Keepsakes } from './keepsakes.ts';
 export type { LatencySummary } from './latency-histograms.ts';

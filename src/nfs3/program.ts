@@ -65,8 +65,8 @@ export function serveOperation<Arguments, Reply>(
   };
 }
 
-export function callOf({ credential, peer, fencing, isRepeat }: RpcCall): vfs.Call {
-  return { credential, peer, priority: 'demand', fencing, isRepeat };
+export function callOf({ credential, peer, fencing, isRepeat, notes }: RpcCall): vfs.Call {
+  return { credential, peer, priority: 'demand', fencing, isRepeat, isViaduct: notes?.isViaduct };
 }
 
 /**

@@ -53,6 +53,12 @@ class Noting extends vfs.ForwardingFilesystem {
     this.seen.push({ fencing: by.fencing, expected: args.expected });
     return super.write(by, args);
   }
+  /** Whether the last GETATTR came from a Viaduct. */
+  isViaduct: boolean | undefined;
+  override getattr(by: vfs.Call, args: vfs.GetattrArguments) {
+    this.isViaduct = by.isViaduct;
+    return super.getattr(by, args);
+  }
   override setattr(by: vfs.Call, args: vfs.SetattrArguments) {
     this.seen.push({ fencing: by.fencing, expected: args.expected });
     return super.setattr(by, args);
@@ -256,6 +262,24 @@ test('a server whose store fails for a while keeps the lease', async (t) => {
     failures-- > 0 ? { outcome: 'refused', status: vfs.Status.SERVERFAULT } : { outcome: 'held', renewMs: 100 };
   await eventually(() => failures < -1, 'it is renewed all the same');
   assert.deepEqual(origin.channel.lease(), { state: 'held' });
+});
+
+test('a server is told that we are a Viaduct as long as it is one, from its first connection on or from its return', async (t) => {
+  const there = await place(t, () => []);
+  const { noting, leases, port, origin, file } = there;
+  const told = async (): Promise<boolean> => {
+    ok(await origin.getattr(call, { object: file }));
+    return noting.isViaduct === true;
+  };
+  assert.equal(await told(), false);
+  await there.server.close();
+  const { server } = await serve(t, [...plainPrograms(noting), channelOf(noting, leases)], port);
+  ok(await origin.getattr(call, { object: file }));
+  await eventually(() => origin.channel.features().length > 0, 'it is known');
+  assert.equal(await told(), true);
+  await server.close();
+  await serve(t, [...plainPrograms(noting), channelOf(noting, leases)], port);
+  assert.equal(await told(), true, 'the first call behind a reconnect');
 });
 
 test('a server that comes back without the channel has lost the lease', async (t) => {

@@ -14,8 +14,11 @@
 import { type Clock, type Log, type Timer, ViaductError } from '../base/mod.ts';
 import {
   channelClient,
+  channelNumbers,
   Feature,
+  type HelloArguments,
   type HelloReply,
+  hello,
   protocolVersion,
   setattrIf,
   wireLimits,
@@ -70,6 +73,8 @@ export interface NfsChannelOptions {
   readonly hostName: string;
   /** 16 bytes, one character each: this life of the client. */
   readonly instance: string;
+  /** The server has not been asked yet what it is. */
+  readonly isUnknown?: boolean | undefined;
   /** For messages. */
   readonly name: string;
   readonly clock: Clock;
@@ -81,6 +86,11 @@ const helloTimeoutMs = 3_000;
 /** As long as a kernel sends what a process that was killed has left in its socket: some two minutes. */
 const echoMs = 180_000;
 
+function helloArguments({ hostName, instance }: Pick<NfsChannelOptions, 'hostName' | 'instance'>): HelloArguments {
+  const host = hostName.slice(0, wireLimits.holderBytes);
+  return { highestVersion: protocolVersion, features: Object.values(Feature), host, instance };
+}
+
 /** Undefined: a plain NFS server. Never rejects with an operating error: if the server is gone, NFS calls will tell. */
 export async function sayHello(
   caller: RpcCaller,
@@ -88,14 +98,8 @@ export async function sayHello(
   options: CallOptions,
   log: Log,
 ): Promise<HelloReply | undefined> {
-  const args = {
-    highestVersion: protocolVersion,
-    features: Object.values(Feature),
-    host: who.hostName.slice(0, wireLimits.holderBytes),
-    instance: who.instance,
-  };
   try {
-    const reply = await channelClient.hello(caller, args, { ...options, deadlineMs: helloTimeoutMs });
+    const reply = await channelClient.hello(caller, helloArguments(who), { ...options, deadlineMs: helloTimeoutMs });
     return reply.version > 0 && reply.version <= protocolVersion ? reply : undefined;
   } catch (error) {
     if (!(error instanceof ViaductError)) throw error;
@@ -118,11 +122,13 @@ export class NfsChannel implements OriginChannel {
   #grantedMs = 0;
   #hasAskedAgain = false;
   #settling: Promise<void> | undefined;
+  #isGreeting = false;
   #closed = false;
 
-  constructor(options: NfsChannelOptions, hello: HelloReply | undefined) {
+  constructor(options: NfsChannelOptions, said: HelloReply | undefined) {
     this.#options = options;
-    this.#hello = hello;
+    this.#hello = said;
+    this.#greet(said !== undefined || options.isUnknown === true);
   }
 
   /** What Nfs3Client does with `expected`. */
@@ -186,11 +192,12 @@ export class NfsChannel implements OriginChannel {
     this.#run(async () => {
       const { client, log, name } = this.#options;
       const before = this.#hello;
-      const hello = await sayHello(client, this.#options, this.#callOptions(), log);
+      const said = await sayHello(client, this.#options, this.#callOptions(), log);
       // Not to be taken for a plain server because the line broke again: the next reconnect asks once more.
-      if (hello === undefined && client.state().state !== 'connected') return;
-      this.#hello = hello;
-      if (hello?.start !== before?.start)
+      if (said === undefined && client.state().state !== 'connected') return;
+      this.#hello = said;
+      this.#greet(said !== undefined);
+      if (said?.start !== before?.start)
         log.info({ origin: name, features: this.features() }, 'the server was restarted');
       if (this.#token !== undefined) await this.#renew();
     });
@@ -209,6 +216,14 @@ export class NfsChannel implements OriginChannel {
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();
+  }
+
+  /** A Viaduct is told on each connection that we are one; a plain server is not asked again and again for what it does not know. */
+  #greet(isWelcome: boolean): void {
+    const { client, credential } = this.#options;
+    const greeting = { program: channelNumbers, procedure: hello, args: helloArguments(this.#options), credential };
+    if (isWelcome !== this.#isGreeting) client.setGreeting(isWelcome ? greeting : undefined);
+    this.#isGreeting = isWelcome;
   }
 
   #callOptions(): CallOptions {

@@ -206,7 +206,8 @@ function start(
   };
   const { host } = address;
   const client = new RpcClient({ host, port: nfsPort, connections, privilegedPort, clock, log, random, onState });
-  const channel = new NfsChannel({ client, root, credential, name, clock, log, ...self }, opened.hello);
+  const isUnknown = late !== undefined;
+  const channel = new NfsChannel({ client, root, credential, name, clock, log, isUnknown, ...self }, opened.hello);
   const { conditional } = channel;
   const mounted = late?.mounted.then((found) => client.moveTo(found.nfsPort));
   const attributes = { fsid, fileid };

@@ -5,6 +5,7 @@
  */
 import type { WriterMark, XdrWriter } from '../xdr/mod.ts';
 import type { CredentialReader } from './auth.ts';
+import type { PeerNotes } from './peer-notes.ts';
 import type { ServedProcedure } from './procedure.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: a table of procedures of different types
@@ -16,6 +17,8 @@ export interface Peer {
   readonly name: string;
   readonly address: string;
   readonly port: number;
+  /** Absent where each message is a conversation of its own (UDP). */
+  readonly notes?: PeerNotes | undefined;
 }
 
 export interface ReplyChannel {

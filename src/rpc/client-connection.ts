@@ -13,7 +13,7 @@
  * gets no answer either, the connection is given up.
  */
 import { connect, type Socket } from 'node:net';
-import { type Clock, type Log, limits, type Random, systemCode, type Timer } from '../base/mod.ts';
+import { abortSocket, type Clock, type Log, limits, type Random, systemCode, type Timer } from '../base/mod.ts';
 import { XdrError, XdrReader } from '../xdr/mod.ts';
 import { Backoff } from './backoff.ts';
 import { messageType } from './message.ts';
@@ -54,6 +54,8 @@ export interface ConnectionOwner {
   onReply(call: PendingCall, reader: XdrReader, replyBytes: number): void;
   /** A NULL call with an xid of its own, as a whole record. */
   ping(): Buffer;
+  /** What goes before all calls on a connection that has been established, as a whole record; its reply is ignored. */
+  greeting(): Buffer | undefined;
 }
 
 export class ClientConnection {
@@ -131,6 +133,11 @@ export class ClientConnection {
     this.#dropSocket();
   }
 
+  /** The greeting is new: calls that have not been sent yet go behind it. */
+  greet(greeting: Buffer): void {
+    if (this.state === 'open') this.#write(greeting);
+  }
+
   /** Called every now and then while calls are pending. */
   tick(now: number): void {
     if (this.state === 'connecting' && now - this.#connectingSince > this.#options.connectTimeoutMs) {
@@ -198,6 +205,8 @@ export class ClientConnection {
     this.#sourcePort.established(socket.localAddress, socket.localPort);
     this.#quietSince = this.#options.clock.now();
     this.#pingedAt = undefined;
+    const greeting = this.#owner.greeting();
+    if (greeting !== undefined) this.#write(greeting);
     for (const call of this.pending.values()) {
       if (call.sent) {
         this.retransmissions++;
@@ -258,9 +267,7 @@ export class ClientConnection {
     this.#socket = undefined;
     socket.removeAllListeners();
     socket.on('error', () => undefined);
-    // A reset leaves no TIME_WAIT behind, so the same source port can be bound again.
-    if (socket.connecting) socket.destroy();
-    else socket.resetAndDestroy();
+    abortSocket(socket);
     for (const call of this.pending.values()) call.queued = false;
     this.#demand = [];
     this.#prefetch = [];

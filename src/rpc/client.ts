@@ -46,6 +46,13 @@ export interface RpcClientOptions {
   readonly onState?: ((state: ClientState) => void) | undefined;
 }
 
+export interface Greeting<Arguments, Reply> {
+  readonly program: { readonly program: number; readonly version: number };
+  readonly procedure: Procedure<Arguments, Reply>;
+  readonly args: Arguments;
+  readonly credential: Credential;
+}
+
 export interface RpcClientStats {
   readonly connected: number;
   readonly outstanding: number;
@@ -74,6 +81,7 @@ export class RpcClient implements RpcCaller {
   #xid: number;
   #timer: Timer | undefined;
   #pingProgram = { program: 100003, version: 3 };
+  #greeting: (() => Buffer) | undefined;
   #closed = false;
 
   constructor(options: RpcClientOptions) {
@@ -88,6 +96,7 @@ export class RpcClient implements RpcCaller {
       onForbidden: (error) => this.#forbidden(error),
       onReply: (call, reader, replyBytes) => this.#settle(call, reader, replyBytes),
       ping: () => this.#ping(),
+      greeting: () => this.#greeting?.(),
     };
     const connectionOptions = {
       host: options.host,
@@ -160,6 +169,16 @@ export class RpcClient implements RpcCaller {
     if (token === this.#fencing) return;
     this.#fencing = token;
     this.#auth.clear();
+  }
+
+  /**
+   * A call that each connection begins with, those that are open included, so that the server knows of each whose it is. Its reply is
+   * ignored; the calls behind it do not wait for it. Undefined: none any more.
+   */
+  setGreeting<Arguments, Reply>(greeting: Greeting<Arguments, Reply> | undefined): void {
+    this.#greeting = greeting && (() => this.#encodeGreeting(greeting));
+    if (this.#greeting === undefined) return;
+    for (const connection of this.#connections) connection.greet(this.#greeting());
   }
 
   stats(): RpcClientStats {
@@ -237,10 +256,23 @@ export class RpcClient implements RpcCaller {
   }
 
   #ping(): Buffer {
+    return this.#record((writer) => writeCallHeader(writer, this.#xid, this.#pingProgram, 0, encodedNoAuth));
+  }
+
+  #encodeGreeting<Arguments, Reply>(greeting: Greeting<Arguments, Reply>): Buffer {
+    const { program, procedure, args, credential } = greeting;
+    return this.#record((writer) => {
+      writeCallHeader(writer, this.#xid, program, procedure.number, this.#authOf(credential));
+      procedure.arguments.encode(writer, args);
+    });
+  }
+
+  /** A call of our own, whose xid nobody waits for. */
+  #record(encode: (writer: XdrWriter) => void): Buffer {
     this.#xid = (this.#xid + 1) >>> 0;
     const writer = this.#writer;
     writer.uint32(0);
-    writeCallHeader(writer, this.#xid, this.#pingProgram, 0, encodedNoAuth);
+    encode(writer);
     writer.patchUint32(0, lastFragment + writer.length() - 4);
     return Buffer.concat(writer.take());
   }

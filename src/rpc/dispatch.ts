@@ -75,6 +75,7 @@ export class Dispatcher {
       peer: channel.peer.name,
       peerAddress: channel.peer.address,
       peerPort: channel.peer.port,
+      notes: channel.peer.notes,
     };
     const argumentBytes = reader.remaining();
     let args: unknown;

@@ -4,6 +4,7 @@
 import type { Eventual } from '../base/mod.ts';
 import type { Credential } from '../vfs/mod.ts';
 import type { Codec } from '../xdr/mod.ts';
+import type { PeerNotes } from './peer-notes.ts';
 
 /** The wire form of one procedure, used by both sides. */
 export interface Procedure<Arguments, Reply> {
@@ -31,6 +32,8 @@ export interface RpcCall {
   readonly peer: string;
   readonly peerAddress: string;
   readonly peerPort: number;
+  /** Of the connection that the call came on: lives as long as it. */
+  readonly notes?: PeerNotes | undefined;
 }
 
 /** What `handle` returns when the protocol asks for silence (RFC 1833 3.2, CALLIT): the call is forgotten. */

@@ -131,7 +131,12 @@ export class RpcServer {
       this.#refuse(socket, remoteAddress, `there are ${limits.listenerConnections} connections already`);
       return;
     }
-    const peer = { name: `${remoteAddress}:${remotePort}`, address: remoteAddress, port: remotePort };
+    const peer = {
+      name: `${remoteAddress}:${remotePort}`,
+      address: remoteAddress,
+      port: remotePort,
+      notes: { isViaduct: false },
+    };
     let warned = false;
     const start = (mayClaim: (uid: number) => boolean): void => {
       const connection = new ServerConnection({

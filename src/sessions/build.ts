@@ -7,6 +7,7 @@ import {
   BlockCache,
   defaultReadAhead,
   FilesystemFacts,
+  Hidden,
   Identity,
   Keepsakes,
   noReadAhead,
@@ -21,7 +22,7 @@ import type { RpcProgram } from '../rpc/mod.ts';
 import type { Attributes, FileHandle, Filesystem } from '../vfs/mod.ts';
 import { buildKeepsakes } from './build-keepsakes.ts';
 import { acquireLease, buildWriteBack, ownCredential, type WriteBackGround } from './build-write-back.ts';
-import { type ServedOrigin, SessionChannel } from './channel.ts';
+import { type ServedOrigin, SessionLeases, sessionChannel } from './channel.ts';
 import { ReadOnly } from './read-only.ts';
 import type { SessionLease } from './session-lease.ts';
 import { openSessionLog } from './session-log.ts';
@@ -100,11 +101,12 @@ function pileUp(
   surroundings: Surroundings,
 ): Stack {
   const { filesystem, nfs } = origin;
+  const { stateDirectory } = description.origin;
   const counters: Record<string, () => object> = {};
   const presence = watchOrigin(nfs, surroundings);
   if (nfs !== undefined) counters.presence = presence.stats.bind(presence);
   const caches: (BlockCache | Keepsakes | AccessCache | AttributeCache)[] = [];
-  let channel: SessionChannel | undefined;
+  let leases: SessionLeases | undefined;
   let writeBack: SessionWriteBack | undefined;
   let top = filesystem;
   /** Answers from the origin itself. */
@@ -114,9 +116,8 @@ function pileUp(
   for (const layer of description.layers.toReversed()) {
     let built: Filesystem;
     if (layer.layer === 'leases') {
-      const { stateDirectory } = description.origin;
-      channel = new SessionChannel(top, origin, layer.takeover, { ...surroundings, stateDirectory });
-      built = channel.layer;
+      leases = new SessionLeases(top, origin, layer.takeover, { ...surroundings, stateDirectory });
+      built = leases.layer;
     } else if (layer.layer === 'write-back') {
       if (ground === undefined) throw new Error('the stack has a write-back layer and the session no log');
       const names = caches.find((cache) => cache instanceof Keepsakes)?.places();
@@ -144,7 +145,7 @@ function pileUp(
   }
   return {
     top,
-    programs: channel === undefined ? [] : [channel.program(top)],
+    programs: [sessionChannel(top, origin, leases, { ...surroundings, stateDirectory })],
     stats: () => Object.fromEntries(Object.entries(counters).map(([name, count]) => [name, count()])),
     writeBack,
     // From the bottom up: what a layer above asks for is new by then.
@@ -219,6 +220,8 @@ function buildLayer(
   },
 ): Filesystem {
   switch (description.layer) {
+    case 'hidden':
+      return new Hidden(next);
     case 'identity':
       return new Identity(next, { options: { squash: description.squash } });
     case 'read-only':

@@ -1,4 +1,10 @@
-/** The channel of a session that serves an origin: its leases, kept in the origin's state directory, and the program beside NFS. */
+/**
+ * The channel of a session: the program beside NFS, and the leases of a server, kept in the origin's state directory.
+ *
+ *     serve          leases, and conditions if the origin is a directory          a reader (--read-only) and a proxy: neither
+ */
+import { createHash } from 'node:crypto';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Clock, Log, Random } from '../base/mod.ts';
 import { channelProgram, Feature } from '../channel/mod.ts';
@@ -21,34 +27,45 @@ export interface ChannelSurroundings {
   readonly stateDirectory: string;
 }
 
-export class SessionChannel {
+/** The layer and its store. */
+export class SessionLeases {
   readonly layer: Leases;
-  readonly #store: SqliteLeaseStore;
-  readonly #isConditional: boolean;
-  readonly #surroundings: ChannelSurroundings;
+  readonly serverId: string;
 
   /** Throws LEASE_STORE_FAILED. */
   constructor(next: Filesystem, origin: ServedOrigin, takeover: TakeoverPolicy, surroundings: ChannelSurroundings) {
     const { clock, log, random, stateDirectory } = surroundings;
     makeDirectory(stateDirectory, 0o700);
-    this.#store = new SqliteLeaseStore({ path: leasesFile(stateDirectory), clock, random });
-    this.layer = new Leases(next, { store: this.#store, locator: origin.locator, takeover, clock, log });
-    this.#isConditional = origin.locator !== undefined;
-    this.#surroundings = surroundings;
+    const store = new SqliteLeaseStore({ path: leasesFile(stateDirectory), clock, random });
+    this.serverId = store.serverId;
+    this.layer = new Leases(next, { store, locator: origin.locator, takeover, clock, log });
   }
+}
 
-  /** `top`: what clients see. */
-  program(top: Filesystem): RpcProgram {
-    const { log, random } = this.#surroundings;
-    return channelProgram({
-      filesystem: top,
-      leases: this.layer.service,
-      features: this.#isConditional ? [Feature.LEASES, Feature.CONDITIONAL] : [Feature.LEASES],
-      server: this.#store.serverId,
-      start: Buffer.from(random.bytes(new Uint8Array(16))).toString('latin1'),
-      log,
-    });
-  }
+/** `top`: what clients see. */
+export function sessionChannel(
+  top: Filesystem,
+  origin: ServedOrigin,
+  leases: SessionLeases | undefined,
+  { log, random, stateDirectory }: ChannelSurroundings,
+): RpcProgram {
+  const features: string[] = [];
+  if (leases !== undefined) features.push(Feature.LEASES);
+  if (leases !== undefined && origin.locator !== undefined) features.push(Feature.CONDITIONAL);
+  return channelProgram({
+    filesystem: top,
+    leases: leases?.layer.service,
+    features,
+    server: leases?.serverId ?? nameOf(top, stateDirectory),
+    start: Buffer.from(random.bytes(new Uint8Array(16))).toString('latin1'),
+    log,
+  });
+}
+
+/** Of a server that keeps no state of its own on the channel: the same as long as it serves this from here. */
+function nameOf({ identity }: Filesystem, stateDirectory: string): string {
+  const text = JSON.stringify(['server', hostname(), stateDirectory, identity]);
+  return createHash('sha256').update(text).digest().toString('latin1', 0, 16);
 }
 
 export function leasesFile(stateDirectory: string): string {

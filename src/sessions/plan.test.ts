@@ -89,21 +89,21 @@ test('values that make no sense are refused, and the message names them', () => 
   }
 });
 
-test('the stack of a proxy: identity on top, stability next to the origin', () => {
+test('the stack of a proxy: what is hidden and identity on top, stability next to the origin', () => {
   const names = (of: SessionPlan): string[] => describeStack(of).layers.map((layer) => layer.layer);
   const below = ['keepsakes', 'access-cache', 'attribute-cache', 'stability'];
-  assert.deepEqual(names(plan), ['identity', 'stats', 'block-cache', ...below]);
+  assert.deepEqual(names(plan), ['hidden', 'identity', 'stats', 'block-cache', ...below]);
   const hasPromise = (of: SessionPlan): boolean =>
     describeStack(of).layers.some((layer) => layer.layer === 'block-cache' && layer.soleWriter);
   assert.equal(hasPromise(plan), false);
   assert.equal(hasPromise({ ...plan, soleWriter: true }), true);
   const { cache: _, ...withoutCache } = plan;
-  assert.deepEqual(names(withoutCache), ['identity', 'stats', ...below]);
+  assert.deepEqual(names(withoutCache), ['hidden', 'identity', 'stats', ...below]);
   // Another port each time: another session each time.
-  assert.deepEqual(names({ ...withoutCache, listen: { host: '127.0.0.1', port: 0 } }).slice(2), below.slice(1));
+  assert.deepEqual(names({ ...withoutCache, listen: { host: '127.0.0.1', port: 0 } }).slice(3), below.slice(1));
   const served: SessionPlan = { ...plan, kind: 'serve' };
-  assert.deepEqual(names(served), ['identity', 'stats', 'leases']);
-  assert.deepEqual(names({ ...served, writes: 'read-only' }), ['identity', 'stats', 'read-only']);
+  assert.deepEqual(names(served), ['hidden', 'identity', 'stats', 'leases']);
+  assert.deepEqual(names({ ...served, writes: 'read-only' }), ['hidden', 'identity', 'stats', 'read-only']);
   const takeover = (of: SessionPlan) => describeStack(of).layers.find((layer) => layer.layer === 'leases')?.takeover;
   assert.equal(takeover(served), 'manual');
   assert.equal(takeover({ ...served, leaseTakeover: 60_000 }), 60_000);

@@ -2,11 +2,11 @@
  * From a plan to the description of its stack: a pure function, so that the order of layers is written, tested and shown in one
  * place.
  *
- *   serve:  RPC server > identity > stats > read-only | leases > origin
- *   proxy:  RPC server > identity > stats [> read-only | > write-back] [> outage]
+ *   serve:  RPC server > hidden > identity > stats > read-only | leases > origin
+ *   proxy:  RPC server > hidden > identity > stats [> read-only | > write-back] [> outage]
  *                      > block cache [> keepsakes] > access cache > attribute cache > stability > origin
  *
- * The order has reasons. Identity is on top, so that everything below, caches of grants included, sees the identities that count.
+ * The order has reasons. What is hidden is hidden from clients alone, so that is on top. Identity is next, so that everything below, caches of grants included, sees the identities that count.
  * Write-back is above the caches: they hold clean data only, and what it writes back goes through them. The outage policy is
  * below it: changes go on while the origin is away. The block cache asks the layers below for ACCESS and attributes on each hit;
  * both answer from memory, and keepsakes carry what they know over a restart. Stability is next to the origin: it alone sees the
@@ -17,6 +17,7 @@ import type { SessionPlan } from './plan.ts';
 import { type DirtyRule, defaultOutage, keepsLog, type LoggedPolicy, type WritePolicy } from './write-policy.ts';
 
 export type LayerDescription =
+  | { readonly layer: 'hidden' }
   | { readonly layer: 'identity'; readonly squash: SessionPlan['squash'] }
   | { readonly layer: 'read-only' }
   | { readonly layer: 'stats' }
@@ -42,7 +43,11 @@ export interface StackDescription {
 }
 
 export function describeStack(plan: SessionPlan): StackDescription {
-  const layers: LayerDescription[] = [{ layer: 'identity', squash: plan.squash }, { layer: 'stats' }];
+  const layers: LayerDescription[] = [
+    { layer: 'hidden' },
+    { layer: 'identity', squash: plan.squash },
+    { layer: 'stats' },
+  ];
   if (plan.writes === 'read-only') layers.push({ layer: 'read-only' });
   if (plan.kind === 'serve' && plan.writes !== 'read-only') {
     layers.push({ layer: 'leases', takeover: plan.leaseTakeover ?? 'manual' });

@@ -61,18 +61,19 @@ test('write-back stands over the outage policy, and both over the caches; hold n
   const names = (change: Partial<SessionPlan>): string[] =>
     describeStack({ ...plan, ...change }).layers.map((layer) => layer.layer);
   const below = ['keepsakes', 'access-cache', 'attribute-cache', 'stability'];
-  assert.deepEqual(names({ writes: 'write-back', dirty }), ['identity', 'stats', 'write-back', ...below]);
+  assert.deepEqual(names({ writes: 'write-back', dirty }), ['hidden', 'identity', 'stats', 'write-back', ...below]);
   const outage = { misses: 'stale', failAfterMs: 1 } as const;
   assert.deepEqual(names({ writes: 'redirect', dirty, outage }), [
+    'hidden',
     'identity',
     'stats',
     'write-back',
     'outage',
     ...below,
   ]);
-  assert.deepEqual(names({ outage }), ['identity', 'stats', 'outage', ...below]);
-  assert.deepEqual(names({ writes: 'read-only', dirty }), ['identity', 'stats', 'read-only', ...below]);
+  assert.deepEqual(names({ outage }), ['hidden', 'identity', 'stats', 'outage', ...below]);
+  assert.deepEqual(names({ writes: 'read-only', dirty }), ['hidden', 'identity', 'stats', 'read-only', ...below]);
   const { layers, dirty: log } = describeStack({ ...plan, writes: 'write-back', dirty, commit: 'origin' });
-  assert.deepEqual(layers[2], { layer: 'write-back', policy: 'write-back', commit: 'origin' });
+  assert.deepEqual(layers[3], { layer: 'write-back', policy: 'write-back', commit: 'origin' });
   assert.deepEqual(log, dirty);
 });
