@@ -12,6 +12,7 @@
  * `windowBytes`.
  */
 import type { Socket } from 'node:net';
+import { abortSocket } from '../base/mod.ts';
 import type { Line, Receiver } from './line.ts';
 
 export interface StreamOptions {
@@ -62,8 +63,7 @@ export class Stream implements Receiver {
 
   finish(aborted: boolean): void {
     if (this.#to.destroyed) return;
-    if (aborted && this.#to.connecting) this.#to.destroy();
-    else if (aborted) this.#to.resetAndDestroy();
+    if (aborted) abortSocket(this.#to);
     else this.#to.end();
   }
 
