@@ -66,7 +66,7 @@ export function fetchKernel(directory: string): Kernel {
     execFileSync('dpkg-deb', ['-x', path.join(staging, archive!), path.join(staging, 'root')]);
     const version = fs.readdirSync(path.join(staging, 'root/lib/modules'))[0]!;
     execFileSync('depmod', ['-b', path.join(staging, 'root'), version]);
-    fs.renameSync(path.join(staging, 'root'), unpacked);
+    moveUnlessThere(path.join(staging, 'root'), unpacked);
     fs.rmSync(staging, { recursive: true });
   }
   const version = fs.readdirSync(path.join(unpacked, 'lib/modules'))[0]!;
@@ -80,6 +80,15 @@ export function fetchKernel(directory: string): Kernel {
     }
   }
   return { image: path.join(unpacked, 'boot', `vmlinuz-${version}`), modules: [...modules] };
+}
+
+/** Two files that start at once may both have fetched it: it is the same. */
+function moveUnlessThere(from: string, to: string): void {
+  try {
+    fs.renameSync(from, to);
+  } catch (error) {
+    if (!fs.existsSync(to)) throw error;
+  }
 }
 
 /** Mounts the root of a server on the host's loopback with the kernel's own mount protocol client. */

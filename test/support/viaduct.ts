@@ -6,9 +6,12 @@ import { run } from './programs.ts';
 
 const never = new AbortController().signal;
 
+/** What a command keeps beside what it serves: one of that folder only, and gone with the test's scratch folder. */
+const stateBeside = (folder: string): string[] => ['--state-directory', `${folder}.state`];
+
 /** A directory origin on an address of its own, with its portmapper. */
 export function serve(directory: string, listen: string): Promise<RunningCommand> {
-  return startCommand(['serve', directory, '--listen', listen], { signal: never });
+  return startCommand(['serve', directory, '--listen', listen, ...stateBeside(directory)], { signal: never });
 }
 
 export function proxy(options: {
@@ -19,7 +22,8 @@ export function proxy(options: {
   readonly more?: readonly string[];
 }): Promise<RunningCommand> {
   const { origin, listen, cache, cacheSize = '256M', more = [] } = options;
-  const args = ['proxy', origin, '--listen', listen, '--cache', cache, '--cache-size', cacheSize, ...more];
+  const own = ['--cache', cache, '--cache-size', cacheSize, ...stateBeside(cache)];
+  const args = ['proxy', origin, '--listen', listen, ...own, ...more];
   return startCommand(args, { signal: never });
 }
 
