@@ -1,6 +1,5 @@
 /** Bytes of a large simulated file of which little is written; what is missing reads as zeros. */
 const pageBytes = 4096;
-const zeros = new Uint8Array(pageBytes);
 
 export class SparseBytes {
   readonly #pages = new Map<number, Uint8Array>();
@@ -21,7 +20,8 @@ export class SparseBytes {
       const index = Math.floor((position + done) / pageBytes);
       const within = position + done - index * pageBytes;
       const step = Math.min(pageBytes - within, length - done);
-      target.set((this.#pages.get(index) ?? zeros).subarray(within, within + step), done);
+      const page = this.#pages.get(index);
+      if (page !== undefined) target.set(step === pageBytes ? page : page.subarray(within, within + step), done);
       done += step;
     }
     return target;
