@@ -20,8 +20,8 @@ export const packIdBytes = 16;
 const sectionCount = 4;
 /** Bytes of the page directory for each page that has data: stored bytes u32, crc32 u32. */
 export const directoryEntryBytes = 8;
-/** In memory for each page: its place in the map, offset, checksum. */
-const pageMemoryBytes = 16;
+/** In memory for each page: its place in the map, its data sectors, offset, checksum. */
+const pageMemoryBytes = 18;
 const flagPack = 1;
 
 export interface Section {

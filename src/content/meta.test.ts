@@ -2,10 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { crc32, zstdCompressSync } from 'node:zlib';
 import fc from 'fast-check';
-import { seededRandom } from '../base/mod.ts';
+import { limits, seededRandom } from '../base/mod.ts';
 import type { FileStamp } from '../vfs/mod.ts';
 import {
+  ContentError,
   type ContentTable,
   chunkBytes,
   decodeHead,
@@ -142,11 +144,199 @@ const anyTable = fc
   .tuple(fc.array(anyRun, { maxLength: 12 }), fc.integer({ min: 0, max: chunkBytes - 1 }), fc.boolean())
   .map(([runs, cut, withPack]) => tableOf(runs, cut, withPack));
 
+/** What a decoder says of bytes: a value, or a ContentError; anything else is a failure. */
+function attempt<T>(decode: () => T): T | undefined {
+  try {
+    return decode();
+  } catch (error) {
+    if (error instanceof ContentError) return undefined;
+    throw error;
+  }
+}
+
+function decodeAll(file: Uint8Array): MetaHead | undefined {
+  return attempt(() => {
+    const head = decodeHead(file.subarray(0, headBytes(file.subarray(0, metaHeaderBytes))));
+    for (let number = 0; number < head.pageCount; number++) {
+      const { offset, count } = head.page(number);
+      decodePage(head, number, file.subarray(offset, offset + count));
+    }
+    return head;
+  });
+}
+
+/** As a forger would: the header's checksum is made right again. */
+function forged(file: Buffer, offset: number, value: number): Buffer {
+  const copy = Buffer.from(file);
+  copy.writeUInt32LE(value, offset);
+  copy.writeUInt32LE(crc32(copy.subarray(0, 4092)), 4092);
+  return copy;
+}
+
+const small = tableOf(
+  [
+    { kind: 'new', count: 5 },
+    { kind: 'zero', count: 4 },
+    { kind: 'old', count: 9 },
+    { kind: 'zero', count: 5000 },
+    { kind: 'new', count: 3 },
+  ],
+  100,
+  true,
+);
+
 describe('meta-data', () => {
   test(`says of any file what it was made of (seed ${seed})`, () => {
     fc.assert(
       fc.property(anyTable, (table) => checkAll(table, encoded(table))),
       { seed, numRuns: 60 },
     );
+  });
+
+  test('of an empty file, and of one that is all zeros, is little more than its header', () => {
+    for (const runs of [[], [{ kind: 'zero', count: 100_000 } as const]]) {
+      for (const withPack of [false, true]) {
+        const table = tableOf(runs, 17, withPack);
+        const file = encoded(table);
+        checkAll(table, file);
+        assert.ok(file.length < metaHeaderBytes + 100, `${file.length} bytes`);
+      }
+    }
+  });
+
+  test('takes at most 0.5 % of the file and 8 KiB, also where nothing of it compresses', () => {
+    const random = seededRandom(seed);
+    const sectors = 100_000;
+    for (const zeros of [0, 0.01, 0.5]) {
+      const dataMap = new Uint8Array(sectors / 8);
+      let data = 0;
+      for (let sector = 0; sector < sectors; sector++) {
+        if (random.uint32() / 2 ** 32 < zeros) continue;
+        dataMap[sector >>> 3]! |= 1 << (sector & 7);
+        data++;
+      }
+      const chunks = Uint32Array.from({ length: data }, (_, index) => index);
+      for (let index = data - 1; index > 0; index--) {
+        const other = random.uint32() % (index + 1);
+        [chunks[index], chunks[other]] = [chunks[other]!, chunks[index]!];
+      }
+      const groups = Math.ceil(data / groupChunks);
+      const file = encoded({
+        stamp: stampOfSize(sectors * chunkBytes),
+        dataMap,
+        chunks,
+        digests: random.bytes(new Uint8Array(data * digestBytes)),
+        pack: {
+          id: new Uint8Array(16),
+          groupBytes: Uint32Array.from({ length: groups }, () => 1 + (random.uint32() % 4096)),
+          groupChunks: Uint8Array.from({ length: groups }, (_, group) =>
+            Math.min(groupChunks, data - group * groupChunks),
+          ),
+        },
+      });
+      assert.ok(file.length <= sectors * chunkBytes * 0.005 + 8192, `${file.length} bytes at ${zeros} zeros`);
+    }
+  });
+
+  test('of 100 GiB is bounded in memory', () => {
+    const sectors = 25 * 1024 * 1024;
+    const dataMap = new Uint8Array(sectors / 8);
+    // Each page is mixed: the bitmaps are as large as they get.
+    const data = sectors / pageSectors;
+    for (let page = 0; page < data; page++) dataMap[page * (pageSectors / 8) + (page % 511)] = 1 << (page & 7);
+    const file = encoded({
+      stamp: stampOfSize(sectors * chunkBytes),
+      dataMap,
+      chunks: Uint32Array.from({ length: data }, (_, index) => index),
+      digests: new Uint8Array(data * digestBytes),
+      pack: undefined,
+    });
+    const head = decodeHead(file);
+    assert.ok(head.memoryBytes < 4 * 1024 * 1024, `${head.memoryBytes} bytes`);
+    assert.ok(file.length < 1024 * 1024, `${file.length} bytes stored`);
+    let found = 0;
+    for (let at = head.nextData(0); at < head.sectorCount; at = head.nextData(at + 1)) {
+      assert.ok(!head.isZero(at) && head.nextZero(at) === at + 1);
+      found++;
+    }
+    assert.equal(found, data);
+  });
+
+  test('keeps nothing of the bytes that it came in', () => {
+    const file = encoded(small);
+    const head = decodeHead(file);
+    const place = head.page(0);
+    const page = decodePage(head, 0, file.subarray(place.offset, place.offset + place.count));
+    const digest = Buffer.from(page.digestOf(0));
+    file.fill(0xff);
+    assert.equal(head.isZero(0), false);
+    assert.deepEqual(Buffer.from(page.digestOf(0)), digest);
+    assert.deepEqual(head.packId, small.pack!.id);
+  });
+
+  test('shows any changed byte, and any cut', () => {
+    const file = encoded(small);
+    for (let at = 0; at < file.length; at++) {
+      file[at]! ^= 1 << (at & 7);
+      assert.equal(decodeAll(file), undefined, `byte ${at}`);
+      file[at]! ^= 1 << (at & 7);
+    }
+    for (let count = 0; count < file.length; count++) {
+      assert.equal(decodeAll(file.subarray(0, count)), undefined, `cut at ${count}`);
+    }
+    assert.ok(decodeAll(file) !== undefined);
+  });
+
+  test('of another version is refused by name', () => {
+    assert.throws(() => headBytes(forged(encoded(small), 16, 2)), { name: 'ContentError', message: 'meta: version 2' });
+  });
+
+  test(`that is forged is refused or consistent, in bounded memory (seed ${seed})`, () => {
+    const file = encoded(small);
+    const offset = fc.integer({ min: 5, max: 38 }).map((word) => 4 * word);
+    const value = fc.oneof(fc.integer({ min: 0, max: 64 }), fc.integer({ min: 0, max: 0xffff_ffff }));
+    fc.assert(
+      fc.property(offset, value, (at, word) => {
+        const head = decodeAll(forged(file, at, word));
+        if (head === undefined) return;
+        assert.ok(head.memoryBytes <= limits.contentHeadBytes);
+        assert.ok(head.nextData(0) <= head.sectorCount && head.nextZero(0) <= head.sectorCount);
+        if (head.chunkCount > 0 && head.groupCount > 0) head.groupOf(head.chunkCount - 1);
+      }),
+      { seed, numRuns: 2000 },
+    );
+  });
+
+  test('that announces more than a head may have is refused by its header', () => {
+    const file = encoded(small);
+    const cases: [number, number][] = [
+      [28, 0x10_0000], // a size of petabytes
+      [96, 0xffff_ffff], // groups
+      [100, 0xffff_ffff], // bitmaps
+      [104, 0xffff_ffff], // bytes of the head
+      [120, 0xffff_ffff], // bytes of a section
+    ];
+    for (const [at, value] of cases) {
+      assert.throws(() => headBytes(forged(file, at, value).subarray(0, 4096)), ContentError, `word at ${at}`);
+    }
+  });
+
+  test('whose sections expand to more than announced is refused before they do', () => {
+    const file = encoded(small);
+    const bomb = zstdCompressSync(Buffer.alloc(64 * 1024 * 1024));
+    const kindsBytes = file.readUInt32LE(120);
+    const headCount = file.readUInt32LE(104) - kindsBytes + bomb.length;
+    let copy: Buffer = Buffer.concat([file.subarray(0, 4096), bomb, file.subarray(4096 + kindsBytes)]);
+    copy = forged(copy, 120, bomb.length);
+    copy = forged(copy, 124, crc32(bomb));
+    copy = forged(copy, 104, headCount);
+    copy = forged(copy, 112, copy.length);
+    assert.equal(headBytes(copy), headCount);
+    assert.throws(() => decodeHead(copy), ContentError);
+  });
+
+  test('is not made of a file that is too large for it', () => {
+    const table = { ...tableOf([], 0, false), stamp: stampOfSize(limits.contentFileBytes + 1) };
+    assert.throws(() => encodeMeta(table), ContentError);
   });
 });

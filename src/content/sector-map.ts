@@ -18,12 +18,15 @@ export class SectorMap {
   /** 0 and 1 as `pageKind`; from 2 on the number of the bitmap plus 2. */
   readonly #places: Uint32Array;
   readonly #bitmaps: Uint8Array;
+  /** Data sectors of each page. */
+  readonly #data: Uint16Array;
 
   constructor(sectorCount: number, kinds: Uint8Array, bitmaps: Uint8Array) {
     this.sectorCount = sectorCount;
     this.pageCount = kinds.length;
     this.#places = new Uint32Array(kinds.length);
     this.#bitmaps = bitmaps;
+    this.#data = new Uint16Array(kinds.length);
     let mixed = 0;
     let data = 0;
     for (let page = 0; page < kinds.length; page++) {
@@ -33,7 +36,8 @@ export class SectorMap {
       if (kind === pageKind.mixed && mixed * pageMapBytes > bitmaps.length) {
         throw new ContentError('the zero map is cut short');
       }
-      data += this.dataIn(page);
+      this.#data[page] = this.#count(page);
+      data += this.#data[page]!;
     }
     if (mixed * pageMapBytes !== bitmaps.length || this.#hasDataBehindEnd()) {
       throw new ContentError('the zero map is damaged');
@@ -41,21 +45,8 @@ export class SectorMap {
     this.dataSectorCount = data;
   }
 
-  get memoryBytes(): number {
-    return this.#places.byteLength + this.#bitmaps.byteLength;
-  }
-
-  /** Sectors of a page: fewer in the last one. */
-  sectorsIn(page: number): number {
-    return Math.min(pageSectors, this.sectorCount - page * pageSectors);
-  }
-
   dataIn(page: number): number {
-    const place = this.#places[page]!;
-    if (place === pageKind.zero) return 0;
-    if (place === pageKind.data) return this.sectorsIn(page);
-    const offset = (place - firstMixed) * pageMapBytes;
-    return countBits(this.#bitmaps, offset, offset + pageMapBytes);
+    return this.#data[page]!;
   }
 
   isZero(sector: number): boolean {
@@ -98,6 +89,14 @@ export class SectorMap {
       bits = this.#bitmaps[start + at]! ^ fill;
     }
     return at * 8 + 31 - Math.clz32(bits & -bits);
+  }
+
+  #count(page: number): number {
+    const place = this.#places[page]!;
+    if (place === pageKind.zero) return 0;
+    if (place === pageKind.data) return Math.min(pageSectors, this.sectorCount - page * pageSectors);
+    const offset = (place - firstMixed) * pageMapBytes;
+    return countBits(this.#bitmaps, offset, offset + pageMapBytes);
   }
 
   #hasDataBehindEnd(): boolean {

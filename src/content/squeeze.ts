@@ -6,11 +6,11 @@ import { constants, type ZstdOptions, zstdCompressSync, zstdDecompressSync } fro
 import { ContentError } from './contract.ts';
 
 const level = 6;
-/** The smallest buffer that node:zlib takes. */
-const leastBytes = 64;
+/** Room behind what is expected: node:zlib takes no buffer below it, and makes a second one when the first is exactly full. */
+const spareBytes = 64;
 
 export function squeeze(bytes: Uint8Array): Uint8Array {
-  const options = { chunkSize: bytes.length + leastBytes, params: { [constants.ZSTD_c_compressionLevel]: level } };
+  const options = { chunkSize: bytes.length + spareBytes, params: { [constants.ZSTD_c_compressionLevel]: level } };
   const frame = zstdCompressSync(bytes, options);
   return frame.length < bytes.length ? frame : bytes;
 }
@@ -30,8 +30,11 @@ export function unsqueeze(stored: Uint8Array, count: number, what: string): Uint
 
 /** A frame that holds more, or wants a larger window, fails without being expanded. */
 export function frameOptions(count: number, windowLog: number): ZstdOptions {
-  const chunkSize = Math.max(count, leastBytes);
-  return { chunkSize, maxOutputLength: count, params: { [constants.ZSTD_d_windowLogMax]: windowLog } };
+  return {
+    chunkSize: count + spareBytes,
+    maxOutputLength: count,
+    params: { [constants.ZSTD_d_windowLogMax]: windowLog },
+  };
 }
 
 export function frameError(error: unknown, what: string): ContentError {
