@@ -9,6 +9,7 @@ import type { Appended } from '../../dirty/mod.ts';
 import type * as vfs from '../../vfs/mod.ts';
 import { Status, timeEquals } from '../../vfs/mod.ts';
 import type { DirtyFile } from './files.ts';
+import { samePlace } from './places.ts';
 import { latest, sameData, timeAfter, wccOf } from './times.ts';
 import { type Workings, withheld } from './workings.ts';
 
@@ -45,15 +46,18 @@ export class Changes {
     // Gives the record up if somebody else changed the file.
     const attributes = presented.attributes(file, files.tick, origin);
     const { base, owner } = file.record;
-    const place = file.record.place ?? places.of(object);
-    const path = file.record.path ?? (place && places.wholePath(place));
+    const noted = file.record.place;
+    const seen = places.of(object);
+    // It may have been renamed while it was clean.
+    const place = seen === undefined || samePlace(noted, seen) ? noted : seen;
+    const path = (place && places.wholePath(place)) ?? (place === noted ? file.record.path : undefined);
     file.shown = wccOf(attributes);
     file.lastTime = [attributes.mtime, attributes.ctime, origin.mtime, origin.ctime].reduce(latest, file.lastTime);
     const isOwn = base !== undefined && file.record.presented !== undefined;
     // Older than what our write-back left (a cache below): the base is what that left.
     const found = isOwn && !sameData(base, origin) ? base : wccOf(origin);
     const isKnown =
-      base !== undefined && sameData(base, found) && timeEquals(base.ctime, found.ctime) && file.record.place === place;
+      base !== undefined && sameData(base, found) && timeEquals(base.ctime, found.ctime) && noted === place;
     if (!isKnown || path !== file.record.path || owner?.uid !== origin.uid || owner.gid !== origin.gid) {
       files.update(object, {
         base: found,

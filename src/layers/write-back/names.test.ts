@@ -268,7 +268,18 @@ it('remembers a name of a dirty file over renames and restarts', async (test) =>
   ok(await fixture.layer.rename(bench.call, { from: bench.at('a'), to: bench.at('b', folder) }));
   assert.equal(path(), 'folder/b');
   await fixture.reopen('kill');
-  assert.equal(path(), '.../b');
+  assert.equal(path(), 'folder/b', 'though nobody has looked the folder up since');
   ok(await fixture.layer.lookup(bench.call, bench.at('folder')));
   assert.equal(path(), 'folder/b');
+});
+
+it('knows the new name of a file that was renamed while it was clean', async (test) => {
+  const { fixture, bench } = await start(test);
+  const object = await bench.file('a', pattern(10));
+  await fixture.writeBack.writeBack();
+  assert.equal(fixture.writeBack.status().dirtyFiles, 0);
+  ok(await fixture.layer.rename(bench.call, { from: bench.at('a'), to: bench.at('b') }));
+  ok(await fixture.layer.lookup(bench.call, bench.at('b')));
+  await bench.write(object, 0, pattern(5, 2), Stability.UNSTABLE);
+  assert.equal(fixture.writeBack.status().files[0]?.path, 'b');
 });

@@ -15,6 +15,7 @@ import type { Admission } from './admission.ts';
 import type { Barriers } from './barriers.ts';
 import type { DirtyFile } from './files.ts';
 import { noted } from './own-change.ts';
+import { samePlace } from './places.ts';
 import type { AttributeSetter } from './setattr.ts';
 import { type Workings, withheld } from './workings.ts';
 
@@ -43,7 +44,7 @@ export class Names {
     places.saw(place, object);
     const file = files.find(object);
     if (file === undefined || !files.isBusy(file)) return;
-    const isKnown = isSame(file.record.place, place);
+    const isKnown = samePlace(file.record.place, place);
     // Of a name that it keeps, the path is asked for until all of it is known.
     if (isKnown && file.record.path !== undefined) return;
     const path = places.wholePath(place);
@@ -250,8 +251,4 @@ export class Names {
   #owes(): boolean {
     return this.#workings.log.stats().dirtyFiles > 0 || this.#barriers.noted() !== undefined;
   }
-}
-
-function isSame(a: vfs.Place | undefined, b: vfs.Place): boolean {
-  return a !== undefined && a.name === b.name && a.directory === b.directory;
 }

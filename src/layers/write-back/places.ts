@@ -20,7 +20,7 @@ export class Places {
   saw(place: Place, object: FileHandle): void {
     if (place.name === '.' || place.name === '..') return;
     const known = this.#seen.get(object);
-    if (known?.place.name === place.name && known.place.directory === place.directory) known.touched = true;
+    if (known !== undefined && samePlace(known.place, place)) known.touched = true;
     else this.#seen.set(object, { place: { directory: place.directory, name: place.name }, touched: true });
   }
 
@@ -56,4 +56,8 @@ export class Places {
     }
     return { names, isWhole: true };
   }
+}
+
+export function samePlace(a: Place | undefined, b: Place): boolean {
+  return a !== undefined && a.name === b.name && a.directory === b.directory;
 }

@@ -68,7 +68,10 @@ export function statusOf(workings: Workings, drain: DrainStatus): WriteBackStatu
   };
 }
 
-function pathOf({ places }: Workings, { handle, place }: FileRecord): string | undefined {
+function pathOf({ places }: Workings, { handle, place, path }: FileRecord): string | undefined {
   const known = place ?? places.of(handle);
-  return known === undefined ? undefined : places.path(known);
+  if (known === undefined) return undefined;
+  // What was noted of a life before stands in for names that nobody has looked up since.
+  if (path === undefined || places.wholePath(known) !== undefined) return places.path(known);
+  return Buffer.from(path.slice(1), 'latin1').toString();
 }
