@@ -12,7 +12,9 @@ interface RedirectFlags extends ChoiceFlags {
 const help = `
 Examples:
   viaduct redirect commit --wait      # the origin gets what the session wrote; exit codes as \`viaduct writeback\`
-  viaduct redirect discard            # the session shows the origin's files again; let no guest use them then`;
+  viaduct redirect discard            # the session shows the origin's files again; let no guest use them then
+
+Conflicts of an earlier commit stay until \`viaduct conflicts clear FILE\`, also after a discard.`;
 
 export function redirectCommand(): Command {
   const command = new Command('redirect')
