@@ -12,7 +12,7 @@
  * over what was changed at the origin because of the answer.
  */
 import { type Clock, type Log, limits, type Random, systemCode, type Timer, ViaductError } from '../../base/mod.ts';
-import type { EpochInfo, EpochNumber, FileNumber } from '../../dirty/mod.ts';
+import type { EpochInfo, EpochNumber } from '../../dirty/mod.ts';
 import { OriginClock } from './conflict-clock.ts';
 import { type ConflictDirectory, LocalConflictDirectory } from './conflict-directory.ts';
 import { ConflictSaver } from './conflict-saver.ts';
@@ -22,8 +22,9 @@ import { DrainGate } from './drain-gate.ts';
 import { hasLeftovers, settleLeftovers } from './drain-leftovers.ts';
 import { DrainMeter } from './drain-meter.ts';
 import { OriginCalls, plainCall } from './drain-origin.ts';
-import { type DrainParts, nameOf } from './drain-parts.ts';
+import type { DrainParts } from './drain-parts.ts';
 import { RecentAnswers } from './drain-recent.ts';
+import { DrainRequests } from './drain-requests.ts';
 import { EpochAges } from './epoch-ages.ts';
 
 export interface DrainTools {
@@ -47,18 +48,12 @@ const hurryBelow = 0.5;
 /** `close` waits so long for answers. */
 const closeMs = 2_000;
 
-interface Request {
-  readonly upTo: EpochNumber;
-  readonly resolve: (result: DrainResult) => void;
-}
-
 export class Drain implements DrainFace {
   readonly #parts: DrainParts;
   readonly #random: Random;
   readonly #saver: ConflictSaver;
-  readonly #conflicts = new Set<FileNumber>();
   readonly #ages: EpochAges;
-  #requests: Request[] = [];
+  readonly #requests: DrainRequests;
   #run: EpochRun | undefined;
   #runStart = 0;
   #working: Promise<void> | undefined;
@@ -80,6 +75,7 @@ export class Drain implements DrainFace {
   constructor(context: DrainContext, { clock, logger, random, options, conflicts }: DrainTools) {
     this.#random = random;
     this.#ages = new EpochAges(context.log, clock);
+    this.#requests = new DrainRequests(context.files);
     this.#parts = {
       context,
       clock,
@@ -93,13 +89,13 @@ export class Drain implements DrainFace {
       writeMaximum: limits.transferBytes,
       isStopped: () => this.#closed || context.origin.lease().state === 'lost',
       sync: () => this.#sync(),
-      onConflict: (file) => this.#conflicts.add(file),
+      onConflict: (file) => this.#requests.onConflict(file),
     };
     const { conflictDirectory } = options;
     const local = conflictDirectory === undefined ? undefined : new LocalConflictDirectory(conflictDirectory);
     this.#saver = new ConflictSaver(this.#parts, conflicts ?? local);
     for (const record of context.files.all()) {
-      if (record.conflict !== undefined) this.#conflicts.add(record.number);
+      if (record.conflict !== undefined) this.#requests.onConflict(record.number);
       if (hasLeftovers(this.#parts, record)) this.#hasLeftovers = true;
     }
     this.wake();
@@ -125,11 +121,10 @@ export class Drain implements DrainFace {
     const sealed = upTo ?? epochs.findLast((epoch) => epoch.sealedMs !== undefined)?.number ?? 0;
     // Times of clean files wait for the request, too.
     if (this.#parts.options.isManual) this.#hasLeftovers = true;
-    return new Promise((resolve) => {
-      this.#requests.push({ upTo: sealed, resolve });
-      this.#retryAtMs = 0;
-      this.wake();
-    });
+    const answer = this.#requests.add(sealed);
+    this.#retryAtMs = 0;
+    this.wake();
+    return answer;
   }
 
   noted(): Promise<void> | undefined {
@@ -170,7 +165,7 @@ export class Drain implements DrainFace {
     this.#closed = true;
     this.#timer?.cancel();
     this.#parts.gate.close();
-    this.#answerAll('closed', []);
+    this.#requests.close();
     if (this.#working !== undefined) {
       let timer: Timer | undefined;
       const timeout = new Promise<void>((resolve) => {
@@ -238,7 +233,7 @@ export class Drain implements DrainFace {
     if (this.#run !== undefined && this.#run.plan.epoch !== oldest?.number) this.#discarded();
     this.#answerDone(oldest);
     const lease = context.origin.lease().state;
-    if (lease === 'lost') this.#answerAll('lease-lost', [this.#problemNow('lease-lost') ?? '']);
+    if (lease === 'lost') this.#requests.answerAll('lease-lost', [this.#problemNow('lease-lost') ?? '']);
     if (lease === 'lost' || lease === 'acquiring') return oldest === undefined ? Number.POSITIVE_INFINITY : leaseMs;
     const backoffMs = this.#retryAtMs - clock.now();
     if (backoffMs > 0) return backoffMs;
@@ -247,7 +242,7 @@ export class Drain implements DrainFace {
 
   /** What is left of clean files is a change at the origin, too. */
   #maySettle(): boolean {
-    return this.#hasLeftovers && (!this.#parts.options.isManual || this.#requests.length > 0);
+    return this.#hasLeftovers && (!this.#parts.options.isManual || !this.#requests.isEmpty);
   }
 
   /** The epoch under way is gone from the log: nothing of it may be noted as written back. */
@@ -258,14 +253,15 @@ export class Drain implements DrainFace {
     this.#problems = [];
     this.#backoffMs = firstBackoffMs;
     this.#retryAtMs = 0;
-    if (this.#parts.options.isManual) this.#answerAll('refused', ['it was discarded before it was written back']);
+    if (this.#parts.options.isManual)
+      this.#requests.answerAll('refused', ['it was discarded before it was written back']);
   }
 
   #epochWaitMs(oldest: EpochInfo | undefined): number {
     const { options } = this.#parts;
     if (oldest === undefined) return Number.POSITIVE_INFINITY;
     // What was begun is brought to its end.
-    if (this.#run !== undefined || this.#requests.length > 0 || this.#mustHurry()) return 0;
+    if (this.#run !== undefined || !this.#requests.isEmpty || this.#mustHurry()) return 0;
     if (options.isManual) return Number.POSITIVE_INFINITY;
     return options.writeBackAfterMs - this.#ages.ageMs(oldest);
   }
@@ -388,54 +384,11 @@ export class Drain implements DrainFace {
       'not written back; it is kept',
     );
     this.#backoffMs = Math.min(2 * this.#backoffMs, longestBackoffMs);
-    this.#answerAll('refused', problems);
+    this.#requests.answerAll('refused', problems);
   }
 
-  /** Answers the requests whose epochs are all at the origin, as soon as that is noted: one sync for all of them. */
   #answerDone(oldest: EpochInfo | undefined): void {
-    if (this.#requests.length === 0 || this.#maySettle()) return;
-    const open = oldest?.number ?? Number.POSITIVE_INFINITY;
-    const done = this.#requests.filter(({ upTo }) => upTo < open);
-    if (done.length === 0) return;
-    this.#requests = this.#requests.filter(({ upTo }) => upTo >= open);
-    const noted = this.noted();
-    if (noted === undefined) this.#answer(done);
-    // The next epoch need not wait: its intents share the sync.
-    else
-      noted.then(
-        () => this.#answer(done),
-        (error: unknown) => {
-          const problems = [`the dirty log does not sync: ${String(error)}`];
-          for (const { resolve } of done) resolve({ outcome: this.#closed ? 'closed' : 'refused', problems });
-        },
-      );
-  }
-
-  #answer(done: readonly Request[]): void {
-    const problems = this.#closed ? [] : this.#conflictLines();
-    const outcome = problems.length > 0 ? 'conflict' : 'done';
-    for (const { resolve } of done) resolve({ outcome: this.#closed ? 'closed' : outcome, problems });
-  }
-
-  #answerAll(outcome: DrainResult['outcome'], problems: readonly string[]): void {
-    const all = this.#requests;
-    this.#requests = [];
-    for (const { resolve } of all) resolve({ outcome, problems });
-  }
-
-  /** Conflicts that nobody has cleared yet. */
-  #conflictLines(): string[] {
-    const lines: string[] = [];
-    for (const number of this.#conflicts) {
-      const record = this.#parts.context.files.byNumber(number);
-      if (record?.conflict === undefined) {
-        this.#conflicts.delete(number);
-        continue;
-      }
-      const { kind, savedAs } = record.conflict;
-      const where = savedAs === undefined ? '' : `; our version: ${savedAs.name}`;
-      lines.push(`${nameOf(record)}: conflict (${kind})${where}`);
-    }
-    return lines;
+    if (this.#requests.isEmpty || this.#maySettle()) return;
+    this.#requests.answerDone(oldest?.number ?? Number.POSITIVE_INFINITY, () => this.noted());
   }
 }
