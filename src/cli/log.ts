@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { systemClock, ViaductError } from '../base/mod.ts';
 import { conflictsIn } from '../control/mod.ts';
-import { type InspectedDamage, type InspectedLog, inspectLog, systemLogDirectory } from '../dirty/mod.ts';
+import { type InspectedLog, inspectLog, systemLogDirectory } from '../dirty/mod.ts';
 import { exitCodes, printJson, printLine } from './output.ts';
 import { nameOfFile, type Salvaged, salvageInto } from './salvage.ts';
 import { counted, formatSize, notEmpty } from './values.ts';
@@ -15,14 +15,16 @@ interface LogFlags {
 }
 
 const showHelp = `
-Reads only, and also while a session has the log open (what is written meanwhile may be missing). Exit code 3: records do not verify.
+Reads only, and also while a session has the log open (what is written meanwhile may be missing). Exit code 3: records that
+were stable do not verify, and a start would refuse the log.
 
 Examples:
   viaduct log show /var/lib/viaduct/5e1f2a90c3d4b687/dirty-127.0.0.3-2049`;
 
 const salvageHelp = `
 For each file with changes TARGET gets a sparse file with these changes in their places, and zeros where the origin's bytes belong;
-TARGET/salvage.json says which ranges are changes, and which of them were lost. The log is not changed. Exit code 3: something was lost.
+TARGET/salvage.json says which ranges are changes, and which of them were lost. The log is not changed. Exit code 3: something was lost,
+or records that were stable do not verify and what they held is not known.
 
 Examples:
   viaduct log salvage /var/lib/viaduct/5e1f2a90c3d4b687/dirty-127.0.0.3-2049 /tmp/salvaged`;
@@ -55,23 +57,30 @@ async function show(directory: string, flags: LogFlags): Promise<void> {
   const opened = await systemLogDirectory(path, { clock: systemClock, isReadOnly: true });
   const log = await inspectLog(opened).finally(() => opened.close());
   if (log === undefined) throw noLog(path);
-  const damage = realDamage(log);
-  if (flags.json === true) printJson(asJson(path, log, damage));
-  else for (const line of describe(log, damage)) printLine(line);
-  if (damage.length > 0) process.exitCode = exitCodes.found;
+  if (flags.json === true) printJson(asJson(path, log));
+  else for (const line of describe(log)) printLine(line);
+  if (log.damaged !== undefined) process.exitCode = exitCodes.found;
 }
 
 async function salvage(directory: string, target: string, flags: LogFlags): Promise<void> {
   const path = existing(directory);
   const salvaged = await salvageInto(path, resolve(target), systemClock);
   if (salvaged === undefined) throw noLog(path);
-  const lostBytes = salvaged.reduce((sum, file) => sum + bytesOf(file.lost), 0);
-  if (flags.json === true) printJson({ directory: path, target: resolve(target), lostBytes, files: salvaged });
+  const { files, damaged } = salvaged;
+  const lostBytes = files.reduce((sum, file) => sum + bytesOf(file.lost), 0);
+  if (flags.json === true) printJson({ directory: path, target: resolve(target), lostBytes, damaged, files });
   else {
-    for (const file of salvaged) printLine(`${file.savedAs}: ${describeSalvaged(file)}`);
-    printLine(`${counted(salvaged.length, 'file')} in ${resolve(target)}; ${formatSize(lostBytes)} lost`);
+    for (const file of files) printLine(`${file.savedAs}: ${describeSalvaged(file)}`);
+    printLine(`${counted(files.length, 'file')} in ${resolve(target)}; ${describeLost(lostBytes, damaged)}`);
   }
-  if (lostBytes > 0) process.exitCode = exitCodes.found;
+  if (lostBytes > 0 || damaged !== undefined) process.exitCode = exitCodes.found;
+}
+
+/** A record whose head is gone does not say what it held. */
+export function describeLost(bytes: number, damaged: string | undefined): string {
+  const known = `${formatSize(bytes)} lost`;
+  if (damaged === undefined) return known;
+  return `${bytes > 0 ? `at least ${known}` : 'something is lost, and how much is not known'}: ${damaged}`;
 }
 
 function describeSalvaged({ size, ranges, lost }: Salvaged): string {
@@ -83,37 +92,34 @@ function bytesOf(ranges: readonly { readonly count: number }[]): number {
   return ranges.reduce((sum, { count }) => sum + count, 0);
 }
 
-/** Where the newest segment's records end, a torn record is what any interrupted write leaves. */
-function realDamage({ damage, segments }: InspectedLog): InspectedDamage[] {
-  const newest = segments.at(-1)?.name;
-  const last = damage.at(-1);
-  return damage.filter((one) => one !== last || one.segment !== newest || one.what === 'header');
-}
-
 function policyOf(log: InspectedLog): string {
   const note = log.notes.get('session/policy');
   return note === undefined ? 'unknown' : Buffer.from(note).toString();
 }
 
-function describe(log: InspectedLog, damage: readonly InspectedDamage[]): string[] {
-  const { identity, segments, epochs, files, notes } = log;
+/** Apart from the printing, so that it can be tested. */
+export function describe(log: InspectedLog): string[] {
+  const { identity, segments, epochs, files, notes, damage, damaged } = log;
   const bytes = files.reduce((sum, file) => sum + file.dirtyBytes, 0);
   const room = segments.reduce((sum, segment) => sum + segment.bytes, 0);
   return [
     `origin    ${identity ?? 'unknown'}`,
     `policy    ${policyOf(log)}`,
-    `holds     ${formatSize(bytes)} of ${counted(files.length, 'file')}, in ${counted(epochs.length, 'epoch')}`,
+    `holds     ${damaged === undefined ? '' : 'at least '}${formatSize(bytes)} of ${counted(files.length, 'file')}, in ${counted(epochs.length, 'epoch')}`,
     `disk      ${formatSize(room)} in ${counted(segments.length, 'segment')}; ${log.cleanlyClosed ? 'closed cleanly' : 'in use, or not closed cleanly'}`,
     ...files.map(
       (file) => `file      ${nameOfFile(file, notes) ?? `handle ${hex(file.key)}`}: ${formatSize(file.dirtyBytes)}`,
     ),
     ...conflictsIn(log).map((conflict) => `CONFLICT  ${describeConflict(conflict)}`),
-    ...damage.map(({ segment, position, what }) => `DAMAGE    ${segment} at ${position}: a ${what} does not verify`),
+    ...(damaged === undefined ? [] : [`DAMAGE    ${damaged}`]),
+    ...(damaged === undefined ? [] : damage).map(
+      ({ segment, position, what }) => `DAMAGE    ${segment} at byte ${position}: a ${what} does not verify`,
+    ),
   ];
 }
 
-function asJson(directory: string, log: InspectedLog, damage: readonly InspectedDamage[]): object {
-  const { identity, bootId, cleanlyClosed, segments, epochs, files, notes } = log;
+function asJson(directory: string, log: InspectedLog): object {
+  const { identity, bootId, cleanlyClosed, segments, epochs, files, notes, damage, damaged } = log;
   return {
     directory,
     identity,
@@ -125,7 +131,9 @@ function asJson(directory: string, log: InspectedLog, damage: readonly Inspected
     conflicts: conflictsIn(log),
     epochs,
     segments,
-    damage,
+    damaged,
+    // Of a log that is not damaged: what an interrupted write left, or nothing that is needed.
+    damage: damaged === undefined ? [] : damage,
   };
 }
 

@@ -31,6 +31,12 @@ export interface Salvaged {
   readonly lost: readonly Range[];
 }
 
+export interface Salvage {
+  readonly files: readonly Salvaged[];
+  /** Records that were stable do not verify: more is lost than `lost` of the files says, if their heads are gone. */
+  readonly damaged: string | undefined;
+}
+
 interface Output {
   readonly file: InspectedFile;
   readonly name: string | undefined;
@@ -40,9 +46,9 @@ interface Output {
 }
 
 /** Undefined: there is no log. Nothing is written over; directories that were made for nothing are removed. */
-export async function salvageInto(directory: string, target: string, clock: Clock): Promise<Salvaged[] | undefined> {
+export async function salvageInto(directory: string, target: string, clock: Clock): Promise<Salvage | undefined> {
   const made = await makeEmpty(target);
-  let salvaged: Salvaged[] | undefined;
+  let salvaged: Salvage | undefined;
   try {
     salvaged = await salvageFiles(directory, target, clock);
     return salvaged;
@@ -55,7 +61,7 @@ export async function salvageInto(directory: string, target: string, clock: Cloc
   }
 }
 
-async function salvageFiles(directory: string, target: string, clock: Clock): Promise<Salvaged[] | undefined> {
+async function salvageFiles(directory: string, target: string, clock: Clock): Promise<Salvage | undefined> {
   const outputs = new Map<number, Output>();
   const taken = new Set<string>(['salvage.json']);
   const outputOf = (file: InspectedFile, notes: ReadonlyMap<string, Uint8Array>): Output => {
@@ -82,11 +88,11 @@ async function salvageFiles(directory: string, target: string, clock: Clock): Pr
     size: file.size,
   }));
   for (const { savedAs, size } of salvaged) await setSize(join(target, savedAs), size);
-  const { identity } = result.log;
+  const { identity, damaged } = result.log;
   const list = join(target, 'salvage.json');
-  const text = `${JSON.stringify({ identity, files: salvaged }, undefined, 2)}\n`;
+  const text = `${JSON.stringify({ identity, damaged, files: salvaged }, undefined, 2)}\n`;
   await writeFile(list, text, { flush: true, mode: 0o600 }).catch((error: unknown) => notKept(list, error));
-  return salvaged;
+  return { files: salvaged, damaged };
 }
 
 /** The name in the note that write-back keeps of each file. */

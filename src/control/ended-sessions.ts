@@ -85,7 +85,9 @@ async function look(note: LogNote, index: LogIndex, clock: Clock): Promise<Conte
   }
   if (inspected instanceof Error) return { ...unknown, problem: `it cannot be read: ${inspected.message}` };
   if (inspected === undefined) return { ...unknown, problem: 'it holds no dirty log any more' };
-  return { ...pendingIn(inspected), conflicts: conflictsIn(inspected), problem: undefined };
+  const { damaged } = inspected;
+  const problem = damaged && `it is damaged: ${damaged}; \`viaduct log show ${directory}\` says where`;
+  return { ...pendingIn(inspected), conflicts: conflictsIn(inspected), problem };
 }
 
 function someUnread(conflicts: number): string | undefined {
@@ -108,6 +110,7 @@ function untilLate(directory: LogDirectory, clock: Clock, endMs: number): LogDir
       if (clock.now() > endMs) throw new TooLate();
       return file.read(position, length);
     },
+    dataAt: file.dataAt,
     datasync: () => file.datasync(),
     close: () => file.close(),
   });

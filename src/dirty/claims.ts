@@ -25,6 +25,8 @@ export async function laterClaim(segment: Segment, seed: number, from: number): 
   let claim = 0;
   let hasTail = false;
   for (let start = from; start < size; start += windowBytes) {
+    start = skipZeros(segment.file, start);
+    if (start >= size) break;
     const bytes = Buffer.from(await segment.file.read(start, Math.min(windowBytes + overlapBytes, size - start)));
     if (!hasTail) hasTail = !bytes.equals(zeros.subarray(0, bytes.length));
     for (let at = bytes.indexOf(magic); at >= 0; at = bytes.indexOf(magic, at + 1)) {
@@ -34,6 +36,12 @@ export async function laterClaim(segment: Segment, seed: number, from: number): 
     }
   }
   return { claim, hasTail };
+}
+
+/** Where a record may begin next. What is reserved and was never written is not read where that can be told. */
+export function skipZeros({ dataAt }: LogFile, position: number): number {
+  const at = dataAt?.(position) ?? position;
+  return Math.max(position, Math.floor(at / alignment) * alignment);
 }
 
 /** Whether anything looks like a record that is not of a segment's head; without the log's seed, so that no checksum can be asked. */

@@ -44,6 +44,8 @@ export interface LogFile {
   write(position: number, slices: readonly Uint8Array[]): Eventual<void>;
   /** Up to `length` bytes (fewer only at the end of the file). Synchronous if they are in memory. */
   read(position: number, length: number): Eventual<Uint8Array>;
+  /** Where the next bytes at or after `position` are that may not be zero, `size` if there are none. Absent: that is not known. */
+  readonly dataAt?: ((position: number) => number) | undefined;
   /** What was written before the call survives a power loss. */
   datasync(): Promise<void>;
   close(): Promise<void>;

@@ -2,8 +2,9 @@
  * Looking at a log that is not open, and saving what can be saved of a damaged one. Nothing is written to the log, no lock is taken, no
  * damage stops it: records are taken as they are found, in the order of the segments.
  */
-import { type Clock, silentLog, systemCode } from '../base/mod.ts';
-import type { LogDirectory } from './contract.ts';
+import { type Clock, silentLog, systemCode, type ViaductError } from '../base/mod.ts';
+import { skipZeros } from './claims.ts';
+import type { LogDirectory, LogFile } from './contract.ts';
 import { ExtentTree } from './extent-tree.ts';
 import {
   addressOf,
@@ -23,6 +24,7 @@ import { SegmentScanner } from './scanner.ts';
 import { Segment } from './segments.ts';
 import { LogState } from './state.ts';
 import { withoutReadErrors } from './unreadable.ts';
+import { verdict } from './verdict.ts';
 
 export interface InspectedFile {
   readonly number: number;
@@ -46,7 +48,7 @@ export interface InspectedSegment {
   readonly usedBytes: number;
 }
 
-/** A place whose bytes do not verify. The last one of the newest segment may only be a torn end. */
+/** A place whose bytes do not verify. Of a log that is not damaged as a whole: a torn end, or nothing that is needed. */
 export interface InspectedDamage {
   readonly segment: string;
   readonly position: number;
@@ -62,6 +64,8 @@ export interface InspectedLog {
   readonly epochs: readonly { readonly number: number; readonly sealed: boolean; readonly payloadBytes: number }[];
   readonly notes: ReadonlyMap<string, Uint8Array>;
   readonly damage: readonly InspectedDamage[];
+  /** Records that were stable do not verify: why a start would refuse the log. What they held is not counted above. */
+  readonly damaged: string | undefined;
 }
 
 export interface SalvagedRange {
@@ -70,6 +74,8 @@ export interface SalvagedRange {
   readonly data: Uint8Array;
 }
 
+const zeros = Buffer.alloc(64 * 1024);
+
 interface Found {
   readonly log: InspectedLog;
   readonly state: LogState;
@@ -77,7 +83,7 @@ interface Found {
   readonly segments: Map<number, Segment>;
 }
 
-/** Undefined: there is no log here. */
+/** Undefined: there is no log here. Rejects with LOG_VERSION, or with LOG_DAMAGED if nothing of it can be understood. */
 export async function inspectLog(directory: LogDirectory): Promise<InspectedLog | undefined> {
   const found = await find(directory);
   if (found !== undefined) await closeAll(found.segments);
@@ -155,14 +161,22 @@ async function bytesOf(
 }
 
 async function find(directory: LogDirectory): Promise<Found | undefined> {
+  const damaged = await verdict(directory);
+  const found = await open(directory, damaged);
+  if (found === undefined && damaged !== undefined) throw damaged;
+  return found;
+}
+
+async function open(directory: LogDirectory, damaged: ViaductError | undefined): Promise<Found | undefined> {
   const numbers = (await directory.list()).map(segmentNumber).filter((number) => number !== undefined);
   numbers.sort((a, b) => a - b);
   const segments = new Map<number, Segment>();
   try {
     for (const number of numbers) {
-      segments.set(number, new Segment(number, withoutReadErrors(await directory.open(segmentName(number)))));
+      const file = await openIfThere(directory, segmentName(number));
+      if (file !== undefined) segments.set(number, new Segment(number, file));
     }
-    const found = await look(segments);
+    const found = await look(segments, damaged?.message);
     if (found === undefined) await closeAll(segments);
     return found;
   } catch (error) {
@@ -171,7 +185,17 @@ async function find(directory: LogDirectory): Promise<Found | undefined> {
   }
 }
 
-async function look(segments: Map<number, Segment>): Promise<Found | undefined> {
+/** A session that runs removes what it has drained. */
+async function openIfThere(directory: LogDirectory, name: string): Promise<LogFile | undefined> {
+  try {
+    return withoutReadErrors(await directory.open(name));
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+async function look(segments: Map<number, Segment>, damaged: string | undefined): Promise<Found | undefined> {
   const headers = new Map<number, ReturnType<typeof decodeSegment>>();
   for (const [number, { file }] of segments) headers.set(number, decodeSegment(await file.read(0, firstPosition)));
   const good = [...headers.values()].filter((one) => one.kind === 'good').map((one) => one.header);
@@ -191,7 +215,7 @@ async function look(segments: Map<number, Segment>): Promise<Found | undefined> 
   }
   const log: InspectedLog = {
     ...{ identity: newest.identity, bootId: newest.bootId, cleanlyClosed: closed.lastType === RecordType.CLOSE },
-    ...{ segments: shown, files: filesOf(state), notes: state.notes, damage },
+    ...{ segments: shown, files: filesOf(state), notes: state.notes, damage, damaged },
     epochs: state.epochs.all().map(({ number, sealedMs, payloadBytes }) => ({
       ...{ number, sealed: sealedMs !== undefined, payloadBytes },
     })),
@@ -215,13 +239,17 @@ async function walk(
   const scanner = new SegmentScanner(file, number, seed, position);
   while (position < file.size) {
     if (!(await scanner.head(position, file.size))) {
-      const rest = await scanner.bytes(position, 64 * 1024, file.size);
-      if (!isDamaged && rest.some((byte) => byte !== 0)) {
+      const written = skipZeros(file, position);
+      if (written > position) {
+        position = written;
+        continue;
+      }
+      const rest = (await scanner.bytes(position, zeros.length, file.size)).subarray(0, zeros.length);
+      if (!isDamaged && !zeros.subarray(0, rest.length).equals(rest)) {
         damage.push({ segment: segmentName(number), position, what: 'record' });
         isDamaged = true;
       }
-      const skip = nextMagic(rest);
-      position += skip;
+      position += nextMagic(rest);
       continue;
     }
     isDamaged = false;

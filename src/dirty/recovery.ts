@@ -63,7 +63,10 @@ export interface Chosen {
   readonly newest: Surveyed;
 }
 
-export async function survey(directory: LogDirectory, identity: string | undefined): Promise<Survey> {
+export async function survey(
+  directory: Pick<LogDirectory, 'list' | 'open'>,
+  identity: string | undefined,
+): Promise<Survey> {
   const names = await directory.list();
   const numbers = names.map(segmentNumber).filter((number) => number !== undefined);
   numbers.sort((a, b) => a - b);

@@ -7,7 +7,15 @@
 import * as nodeFs from 'node:fs';
 import { join } from 'node:path';
 import { type Clock, type Eventual, systemCode, ViaductError } from '../base/mod.ts';
-import { errno, flockExclusive, makeDirectory, NoWaitReader, readTarget, reserveRoom } from '../native/mod.ts';
+import {
+  errno,
+  flockExclusive,
+  makeDirectory,
+  NoWaitReader,
+  readTarget,
+  reserveRoom,
+  seekData,
+} from '../native/mod.ts';
 import type { LogDirectory, LogFile } from './contract.ts';
 
 const lockName = 'lock';
@@ -73,8 +81,9 @@ class SystemLogDirectory implements LogDirectory {
   }
 
   async open(name: string): Promise<LogFile> {
-    const fd = nodeFs.openSync(join(this.#path, name), this.#lock === undefined ? 'r' : 'r+');
-    return new SystemLogFile(fd, nodeFs.fstatSync(fd).size, this.#shared);
+    const isReadOnly = this.#lock === undefined;
+    const fd = nodeFs.openSync(join(this.#path, name), isReadOnly ? 'r' : 'r+');
+    return new SystemLogFile(fd, nodeFs.fstatSync(fd).size, this.#shared, isReadOnly);
   }
 
   remove(name: string): Promise<void> {
@@ -109,13 +118,16 @@ interface Shared {
 
 class SystemLogFile implements LogFile {
   readonly size: number;
+  /** For whoever only looks: a start believes no file system about its holes, and reads everything. */
+  readonly dataAt: LogFile['dataAt'];
   readonly #fd: number;
   readonly #shared: Shared;
 
-  constructor(fd: number, size: number, shared: Shared) {
+  constructor(fd: number, size: number, shared: Shared, isReadOnly = false) {
     this.#fd = fd;
     this.size = size;
     this.#shared = shared;
+    if (isReadOnly) this.dataAt = (position) => dataAt(fd, position, size);
   }
 
   write(position: number, slices: readonly Uint8Array[]): Eventual<void> {
@@ -182,6 +194,12 @@ class SystemLogFile implements LogFile {
   async close(): Promise<void> {
     nodeFs.closeSync(this.#fd);
   }
+}
+
+function dataAt(fd: number, position: number, size: number): number {
+  const found = seekData(fd, position);
+  if (found >= 0) return Math.min(found, size);
+  return found === -errno.ENXIO ? size : position;
 }
 
 /** What is left of the slices when so many bytes are done. */

@@ -21,6 +21,7 @@ export function withoutReadErrors(file: LogFile): LogFile {
         return sectorwise(file, position, length, error);
       }
     },
+    dataAt: file.dataAt,
     datasync: () => file.datasync(),
     close: () => file.close(),
   };
