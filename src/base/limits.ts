@@ -114,6 +114,16 @@ export const limits = {
   hintEntries: 1024 * 1024,
   /** Files of the clean cache that they may lie in: some 150 bytes each. */
   hintFiles: 16_384,
+  /** Heads and pages of meta-data that one session keeps decoded: pages of 13 GiB of data. */
+  contentMemoryBytes: 64 * MiB,
+  /** Decoded groups of packs that it keeps for the blocks that will want their other chunks. */
+  contentGroupsBytes: 32 * MiB,
+  /** One READ of a pack: groups that lie together are fetched together, but none waits long for the others. */
+  contentReadBytes: 256 * KiB,
+  /** Files that a session knows the name of, to find their meta-data: some 300 bytes each. */
+  contentFiles: 16_384,
+  /** Smallest file whose meta-data is looked for: below it one READ brings all. */
+  contentSmallestBytes: MiB,
 } as const;
 
 assert(limits.recordBytes > limits.transferBytes + 4 * KiB, 'a record must hold a transfer and its header');

@@ -36,6 +36,10 @@ export class BoundedMap<Key, Value extends Touchable> {
     this.#entries.set(key, value);
   }
 
+  entries(): Iterable<[Key, Value]> {
+    return this.#entries.entries();
+  }
+
   delete(key: Key): boolean {
     return this.#entries.delete(key);
   }

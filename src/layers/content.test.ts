@@ -1,0 +1,223 @@
+/** The content layer below the block cache and over a memory origin that has meta-data and packs. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { seededRandom, silentLog, systemClock } from '../base/mod.ts';
+import { MemoryHintIndex } from '../content/mod.ts';
+import { DelayLayer, describeFile, filesystemSuite, MemoryFilesystem, SimulatedClock } from '../testing/mod.ts';
+import { Status } from '../vfs/mod.ts';
+import { MemoryCache } from './block-cache/memory-cache.test.ts';
+import { ahead, alice, House, imageBytes, root } from './content/content-house.test.ts';
+import { Content } from './content.ts';
+import { defaultReadAhead } from './read-ahead/mod.ts';
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+filesystemSuite('the content layer over memory', async () => {
+  const clock = systemClock;
+  const store = new MemoryCache({ clock, random: seededRandom(1) });
+  const hints = new MemoryHintIndex({ entries: 1024 });
+  const filesystem = new Content(new MemoryFilesystem(), { store, hints, clock, log: silentLog });
+  return { filesystem, cleanup: () => filesystem.close() };
+});
+
+describe('a described file', () => {
+  test('is read from zeros and its pack alone, and is right', async () => {
+    await using house = await House.open();
+    const bytes = imageBytes(5 * MiB + 1234);
+    const object = await house.file('disk', bytes);
+    const plain = house.countReads(object);
+    assert.equal(await house.lookup('disk'), object);
+    await house.check(object, bytes);
+    assert.equal(plain(), 0, 'bytes of the file itself');
+    const stats = house.content.stats();
+    assert.ok(stats.zeroBytes >= 1.5 * MiB, `${stats.zeroBytes} zeros`);
+    assert.ok(stats.packBytes < 2.2 * MiB, `${stats.packBytes} bytes of the pack`);
+    assert.equal(stats.damaged + stats.plainBytes, 0);
+    // And from the cache.
+    await house.check(object, bytes, 100 * KiB);
+    assert.equal(plain(), 0);
+  });
+
+  for (const step of [4 * KiB, 60 * KiB + 77, 1 * MiB]) {
+    test(`is right in READs of ${step} bytes by whoever asks`, async () => {
+      await using house = await House.open();
+      const bytes = imageBytes(2 * MiB + 4097);
+      const object = await house.file('disk', bytes);
+      await house.lookup('disk');
+      await house.check(object, bytes, step);
+      // Past the block cache: every READ is composed anew.
+      for (let offset = 0; offset < bytes.length; offset += step) {
+        const got = await house.read(object, offset, step, ahead, house.content);
+        assert.ok(got.equals(bytes.subarray(offset, offset + step)), `bytes from ${offset} on`);
+      }
+    });
+  }
+
+  test('zeros need neither origin nor cache once the head is here', async () => {
+    await using house = await House.open();
+    const bytes = Buffer.alloc(64 * MiB);
+    bytes.fill(7, 33 * MiB, 33 * MiB + 10_000);
+    const object = await house.file('memory', bytes);
+    await house.lookup('memory');
+    await house.read(object, 0, 4096);
+    const before = house.origin.calls('read');
+    for (let offset = 0; offset < 32 * MiB; offset += MiB) {
+      const reply = house.top.read(alice, { object, offset, count: MiB });
+      assert.ok(!(reply instanceof Promise) && reply.status === 0 && reply.count === MiB, 'answered at once');
+      assert.ok(Buffer.concat(reply.data as Uint8Array[]).equals(Buffer.alloc(MiB)));
+    }
+    assert.equal(house.origin.calls('read'), before);
+  });
+
+  test('chunks that are on this host cross the link once, whichever file they are of', async () => {
+    await using house = await House.open();
+    const disk = imageBytes(4 * MiB);
+    const memory = Buffer.concat([imageBytes(MiB, 2), disk.subarray(MiB, 3 * MiB + 8192)]);
+    const first = await house.file('disk', disk);
+    const second = await house.file('memory', memory);
+    await house.lookup('disk');
+    await house.check(first, disk);
+    const before = house.content.stats();
+    await house.lookup('memory');
+    await house.check(second, memory);
+    const after = house.content.stats();
+    assert.ok(after.dedupeBytes - before.dedupeBytes > 0.6 * MiB, `${after.dedupeBytes - before.dedupeBytes}`);
+    assert.ok(after.packBytes - before.packBytes < 0.5 * MiB, `${after.packBytes - before.packBytes}`);
+    assert.equal(after.plainBytes, 0);
+  });
+
+  test('what was cached before the meta-data were there is found by other files too', async () => {
+    await using house = await House.open();
+    const bytes = imageBytes(4 * MiB);
+    const object = await house.file('disk', bytes, false);
+    await house.lookup('disk');
+    await house.check(object, bytes);
+    await house.stop();
+    await describeFile(house.memory, house.memory.root, 'disk', bytes);
+    const copy = await house.file('copy', bytes);
+    await house.start();
+    // One block that was not cached makes the page come, and that tells of all that is.
+    await house.lookup('disk');
+    await house.read(object, 64 * KiB, 64 * KiB, ahead, house.content);
+    const before = house.content.stats().packBytes;
+    await house.lookup('copy');
+    await house.check(copy, bytes);
+    assert.equal(house.content.stats().packBytes, before);
+  });
+
+  test('after a restart nothing of what was read is asked for, zeros and meta-data included', async () => {
+    await using house = await House.open();
+    const bytes = imageBytes(4 * MiB);
+    const object = await house.file('disk', bytes);
+    await house.lookup('disk');
+    await house.check(object, bytes);
+    await house.stop();
+    await house.start();
+    const reads = house.origin.calls('read');
+    await house.lookup('disk');
+    await house.check(object, bytes);
+    // The header of the pack is looked at: another may be in its place.
+    assert.ok(house.origin.calls('read') - reads <= 1, `${house.origin.calls('read') - reads} READs`);
+  });
+
+  test('is shown only to those whom the origin lets read', async () => {
+    await using house = await House.open();
+    const bytes = imageBytes(2 * MiB);
+    const object = await house.file('disk', bytes);
+    house.memory.setattr(root, { object, set: { mode: 0o600 } });
+    await describeFile(house.memory, house.memory.root, 'disk2', bytes).catch(() => {});
+    await house.lookup('disk');
+    const bob = { ...alice, credential: { ...alice.credential, uid: 2000, gid: 2000, key: '2000:2000:' } };
+    const refused = await house.content.read(bob, { object, offset: 0, count: 4096 });
+    assert.equal(refused.status, Status.ACCES);
+    assert.ok((await house.read(object, 0, 4096)).equals(bytes.subarray(0, 4096)));
+  });
+});
+
+describe('round trips', () => {
+  async function delayed(work: (house: House, clock: SimulatedClock) => Promise<void>): Promise<void> {
+    const clock = new SimulatedClock();
+    let isSlow = false;
+    const between = (origin: ConstructorParameters<typeof DelayLayer>[0]): DelayLayer =>
+      new DelayLayer(origin, { clock, roundTripMs: () => (isSlow ? 40 : 0) });
+    await using house = await House.open({ between });
+    isSlow = true;
+    await work(house, clock);
+    isSlow = false;
+    await clock.advance(1000);
+  }
+
+  async function timeOf<T>(clock: SimulatedClock, work: Promise<T>): Promise<number> {
+    const begin = clock.now();
+    let isDone = false;
+    void work.finally(() => {
+      isDone = true;
+    });
+    while (!isDone) {
+      await clock.advance(5);
+      // Threads of the pool do not know the simulated time.
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    return clock.now() - begin;
+  }
+
+  test('a directory without .viaduct costs one LOOKUP, and READs wait for nothing', async () => {
+    await delayed(async (house, clock) => {
+      const bytes = imageBytes(2 * MiB);
+      const object = await house.file('disk', bytes, false);
+      await house.file('other', bytes, false);
+      await timeOf(clock, house.lookup('disk'));
+      await clock.advance(200);
+      const lookups = house.origin.calls('lookup');
+      await timeOf(clock, house.lookup('other'));
+      await clock.advance(200);
+      assert.equal(house.origin.calls('lookup') - lookups, 1, 'only that of the file');
+      await timeOf(clock, house.read(object, 0, 4096));
+      const took = await timeOf(clock, house.read(object, MiB, 4096));
+      assert.ok(took <= 45, `${took} ms`);
+    });
+  });
+
+  test('a first read waits for at most three round trips of meta-data', async () => {
+    await delayed(async (house, clock) => {
+      const bytes = imageBytes(2 * MiB);
+      const object = await house.file('disk', bytes);
+      await timeOf(clock, house.lookup('disk'));
+      // The grant and the attributes are known, as they are to a client that opened the file.
+      await timeOf(clock, Promise.resolve(house.top.access(alice, { object, access: 1 })));
+      house.content.invalidate();
+      const took = await timeOf(clock, house.read(object, 100 * KiB, 4096));
+      assert.ok(took <= 4 * 40 + 10, `${took} ms`);
+    });
+  });
+});
+
+describe('sequential reading', () => {
+  test('of a file that is on this host or zero for the most part keeps the link busy with the rest', async () => {
+    const clock = systemClock;
+    const roundTripMs = 30;
+    await using house = await House.open({
+      cache: { readAhead: defaultReadAhead },
+      between: (origin) => new DelayLayer(origin, { clock, roundTripMs: (op) => (op === 'read' ? roundTripMs : 0) }),
+    });
+    // One block of sixteen is new, all else is zero or of the other file.
+    const disk = imageBytes(16 * MiB);
+    const memory = Buffer.from(disk);
+    let fresh = 0;
+    for (let offset = 3 * 64 * KiB; offset < memory.length; offset += 16 * 64 * KiB) {
+      imageBytes(128 * KiB, offset).copy(memory, offset, 64 * KiB);
+      fresh++;
+    }
+    const first = await house.file('disk', disk);
+    const second = await house.file('memory', memory);
+    await house.lookup('disk');
+    await house.check(first, disk, MiB);
+    await house.lookup('memory');
+    const begin = performance.now();
+    await house.check(second, memory, 64 * KiB);
+    const took = performance.now() - begin;
+    // One after the other they would take a round trip each.
+    assert.ok(took < (fresh * roundTripMs) / 2 + 300, `${took.toFixed(0)} ms for ${fresh} new blocks`);
+  });
+});

@@ -1,0 +1,243 @@
+/**
+ * Finds a file's meta-data by its name, and reads and checks the head: three round trips, or four for a very large file.
+ *
+ *     round 1   LOOKUP .viaduct (known for most files: remembered by directory, also that there is none)
+ *     round 2   LOOKUP NAME.meta, LOOKUP NAME.pack
+ *     round 3   READ the head (as much as it will probably be), READ the pack's header, ACCESS of the meta-data
+ *     round 4   READ the rest of the head
+ *
+ * Invariants: nothing is believed that trust.ts does not allow; whatever comes back, the answer is a description that fits the file's
+ * attributes of now, or none; it never rejects for what the origin says.
+ */
+import { type Clock, type Log, limits } from '../../base/mod.ts';
+import {
+  ContentError,
+  contentDirectory,
+  decodeHead,
+  decodePackHeader,
+  headBytes,
+  type MetaHead,
+  metaHeaderBytes,
+  metaName,
+  packHeaderBytes,
+  packName,
+  sameVersion,
+} from '../../content/mod.ts';
+import {
+  Access,
+  type Attributes,
+  type Call,
+  type FileHandle,
+  type Filesystem,
+  FileType,
+  type Place,
+  stampOfAttributes,
+} from '../../vfs/mod.ts';
+import type { BlockStore } from '../block-cache/open-file.ts';
+import { cacheKeyOf } from '../block-cache/open-files.ts';
+import { BoundedMap } from '../bounded-map.ts';
+import type { Described } from './described.ts';
+import { FileContent } from './file-content.ts';
+import { MetaFile } from './meta-file.ts';
+import { readRange } from './origin-read.ts';
+import { Pack } from './pack.ts';
+import type { Rounds } from './rounds.ts';
+import type { ContentStatistics } from './statistics.ts';
+import { isTrustedDirectory, isTrustedFile } from './trust.ts';
+
+export interface FinderOptions {
+  readonly next: Filesystem;
+  readonly store: BlockStore;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly statistics: ContentStatistics;
+}
+
+interface FoundFile {
+  readonly object: FileHandle;
+  readonly attributes: Attributes;
+}
+
+/** `bytes`: the meta-data file as far as it was read, from its beginning. Pages may be in it. */
+export interface Found {
+  readonly described: Described;
+  readonly bytes: Uint8Array;
+}
+
+interface HeadRead {
+  readonly head: MetaHead;
+  readonly bytes: Uint8Array;
+}
+
+interface KnownDirectory {
+  touched: boolean;
+  readonly hidden: FoundFile | undefined;
+  readonly untilMs: number;
+}
+
+/** How long a directory is believed to have no `.viaduct`, or the same. */
+const directoryMs = 60_000;
+const mostDirectories = 4096;
+/** A head is small beside the pages: this part of the file, and within these bounds. */
+const headShare = 16;
+const leastGuess = 64 * 1024;
+const mostGuess = 512 * 1024;
+
+export class Finder {
+  readonly #options: FinderOptions;
+  readonly #directories = new BoundedMap<FileHandle, KnownDirectory>(mostDirectories);
+  readonly #hidden = new Set<FileHandle>();
+
+  constructor(options: FinderOptions) {
+    this.#options = options;
+  }
+
+  /** Whether it is one of the directories that hold meta-data. */
+  isHidden(directory: FileHandle): boolean {
+    return this.#hidden.has(directory);
+  }
+
+  forget(): void {
+    this.#directories.clear();
+    this.#hidden.clear();
+  }
+
+  async find(call: Call, place: Place, file: FileHandle, rounds: Rounds): Promise<Found | undefined> {
+    const { next, statistics } = this.#options;
+    const meta = metaName(place.name);
+    const pack = packName(place.name);
+    if (meta === undefined) return undefined;
+    // Remembered by the caches below, as a rule. The name may mean another file by now.
+    const [there, got] = await Promise.all([next.lookup(call, place), next.getattr(call, { object: file })]);
+    if (there.status !== 0 || there.object !== file || got.status !== 0) return undefined;
+    const hidden = await this.#hiddenIn(call, place.directory, got.attributes);
+    rounds.next();
+    if (hidden === undefined) return undefined;
+    const directory = hidden.object;
+    const [metaFound, packFound] = await Promise.all([
+      this.#lookup(call, { directory, name: meta }),
+      pack === undefined ? undefined : this.#lookup(call, { directory, name: pack }),
+    ]);
+    rounds.next();
+    if (metaFound === undefined) {
+      statistics.absent++;
+      return undefined;
+    }
+    if (!isTrustedFile(metaFound.attributes, got.attributes)) {
+      statistics.distrusted++;
+      const why = 'the meta-data of a file belongs to somebody else, or more may write to it: it is not used';
+      this.#options.log.warn({ file: place.name }, why);
+      return undefined;
+    }
+    return this.#read(call, place, file, metaFound, packFound, rounds);
+  }
+
+  async #read(
+    call: Call,
+    place: Place,
+    file: FileHandle,
+    metaFound: FoundFile,
+    packFound: FoundFile | undefined,
+    rounds: Rounds,
+  ): Promise<Found | undefined> {
+    const { next, statistics, log } = this.#options;
+    const key = cacheKeyOf(next.identity, metaFound.object);
+    const meta = new MetaFile(key, metaFound.object, metaFound.attributes, this.#options);
+    const [read, id] = await Promise.all([
+      this.#readHead(call, meta, rounds),
+      packFound === undefined ? undefined : this.#packId(call, packFound.object),
+      // A grant is what makes files in use outlive a restart in an outage (keepsakes.ts).
+      next.access(call, { object: metaFound.object, access: Access.READ }),
+    ]);
+    if (read instanceof ContentError) {
+      statistics.damaged++;
+      meta.forget();
+      log.warn({ file: place.name, error: read.message }, 'the meta-data of a file is damaged and is not used');
+      return undefined;
+    }
+    const now = await next.getattr(call, { object: file });
+    if (read === undefined || now.status !== 0 || now.attributes.type !== FileType.REGULAR) return undefined;
+    const { head, bytes } = read;
+    const stamp = stampOfAttributes(now.attributes);
+    if (!sameVersion(stamp, head.stamp)) {
+      statistics.stale++;
+      return undefined;
+    }
+    const isItsPack = head.packId !== undefined && id !== undefined && Buffer.compare(head.packId, id) === 0;
+    const content = new FileContent(cacheKeyOf(next.identity, file), head, stamp);
+    const pack = isItsPack ? new Pack(packFound!.object, packFound!.attributes.size) : undefined;
+    const described = {
+      handle: file,
+      name: place.name,
+      content,
+      meta,
+      pack,
+      badPages: new Set<number>(),
+      isReported: false,
+    };
+    return { described, bytes };
+  }
+
+  async #readHead(call: Call, meta: MetaFile, rounds: Rounds): Promise<HeadRead | ContentError | undefined> {
+    try {
+      if (meta.size < metaHeaderBytes) throw new ContentError('meta: the file is cut short');
+      const guess = Math.min(meta.size, Math.max(leastGuess, Math.min(meta.size / headShare, mostGuess)));
+      let bytes = await meta.read(call, 0, Math.floor(guess));
+      if (bytes === undefined) return undefined;
+      const wanted = headBytes(bytes.subarray(0, metaHeaderBytes));
+      if (wanted > meta.size || wanted > limits.contentHeadBytes) throw new ContentError('meta: the file is cut short');
+      if (wanted > bytes.length) {
+        rounds.next();
+        const rest = await meta.read(call, bytes.length, wanted - bytes.length);
+        if (rest === undefined) return undefined;
+        bytes = Buffer.concat([bytes, rest]);
+      }
+      const head = decodeHead(bytes);
+      if (head.metaBytes !== meta.size) throw new ContentError('meta: the file has another length than it says');
+      return { head, bytes };
+    } catch (error) {
+      if (error instanceof ContentError) return error;
+      throw error;
+    }
+  }
+
+  async #packId(call: Call, object: FileHandle): Promise<Uint8Array | undefined> {
+    const header = await readRange(this.#options.next, call, object, 0, packHeaderBytes);
+    if (header.status !== 0) return undefined;
+    try {
+      return decodePackHeader(header.bytes);
+    } catch (error) {
+      if (!(error instanceof ContentError)) throw error;
+      this.#options.statistics.damaged++;
+      return undefined;
+    }
+  }
+
+  async #hiddenIn(call: Call, directory: FileHandle, file: Attributes): Promise<FoundFile | undefined> {
+    const { next, clock, statistics } = this.#options;
+    let known = this.#directories.get(directory);
+    if (known === undefined || known.untilMs <= clock.now()) {
+      const hidden = await this.#lookup(call, { directory, name: contentDirectory });
+      known = { touched: true, hidden, untilMs: clock.now() + directoryMs };
+      this.#directories.set(directory, known);
+      if (hidden !== undefined) this.#hidden.add(hidden.object);
+      if (this.#hidden.size > mostDirectories) this.#hidden.clear();
+    }
+    known.touched = true;
+    if (known.hidden === undefined) return undefined;
+    const around = await next.getattr(call, { object: directory });
+    if (around.status === 0 && isTrustedDirectory(known.hidden.attributes, around.attributes, file))
+      return known.hidden;
+    statistics.distrusted++;
+    return undefined;
+  }
+
+  async #lookup(call: Call, place: Place): Promise<FoundFile | undefined> {
+    const { next } = this.#options;
+    const found = await next.lookup(call, place);
+    if (found.status !== 0) return undefined;
+    if (found.attributes !== undefined) return { object: found.object, attributes: found.attributes };
+    const got = await next.getattr(call, { object: found.object });
+    return got.status === 0 ? { object: found.object, attributes: got.attributes } : undefined;
+  }
+}
