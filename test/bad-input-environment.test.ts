@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, chownSync, existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { after, before, describe, it } from 'node:test';
@@ -190,7 +191,8 @@ describe('a signal', () => {
   });
 
   it('that comes while the origin does not answer the mount ends the start', async () => {
-    const silent = createServer(() => undefined);
+    const silent = createServer();
+    const asked = once(silent, 'connection');
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
     const { port } = silent.address() as import('node:net').AddressInfo;
     const origin = originOf({ host: '127.0.0.1', port } as Live);
@@ -198,7 +200,7 @@ describe('a signal', () => {
       stateful(['proxy', origin, '--listen', '127.0.0.1:0', '--cache', place.at('cache-silent')]),
     );
     try {
-      await sleep(1_200);
+      await within(20_000, 'the origin is asked', asked);
       const { code, stderr } = await within(5_000, 'the end of a start that hangs', command.end('SIGTERM'));
       assert.equal(code, 0, stderr);
     } finally {

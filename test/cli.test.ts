@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -287,7 +288,8 @@ test('where rpcbind holds port 111, NFS and MOUNT are registered there, and take
 
 test('a second signal ends a command that cannot end, and a signal while it starts ends it cleanly', async () => {
   // A server that accepts and never answers: the proxy cannot get ready.
-  const silent = createServer(() => {});
+  const silent = createServer();
+  const asked = once(silent, 'connection');
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
   const { port } = silent.address() as import('node:net').AddressInfo;
   const child = spawn(
@@ -306,7 +308,7 @@ test('a second signal ends a command that cannot end, and a signal while it star
   );
   running.add(child);
   const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
-  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  await asked;
   child.kill('SIGTERM');
   await new Promise((resolve) => setTimeout(resolve, 300));
   child.kill('SIGTERM');
