@@ -12,6 +12,7 @@ export interface ProxyFlags extends SessionFlags, WriteFlags {
   readonly cacheSize: string;
   readonly connections?: number;
   readonly allow: string[];
+  readonly content: boolean;
   readonly soleWriter?: boolean;
   readonly squash: SessionPlan['squash'];
   readonly attributeTimeout?: string;
@@ -32,6 +33,7 @@ export function addProxyOptions(command: Command): Command {
       collect,
       [],
     )
+    .option('--no-content', 'make no use of content meta-data and packs that are at the origin')
     .option(
       '--sole-writer',
       'nobody else changes the origin’s files while this runs: our writes keep the cache, with any server',
@@ -63,6 +65,7 @@ export function proxyPlan(
     listen,
     allow: flags.allow,
     ...writeSettings({ flags, stateDirectory, logName }),
+    content: flags.content,
     soleWriter: flags.soleWriter ?? false,
     squash: flags.squash,
     connections: flags.connections ?? defaultConnections,

@@ -82,6 +82,8 @@ function describeSession(session: SessionStatus): string[] {
   if (session.data?.writeBack !== undefined) lines.push(...describeWriteBack(session.data.writeBack));
   if (session.lastError !== undefined)
     lines.push(`  error     ${session.lastError.code}: ${session.lastError.cause.split('\n')[0]}`);
+  const content = session.data?.layers.content;
+  if (content !== undefined) lines.push(...describeContent(content));
   if (cache !== undefined) {
     const asked = cache.hits + cache.misses;
     const share = asked === 0 ? '' : `, ${Math.round((100 * cache.hits) / asked)} % of ${asked} reads hit`;
@@ -90,4 +92,15 @@ function describeSession(session: SessionStatus): string[] {
     );
   }
   return lines;
+}
+
+/** Nothing of it where no file is described. */
+function describeContent(counters: object): string[] {
+  const of = (name: string): number => Number((counters as Record<string, unknown>)[name] ?? 0);
+  if (of('heads') === 0) return [];
+  const damaged = of('damaged') === 0 ? '' : `; ${of('damaged')} damaged parts were read plainly`;
+  return [
+    `  content   ${of('files')} files described: ${formatSize(of('zeroBytes'))} zeros, ${formatSize(of('dedupeBytes'))} were on this host,`,
+    `            ${formatSize(of('packChunkBytes'))} from ${formatSize(of('packBytes'))} of packs, ${formatSize(of('plainBytes'))} plain${damaged}`,
+  ];
 }

@@ -113,6 +113,12 @@ export class Content extends ForwardingFilesystem {
     return { ...this.#statistics, files: this.#contents.count, memoryBytes };
   }
 
+  /** Moves when the hint index was told something. */
+  get taughtCount(): number {
+    const { dedupeBytes, packChunkBytes, plainBytes, heads } = this.#statistics;
+    return dedupeBytes + packChunkBytes + plainBytes + heads;
+  }
+
   override lookup(call: vfs.Call, args: Place): Eventual<vfs.LookupReply> {
     const reply = this.next.lookup(call, args);
     if (isPromise(reply)) return reply.then((late) => this.#lookedUp(call, args, late));

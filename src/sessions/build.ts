@@ -5,6 +5,7 @@ import {
   AccessCache,
   AttributeCache,
   BlockCache,
+  Content,
   defaultReadAhead,
   FilesystemFacts,
   Hidden,
@@ -20,9 +21,11 @@ import {
 import { type NfsOrigin, openDirectoryOrigin, openNfsOrigin, parseOrigin } from '../origins/mod.ts';
 import type { RpcProgram } from '../rpc/mod.ts';
 import type { Attributes, FileHandle, Filesystem } from '../vfs/mod.ts';
+import { buildContent } from './build-content.ts';
 import { buildKeepsakes } from './build-keepsakes.ts';
 import { acquireLease, buildWriteBack, ownCredential, type WriteBackGround } from './build-write-back.ts';
 import { type ServedOrigin, SessionLeases, sessionChannel } from './channel.ts';
+import type { HintsFile } from './hints-file.ts';
 import { ReadOnly } from './read-only.ts';
 import type { SessionLease } from './session-lease.ts';
 import { openSessionLog } from './session-log.ts';
@@ -105,7 +108,8 @@ function pileUp(
   const counters: Record<string, () => object> = {};
   const presence = watchOrigin(nfs, surroundings);
   if (nfs !== undefined) counters.presence = presence.stats.bind(presence);
-  const caches: (BlockCache | Keepsakes | AccessCache | AttributeCache)[] = [];
+  const caches: (BlockCache | Content | Keepsakes | AccessCache | AttributeCache)[] = [];
+  let hints: HintsFile | undefined;
   let leases: SessionLeases | undefined;
   let writeBack: SessionWriteBack | undefined;
   let top = filesystem;
@@ -129,6 +133,11 @@ function pileUp(
       built = made.layer;
     } else if (layer.layer === 'keepsakes') {
       built = buildKeepsakes(top, layer.file, caches, surroundings);
+    } else if (layer.layer === 'content') {
+      const names = caches.find((cache) => cache instanceof Keepsakes)?.places();
+      const made = buildContent({ next: top, cache: cacheOf(surroundings), names, ...layer }, surroundings);
+      hints = made.hints;
+      built = made.layer;
     } else built = buildLayer(layer, top, { ...surroundings, presence, nfs });
     top = built;
     if (built instanceof Stability) {
@@ -139,13 +148,14 @@ function pileUp(
     }
     if (built instanceof BlockCache || built instanceof AccessCache || built instanceof AttributeCache)
       caches.push(built);
-    if (built instanceof Keepsakes) caches.push(built);
+    if (built instanceof Keepsakes || built instanceof Content) caches.push(built);
     if ('stats' in built && typeof built.stats === 'function') counters[layer.layer] = built.stats.bind(built);
     else if (built instanceof Stats) counters[layer.layer] = () => built.snapshot();
   }
+  const isReadOnly = description.writes === 'read-only';
   return {
     top,
-    programs: [sessionChannel(top, origin, leases, { ...surroundings, stateDirectory })],
+    programs: [sessionChannel(top, origin, { leases, isReadOnly }, { ...surroundings, stateDirectory })],
     stats: () => Object.fromEntries(Object.entries(counters).map(([name, count]) => [name, count()])),
     writeBack,
     // From the bottom up: what a layer above asks for is new by then.
@@ -156,7 +166,7 @@ function pileUp(
       for (const cache of caches)
         if (cache instanceof AttributeCache || cache instanceof AccessCache) cache.invalidate();
     },
-    close: () => closeStack(top, { writeBack, lease: ground?.lease, isAway: presence.isAway }),
+    close: () => closeStack(top, { writeBack, lease: ground?.lease, isAway: presence.isAway, hints }),
   };
 }
 
@@ -165,23 +175,26 @@ interface Ending {
   readonly lease: SessionLease | undefined;
   /** The origin. */
   readonly isAway: boolean;
+  readonly hints: HintsFile | undefined;
 }
 
 /** Clients are gone by now. */
-async function closeStack(top: Filesystem, { writeBack, lease, isAway }: Ending): Promise<LeftBehind | undefined> {
+async function closeStack(
+  top: Filesystem,
+  { writeBack, lease, isAway, hints }: Ending,
+): Promise<LeftBehind | undefined> {
   // What is left needs the lease in the session's next life: that it was taken over meanwhile must be told.
   if (!isAway && writeBack !== undefined && writeBack.left().files > 0) await lease?.check();
   const left = writeBack?.left();
   if (left?.files === 0) await lease?.release(isAway);
   lease?.close();
   await top.close();
+  hints?.close();
   return left;
 }
 
-interface Origin extends ServedOrigin {
-  /** Absent if the origin cannot go away. */
-  readonly nfs?: NfsOrigin;
-}
+/** Without `nfs` it cannot go away. */
+type Origin = ServedOrigin;
 
 function watchOrigin(nfs: NfsOrigin | undefined, { clock, log }: Surroundings): OriginPresence {
   const receivedBytes = nfs === undefined ? undefined : () => nfs.stats().bytesIn;
@@ -204,21 +217,17 @@ async function openOrigin(origin: StackDescription['origin'], { clock, log, rand
   return { filesystem: opened, nfs: opened };
 }
 
+function cacheOf({ cache }: Surroundings): CleanCache {
+  if (cache === undefined) throw new Error('the stack has a block cache and the session no cache');
+  return cache;
+}
+
 function buildLayer(
-  description: Exclude<LayerDescription, { layer: 'leases' | 'write-back' | 'keepsakes' }>,
+  description: Exclude<LayerDescription, { layer: 'leases' | 'write-back' | 'keepsakes' | 'content' }>,
   next: Filesystem,
-  {
-    clock,
-    log,
-    random,
-    cache,
-    presence,
-    nfs,
-  }: Surroundings & {
-    readonly presence: OriginPresence;
-    readonly nfs: NfsOrigin | undefined;
-  },
+  tools: Surroundings & { readonly presence: OriginPresence; readonly nfs: NfsOrigin | undefined },
 ): Filesystem {
+  const { clock, log, random, presence, nfs } = tools;
   switch (description.layer) {
     case 'hidden':
       return new Hidden(next);
@@ -231,7 +240,7 @@ function buildLayer(
     case 'outage':
       return new Outage(next, { clock, presence, options: description });
     case 'block-cache': {
-      if (cache === undefined) throw new Error('the stack has a block cache and the session no cache');
+      const cache = next instanceof Content ? next.blocks : cacheOf(tools);
       const { readAheadBytes, soleWriter } = description;
       const readAhead = readAheadBytes === 0 ? noReadAhead : { ...defaultReadAhead, mostBytes: readAheadBytes };
       return new BlockCache(next, { cache, clock, log, readAhead, soleWriter });

@@ -46,6 +46,8 @@ export const sessionPlanSchema = z.strictObject({
       sizeBytes: z.number().int().min(limits.cacheBytes).max(limits.fileBytes),
     })
     .optional(),
+  /** Content meta-data and packs at the origin are used where they are; needs the cache. Default: yes. */
+  content: z.boolean().optional(),
   /** Nobody else changes the origin's files while this proxy runs: then no server has to tell what was before our writes. */
   soleWriter: z.boolean().optional(),
   /** How long attributes and look-ups are believed: the shorter the more recently the file changed, as kernel clients do. */

@@ -4,12 +4,13 @@
  *
  *   serve:  RPC server > hidden > identity > stats > read-only | leases > origin
  *   proxy:  RPC server > hidden > identity > stats [> read-only | > write-back] [> outage]
- *                      > block cache [> keepsakes] > access cache > attribute cache > stability > origin
+ *                      > block cache [> content] [> keepsakes] > access cache > attribute cache > stability > origin
  *
  * The order has reasons. What is hidden is hidden from clients alone, so that is on top. Identity is next, so that everything below, caches of grants included, sees the identities that count.
  * Write-back is above the caches: they hold clean data only, and what it writes back goes through them. The outage policy is
  * below it: changes go on while the origin is away. The block cache asks the layers below for ACCESS and attributes on each hit;
- * both answer from memory, and keepsakes carry what they know over a restart. Stability is next to the origin: it alone sees the
+ * both answer from memory, and keepsakes carry what they know over a restart. Content is below the block cache, which keeps what it
+ * composes, and above whatever knows names and grants, so that it finds meta-data in an outage too. Stability is next to the origin: it alone sees the
  * origin's write verifier. Leases are next to the origin of a server: whatever would change it passes them.
  */
 import { join } from 'node:path';
@@ -24,6 +25,7 @@ export type LayerDescription =
   | { readonly layer: 'write-back'; readonly policy: LoggedPolicy; readonly commit: 'local' | 'origin' }
   | { readonly layer: 'outage'; readonly misses: 'fail' | 'stale'; readonly failAfterMs: number }
   | { readonly layer: 'block-cache'; readonly readAheadBytes: number; readonly soleWriter: boolean }
+  | { readonly layer: 'content'; readonly cacheDirectory: string }
   | { readonly layer: 'keepsakes'; readonly file: string }
   | { readonly layer: 'access-cache' }
   | { readonly layer: 'attribute-cache'; readonly times: SessionPlan['attributes'] }
@@ -61,6 +63,7 @@ export function describeStack(plan: SessionPlan): StackDescription {
     if (plan.cache !== undefined) {
       const { readAheadBytes, soleWriter = false } = plan;
       layers.push({ layer: 'block-cache', readAheadBytes, soleWriter });
+      if (plan.content ?? true) layers.push({ layer: 'content', cacheDirectory: plan.cache.directory });
     }
     const file = keepsakeFile(plan);
     if (file !== undefined) layers.push({ layer: 'keepsakes', file });
