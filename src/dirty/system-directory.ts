@@ -6,7 +6,7 @@
  */
 import * as nodeFs from 'node:fs';
 import { join } from 'node:path';
-import { type Clock, type Eventual, systemCode, ViaductError } from '../base/mod.ts';
+import { type Clock, type Eventual, isPromise, systemCode, ViaductError } from '../base/mod.ts';
 import {
   errno,
   flockExclusive,
@@ -15,6 +15,7 @@ import {
   readTarget,
   reserveRoom,
   seekData,
+  seekHole,
 } from '../native/mod.ts';
 import type { LogDirectory, LogFile } from './contract.ts';
 
@@ -24,6 +25,8 @@ const quickBytes = 1024 * 1024;
 const slowMs = 2;
 const restMs = 500;
 const mostSlices = 1024;
+/** Written parts of a file that are told apart: it is written from its beginning on. */
+const mostRanges = 64;
 
 export interface SystemLogDirectoryOptions {
   readonly clock: Clock;
@@ -119,7 +122,7 @@ interface Shared {
 class SystemLogFile implements LogFile {
   readonly size: number;
   /** For whoever only looks: a start believes no file system about its holes, and reads everything. */
-  readonly dataAt: LogFile['dataAt'];
+  readonly #written: WrittenRanges | undefined;
   readonly #fd: number;
   readonly #shared: Shared;
 
@@ -127,7 +130,12 @@ class SystemLogFile implements LogFile {
     this.#fd = fd;
     this.size = size;
     this.#shared = shared;
-    if (isReadOnly) this.dataAt = (position) => dataAt(fd, position, size);
+    this.#written = isReadOnly ? writtenRanges(fd, size) : undefined;
+  }
+
+  get dataAt(): LogFile['dataAt'] {
+    const written = this.#written;
+    return written && ((position) => dataAt(written, position, this.size));
   }
 
   write(position: number, slices: readonly Uint8Array[]): Eventual<void> {
@@ -164,8 +172,27 @@ class SystemLogFile implements LogFile {
   }
 
   read(position: number, length: number): Eventual<Uint8Array> {
-    const target = readTarget(Buffer.allocUnsafeSlow(Math.max(1, Math.min(length, this.size - position))));
     const wanted = Math.max(0, Math.min(length, this.size - position));
+    const end = this.#dataEnd(position, wanted);
+    if (end >= position + wanted) return this.#read(position, wanted);
+    const bytes = Buffer.alloc(wanted);
+    if (end <= position) return bytes;
+    const read = this.#read(position, end - position);
+    const filled = (part: Uint8Array): Uint8Array => {
+      bytes.set(part);
+      return bytes;
+    };
+    return isPromise(read) ? read.then(filled) : filled(read);
+  }
+
+  /** Behind it are zeros alone: to read them would make data of them, and of what the kernel reads ahead. */
+  #dataEnd(position: number, count: number): number {
+    if (this.#written === undefined) return position + count;
+    return this.#written.findLast(({ from }) => from < position + count)?.to ?? position;
+  }
+
+  #read(position: number, wanted: number): Eventual<Uint8Array> {
+    const target = readTarget(Buffer.allocUnsafeSlow(Math.max(1, wanted)));
     const got = this.#shared.reader.read(this.#fd, target, 0, wanted, position);
     if (got === wanted) return target.buffer.subarray(0, wanted);
     return this.#readSlowly(target.buffer, Math.max(0, got), wanted, position);
@@ -196,10 +223,25 @@ class SystemLogFile implements LogFile {
   }
 }
 
-function dataAt(fd: number, position: number, size: number): number {
-  const found = seekData(fd, position);
-  if (found >= 0) return Math.min(found, size);
-  return found === -errno.ENXIO ? size : position;
+type WrittenRanges = readonly { readonly from: number; readonly to: number }[];
+
+/** To be asked before anything is read: what was read counts as written from then on. */
+function writtenRanges(fd: number, size: number): WrittenRanges {
+  const ranges: { readonly from: number; readonly to: number }[] = [];
+  for (let at = 0; at < size; ) {
+    const from = seekData(fd, at);
+    if (from === -errno.ENXIO) break;
+    const hole = from < 0 || ranges.length === mostRanges ? size : seekHole(fd, from);
+    const to = hole > at ? hole : size;
+    ranges.push({ from: Math.max(at, from), to });
+    at = to;
+  }
+  return ranges;
+}
+
+function dataAt(written: WrittenRanges, position: number, size: number): number {
+  const range = written.find(({ to }) => to > position);
+  return range === undefined ? size : Math.max(position, range.from);
 }
 
 /** What is left of the slices when so many bytes are done. */
