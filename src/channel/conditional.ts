@@ -3,19 +3,29 @@
  *
  *     size(8) mtime(8) ctime(8) | the arguments of the NFS procedure          the reply is the NFS procedure's
  */
-import { type Nfs3Procedure, procedures } from '../nfs3/mod.ts';
-import type { SetattrArguments, Time, WccAttributes, WccReply, WriteArguments, WriteReply } from '../vfs/mod.ts';
-import { XdrError, type XdrReader, type XdrWriter } from '../xdr/mod.ts';
+import { type Nfs3Procedure, procedures, readTime, writeTime } from '../nfs3/mod.ts';
+import type { SetattrArguments, WccAttributes, WccReply, WriteArguments, WriteReply } from '../vfs/mod.ts';
+import { type Codec, XdrError } from '../xdr/mod.ts';
 import { channelProgram } from './protocol.ts';
 
-function writeTime(writer: XdrWriter, time: Time): void {
-  writer.uint32(time.seconds);
-  writer.uint32(time.nanoseconds);
-}
+/** wcc_attr (RFC 1813 2.6). */
+const condition: Codec<WccAttributes> = {
+  encode(writer, { size, mtime, ctime }) {
+    writer.size64(size);
+    writeTime(writer, mtime);
+    writeTime(writer, ctime);
+  },
+  decode: (reader) => ({ size: reader.size64(), mtime: readTime(reader), ctime: readTime(reader) }),
+};
 
-function readTime(reader: XdrReader): Time {
-  return { seconds: reader.uint32(), nanoseconds: reader.uint32() };
-}
+/** In procedures that have it as an option. */
+export const optionalCondition: Codec<WccAttributes | undefined> = {
+  encode(writer, expected) {
+    writer.bool(expected !== undefined);
+    if (expected !== undefined) condition.encode(writer, expected);
+  },
+  decode: (reader) => (reader.bool() ? condition.decode(reader) : undefined),
+};
 
 function behindCondition<Arguments extends { readonly expected?: WccAttributes | undefined }, Reply>(
   number: number,
@@ -30,13 +40,11 @@ function behindCondition<Arguments extends { readonly expected?: WccAttributes |
       encode(writer, args) {
         const { expected } = args;
         if (expected === undefined) throw new XdrError(`${plain.name}_IF without a condition`);
-        writer.size64(expected.size);
-        writeTime(writer, expected.mtime);
-        writeTime(writer, expected.ctime);
+        condition.encode(writer, expected);
         plain.arguments.encode(writer, args);
       },
       decode(reader) {
-        const expected = { size: reader.size64(), mtime: readTime(reader), ctime: readTime(reader) };
+        const expected = condition.decode(reader);
         return { ...plain.arguments.decode(reader), expected };
       },
     },

@@ -9,17 +9,15 @@ import { callOf, checkSetattr, checkWrite, serveOperation } from '../nfs3/mod.ts
 import type { RpcCall, RpcProgram, ServedProcedure } from '../rpc/mod.ts';
 import * as vfs from '../vfs/mod.ts';
 import { setattrIf, writeIf } from './conditional.ts';
+import { type DataOptions, dataProcedures } from './data-procedures.ts';
 import { type HelloArguments, type HelloReply, hello } from './hello.ts';
 import { leaseAcquire, leaseRelease, leaseRenew, leaseStatus } from './leases.ts';
 import { Feature, channelProgram as numbers, protocolVersion, shownVersion } from './protocol.ts';
 
-export interface ChannelProgramOptions {
-  /** The top of the stack. */
-  readonly filesystem: vfs.Filesystem;
+/** `filesystem`: the top of the stack. */
+export interface ChannelProgramOptions extends DataOptions {
   /** Absent: this server gives none. */
   readonly leases?: vfs.LeaseService | undefined;
-  /** What this server can; see `Feature`. */
-  readonly features: readonly string[];
   /** 16 bytes, one character each. */
   readonly server: string;
   readonly start: string;
@@ -41,7 +39,13 @@ export function channelProgram(options: ChannelProgramOptions): RpcProgram {
   return {
     ...numbers,
     name: 'CHANNEL',
-    procedures: [undefined, helloOf(options), ...leaseProcedures(options), ...conditionalProcedures(options)],
+    procedures: [
+      undefined,
+      helloOf(options),
+      ...leaseProcedures(options),
+      ...conditionalProcedures(options),
+      ...dataProcedures(options),
+    ],
   };
 }
 

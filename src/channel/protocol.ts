@@ -8,6 +8,7 @@
  *     WRITE, REMOVE, ... [token], WRITE_IF [token] ->  done, or ROFS if the token is not the current one
  *     LEASE_RENEW, LEASE_RELEASE
  */
+import { limits } from '../base/mod.ts';
 import type { Failure } from '../vfs/mod.ts';
 import { isKnownStatus, Status } from '../vfs/mod.ts';
 import { XdrError, type XdrReader, type XdrWriter } from '../xdr/mod.ts';
@@ -29,6 +30,13 @@ export const Feature = {
   LEASES: 'leases',
   /** WRITE_IF and SETATTR_IF. */
   CONDITIONAL: 'conditional',
+  READ_VECTOR: 'read-vector',
+  WALK: 'walk',
+  IDENTITY: 'identity',
+  /** WRITE_Z. */
+  PUT: 'put',
+  /** HAVE and WRITE_REF. */
+  HAVE: 'have',
 } as const;
 
 export const wireLimits = {
@@ -40,6 +48,16 @@ export const wireLimits = {
   tokenBytes: 8,
   /** Leases of one LEASE_STATUS reply. */
   leases: 64,
+  /** Bytes of all ranges of one READ_VECTOR, and of one WRITE_Z: as of a READ and a WRITE. */
+  packedBytes: limits.transferBytes,
+  /** Data and zeros by turns: sectors of 4 KiB in any order, and some ends of ranges. */
+  packedRuns: 1024,
+  ranges: 256,
+  walkNames: 32,
+  /** Of one HAVE. */
+  digests: 1024,
+  /** Of one WRITE_REF: as much as one WRITE. */
+  references: 256,
 } as const;
 
 /** Fixed opaque of a length that the protocol says. */

@@ -180,6 +180,20 @@ export class Nfs3Client implements vfs.Filesystem {
     return this.#perform(procedures.commit, call, args);
   }
 
+  /** A procedure of another program beside NFS, with all that a call of NFS gets: asked again after JUKEBOX, failures as statuses. */
+  perform<Arguments, Reply extends { readonly status: number }>(
+    procedure: Nfs3Procedure<Arguments, Reply>,
+    call: vfs.Call,
+    args: Arguments,
+    options: {
+      /** What is wrong with the reply, if something is. */
+      readonly wrong?: ((reply: Reply) => string | undefined) | undefined;
+      readonly replyBytes?: number | undefined;
+    } = {},
+  ): Promise<Reply> {
+    return this.#perform(procedure, call, args, options.wrong, options.replyBytes);
+  }
+
   /** Closes the caller too: calls under way reject. */
   close(): Promise<void> {
     this.#closed = true;

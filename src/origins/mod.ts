@@ -9,3 +9,4 @@ export {
   openNfsOrigin,
 } from './nfs.ts';
 export type { LeaseWish, LostLease, OriginChannel } from './nfs-channel.ts';
+export type { NfsChannelData } from './nfs-channel-data.ts';

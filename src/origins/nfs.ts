@@ -8,10 +8,20 @@
  * Invariant: the identity (server address and fsid) is fixed when it is opened.
  */
 import { hostname } from 'node:os';
-import { type Clock, type Log, limits, type Random, silentLog, sleep, ViaductError } from '../base/mod.ts';
+import {
+  type Clock,
+  type Eventual,
+  type Log,
+  limits,
+  type Random,
+  silentLog,
+  sleep,
+  ViaductError,
+} from '../base/mod.ts';
 import { Nfs3Client, nfsProgram, procedures } from '../nfs3/mod.ts';
 import { type ClientState, RpcClient, type RpcClientStats } from '../rpc/mod.ts';
 import {
+  type Call,
   type Credential,
   type Filesystem,
   ForwardingFilesystem,
@@ -19,9 +29,12 @@ import {
   type FsstatReply,
   type PathconfReply,
   statusName,
+  type WriteArguments,
+  type WriteReply,
 } from '../vfs/mod.ts';
 import { formatOrigin, type NfsAddress } from './address.ts';
 import { NfsChannel, type OriginChannel, sayHello } from './nfs-channel.ts';
+import { NfsChannelData } from './nfs-channel-data.ts';
 import { LateMount } from './nfs-late-mount.ts';
 import { OriginMemory, type RememberedOrigin } from './nfs-memory.ts';
 import { mountOrigin } from './nfs-mount.ts';
@@ -255,6 +268,8 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
   readonly readMaximum: number;
   readonly writeMaximum: number;
   readonly channel: OriginChannel;
+  /** What it does beyond NFS if it is a Viaduct. */
+  readonly data: NfsChannelData;
   readonly facts: NfsOriginFacts;
   readonly #channel: NfsChannel;
   readonly #client: RpcClient;
@@ -277,12 +292,17 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
     this.readMaximum = Math.min(next.readMaximum, limits.transferBytes);
     this.writeMaximum = Math.min(next.writeMaximum, limits.transferBytes);
     this.channel = parts.channel;
+    this.data = new NfsChannelData(next, () => parts.channel.features());
     this.#channel = parts.channel;
     this.#client = parts.client;
     this.#guard = parts.guard;
     this.#listeners = parts.listeners;
     this.#late = parts.late;
     this.facts = parts.facts;
+  }
+
+  override write(call: Call, args: WriteArguments): Eventual<WriteReply> {
+    return this.data.writePacked(call, args) ?? this.next.write(call, args);
   }
 
   listen(listener: NfsOriginListener): void {

@@ -1,0 +1,131 @@
+/**
+ * What an NFS origin that is a Viaduct does beyond NFS: data in packed form, paths in one round trip, where files really are. On a plain
+ * server, and on one that stops offering it, the answer is NOTSUPP, at once.
+ *
+ *     readVector, walk, identify     for layers that know of them
+ *     writePacked                    instead of a WRITE that is worth packing: nobody above sees a difference
+ *     have, writeReferences          data that the server may have already
+ */
+import {
+  Bitmap,
+  checkVector,
+  Feature,
+  type HaveArguments,
+  type HaveReply,
+  have,
+  identity,
+  looksCompressible,
+  type PackedVectorReply,
+  type PackedWrite,
+  pack,
+  type ReferenceReply,
+  type ReferenceWrite,
+  readVector,
+  type Sifted,
+  sift,
+  unpackVector,
+  walk,
+  wireLimits,
+  writePacked,
+  writeReferences,
+  wrongWalk,
+} from '../channel/mod.ts';
+import { type Nfs3Client, wrongWrite } from '../nfs3/mod.ts';
+import * as vfs from '../vfs/mod.ts';
+
+const { Status } = vfs;
+/** Below it a WRITE is as good: it fits a few packets. */
+const smallestPackedBytes = 8 * 1024;
+/** Sent packed only if at least an eighth is left out before compression, or the sample says that compression helps. */
+const zeroShare = 1 / 8;
+const replyHeadBytes = 512;
+
+export class NfsChannelData implements vfs.VectorReader, vfs.PathWalker, vfs.OriginIdentifier {
+  readonly vectorRanges: number = wireLimits.ranges;
+  readonly vectorBytes: number = wireLimits.packedBytes;
+  readonly walkNames: number = wireLimits.walkNames;
+  readonly #client: Nfs3Client;
+  readonly #features: () => readonly string[];
+
+  constructor(client: Nfs3Client, features: () => readonly string[]) {
+    this.#client = client;
+    this.#features = features;
+  }
+
+  canReadVectors(): boolean {
+    return this.#offers(Feature.READ_VECTOR);
+  }
+  canWalk(): boolean {
+    return this.#offers(Feature.WALK);
+  }
+  canIdentify(): boolean {
+    return this.#offers(Feature.IDENTITY);
+  }
+  canReference(): boolean {
+    return this.#offers(Feature.HAVE);
+  }
+
+  async readVector(call: vfs.Call, args: vfs.VectorReadArguments): Promise<vfs.VectorReadReply> {
+    if (!this.canReadVectors()) return { status: Status.NOTSUPP };
+    const status = args.ranges.length > wireLimits.ranges ? Status.INVAL : checkVector(args);
+    if (status !== 0) return { status };
+    const bytes = args.ranges.reduce((sum, range) => sum + range.count, replyHeadBytes);
+    const reply: PackedVectorReply = await this.#client.perform(readVector, call, args, { replyBytes: bytes });
+    if (reply.status !== 0) return reply;
+    return (await unpackVector(args, reply)) ?? { status: Status.IO };
+  }
+
+  async walk(call: vfs.Call, args: vfs.WalkArguments): Promise<vfs.WalkReply> {
+    if (!this.canWalk()) return walk.refuse(Status.NOTSUPP);
+    if (args.names.length > wireLimits.walkNames) return walk.refuse(Status.INVAL);
+    return this.#client.perform(walk, call, args, { wrong: (reply) => wrongWalk(args, reply) });
+  }
+
+  async identify(call: vfs.Call, args: vfs.GetattrArguments): Promise<vfs.IdentityReply> {
+    if (!this.canIdentify()) return { status: Status.NOTSUPP };
+    return this.#client.perform(identity, call, args);
+  }
+
+  /** Answers which of the chunks the server could supply now: it may be fewer when it is asked to. */
+  async have(call: vfs.Call, args: HaveArguments): Promise<HaveReply> {
+    if (!this.canReference()) return { status: Status.NOTSUPP, found: Bitmap.of(0) };
+    if (args.digests.length > wireLimits.digests) return have.refuse(Status.INVAL);
+    return this.#client.perform(have, call, args);
+  }
+
+  /** `expected` only where conditions are honoured; with it, and several runs of sectors, only under a lease (docs/channel.md). */
+  async writeReferences(call: vfs.Call, args: ReferenceWrite): Promise<ReferenceReply> {
+    if (!this.canReference()) return writeReferences.refuse(Status.NOTSUPP);
+    if (args.references.length > wireLimits.references) return writeReferences.refuse(Status.INVAL);
+    return this.#client.perform(writeReferences, call, args);
+  }
+
+  /**
+   * A WRITE that is worth packing, packed. Only write-back's: it is on its way over a link that is the bottleneck, and nobody waits for one of
+   * its WRITEs. Undefined: send it as it is.
+   */
+  writePacked(call: vfs.Call, args: vfs.WriteArguments): Promise<vfs.WriteReply> | undefined {
+    if (call.priority !== 'prefetch' || args.count < smallestPackedBytes) return undefined;
+    if (args.count > this.#client.writeMaximum || !this.#offers(Feature.PUT)) return undefined;
+    if (args.expected !== undefined && !this.#offers(Feature.CONDITIONAL)) return undefined;
+    const sifted = sift([args]);
+    const zeros = args.count - sifted.dataBytes;
+    if (zeros < args.count * zeroShare && !looksCompressible(sifted)) return undefined;
+    return this.#writeSifted(call, args, sifted);
+  }
+
+  async #writeSifted(call: vfs.Call, args: vfs.WriteArguments, sifted: Sifted): Promise<vfs.WriteReply> {
+    const { object, offset, stable, expected } = args;
+    const packed: PackedWrite = { object, offset, stable, expected, packed: await pack(sifted) };
+    const reply = await this.#client.perform(writePacked, call, packed, {
+      wrong: (given) => wrongWrite(args, given),
+    });
+    // The server is another one by now, or what arrived was damaged: nothing was changed.
+    const isRefused = reply.status === Status.NOTSUPP || reply.status === Status.INVAL;
+    return isRefused ? this.#client.write(call, args) : reply;
+  }
+
+  #offers(feature: string): boolean {
+    return this.#features().includes(feature);
+  }
+}
