@@ -63,14 +63,16 @@ export class EpochRun {
       if (await this.#look(file)) ready.push(file);
     });
     if (this.#parts.isStopped()) return { end: 'stopped' };
-    if (ready.length > 0) {
-      for (const file of ready) this.#noteIntent(file);
+    // While others were looked at, a file may have been removed.
+    const there = ready.filter((file) => !this.#isGone(file));
+    if (there.length > 0) {
+      for (const file of there) this.#noteIntent(file);
       try {
         await this.#parts.sync();
       } catch (error) {
         return { end: 'refused', problems: [`the dirty log does not sync: ${String(error)}`] };
       }
-      await this.#write(ready);
+      await this.#write(there);
     }
     if (this.#parts.isStopped()) return { end: 'stopped' };
     if (this.#problems.length > 0) return { end: this.#isDamaged ? 'damaged' : 'refused', problems: this.#problems };
@@ -128,10 +130,7 @@ export class EpochRun {
   async #look(file: FileRun): Promise<boolean> {
     const { context, origin } = this.#parts;
     const { record } = file;
-    if (record === undefined || file.isDropped()) {
-      file.isFinished = true;
-      return false;
-    }
+    if (this.#isGone(file) || record === undefined) return false;
     // A conflict that a crash or a refusal kept from being saved.
     if (record.conflict !== undefined && record.conflict.kind !== 'interleaved') {
       await this.#save(file, () => this.#saver.resume(record, file.plan.writer));
@@ -155,6 +154,13 @@ export class EpochRun {
     }
     context.looked?.(record.handle, attributes);
     file.begin(attributes);
+    return true;
+  }
+
+  /** Nothing of it is to be written any more. */
+  #isGone(file: FileRun): boolean {
+    if (file.record !== undefined && !file.isDropped()) return false;
+    file.isFinished = true;
     return true;
   }
 
@@ -228,8 +234,8 @@ export class EpochRun {
       if (this.#parts.isStopped()) return;
     }
     const { record } = file;
-    if (record === undefined || file.isDropped()) file.isFinished = true;
-    else await this.#save(file, () => this.#saver.save(record, kind, found, file.plan.writer));
+    if (this.#isGone(file) || record === undefined) return;
+    await this.#save(file, () => this.#saver.save(record, kind, found, file.plan.writer));
   }
 
   async #save(file: FileRun, action: () => Promise<string | undefined>): Promise<void> {
