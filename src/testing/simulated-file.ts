@@ -13,7 +13,7 @@ const sectorBytes = 512;
 
 export interface WriteUnderWay {
   readonly position: number;
-  readonly data: Uint8Array;
+  readonly data: Buffer;
   state: 'under way' | 'finished' | 'forgotten';
 }
 
@@ -158,9 +158,13 @@ export class SimulatedFile {
       const from = Math.max(at, position);
       const to = Math.min(at + sectorBytes, end);
       if (fate === 'torn' && chance.happens(0.5)) platter.write(from, data.subarray(from - position, to - position));
-      // Sectors that hold stable bytes beside this write's are not lost: a disk writes a sector whole or not at all.
+      // Sectors that hold stable bytes beside this write's are not lost: a disk writes a sector whole or not at all. For the same reason
+      // nothing happens to one that is written once more as it is.
       else if (fate === 'old' && from === at && to === at + sectorBytes && ghost.isPresent(at)) {
-        platter.write(at, ghost.read(at, sectorBytes));
+        const isSame =
+          this.#platter.isPresent(at) &&
+          data.subarray(from - position, to - position).equals(this.#platter.read(at, sectorBytes));
+        if (!isSame) platter.write(at, ghost.read(at, sectorBytes));
       }
     }
   }
