@@ -124,7 +124,6 @@ function packFields(table: ContentTable): Pick<MetaHeader, 'packId' | 'packBytes
   if (table.pack === undefined) return { packId: undefined, packBytes: 0, chunkCount: most, groupCount: 0 };
   const { id, groupBytes, groupChunks } = table.pack;
   assert(id.length === packIdBytes, 'a pack id has 16 bytes');
-  assert(groupBytes.length === groupChunks.length, 'each group has bytes and chunks');
   const chunkCount = groupChunks.reduce((sum, count) => sum + count, 0);
   assert(most === chunkCount, `chunks up to ${most}, and ${chunkCount} in the pack`);
   const packBytes = groupBytes.reduce((sum, count) => sum + count, packHeaderBytes);

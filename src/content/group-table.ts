@@ -2,6 +2,7 @@
  * Where the groups lie in the pack, and which chunks each holds. Stored as four planes of one byte a group: the stored bytes,
  * lowest byte first, then the chunk count.
  */
+import { assert } from '../base/mod.ts';
 import { ContentError, chunkBytes, type GroupPlace, groupChunks } from './contract.ts';
 
 /** Of the pack's header; the first group follows it. */
@@ -28,9 +29,7 @@ export class GroupTable {
       const low = planes[group]! | (planes[groupCount + group]! << 8);
       const count = low | (planes[2 * groupCount + group]! << 16);
       const chunks = planes[3 * groupCount + group]!;
-      if (chunks === 0 || chunks > groupChunks || count === 0 || count > chunks * chunkBytes) {
-        throw new ContentError('the table of groups is damaged');
-      }
+      if (!isGroup(count, chunks)) throw new ContentError('the table of groups is damaged');
       offset += count;
       chunk += chunks;
     }
@@ -71,10 +70,16 @@ export class GroupTable {
   }
 }
 
+function isGroup(count: number, chunks: number): boolean {
+  return chunks > 0 && chunks <= groupChunks && count > 0 && count <= chunks * chunkBytes;
+}
+
 export function encodeGroups(bytes: Uint32Array, chunks: Uint8Array): Uint8Array {
   const count = bytes.length;
+  assert(chunks.length === count, 'each group has bytes and chunks');
   const planes = new Uint8Array(groupEntryBytes * count);
   for (let group = 0; group < count; group++) {
+    assert(isGroup(bytes[group]!, chunks[group]!), `group ${group}: ${bytes[group]} bytes, ${chunks[group]} chunks`);
     planes[group] = bytes[group]!;
     planes[count + group] = bytes[group]! >>> 8;
     planes[2 * count + group] = bytes[group]! >>> 16;

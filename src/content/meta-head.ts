@@ -7,6 +7,7 @@ import { GroupTable, groupEntryBytes } from './group-table.ts';
 import {
   decodeMetaHeader,
   directoryEntryBytes,
+  encodeMetaHeader,
   headMemoryBytes,
   type MetaHeader,
   metaHeaderBytes,
@@ -19,6 +20,16 @@ import { unsqueeze } from './squeeze.ts';
 /** How much of a meta-data file is its head; from its first 4096 bytes. */
 export function headBytes(first: Uint8Array): number {
   return decodeMetaHeader(first).headBytes;
+}
+
+/**
+ * The first 4096 bytes of a meta-data file for the same bytes under another stamp: after a copy, chmod or touch nothing else of it
+ * changes. The size must be the same.
+ */
+export function withStamp(first: Uint8Array, stamp: FileStamp): Uint8Array {
+  const header = decodeMetaHeader(first);
+  assert(header.stamp.size === stamp.size, 'the same bytes have the same size');
+  return encodeMetaHeader({ ...header, stamp });
 }
 
 /** `bytes`: the first `headBytes` of the file; more may follow. Nothing of them is kept. */

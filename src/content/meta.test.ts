@@ -6,6 +6,7 @@ import { crc32, zstdCompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { limits, seededRandom } from '../base/mod.ts';
 import type { FileStamp } from '../vfs/mod.ts';
+import { GroupTable } from './group-table.ts';
 import {
   ContentError,
   type ContentTable,
@@ -268,15 +269,19 @@ describe('meta-data', () => {
   });
 
   test('keeps nothing of the bytes that it came in', () => {
-    const file = encoded(small);
+    // A zero map that does not compress, so that it is stored as it is.
+    const random = seededRandom(seed);
+    const runs = Array.from({ length: 4000 }, (): Run => ({ kind: random.uint32() % 2 ? 'new' : 'zero', count: 1 }));
+    const table = tableOf([{ kind: 'new', count: 1 }, ...runs], 0, true);
+    const file = encoded(table);
     const head = decodeHead(file);
     const place = head.page(0);
     const page = decodePage(head, 0, file.subarray(place.offset, place.offset + place.count));
     const digest = Buffer.from(page.digestOf(0));
     file.fill(0xff);
-    assert.equal(head.isZero(0), false);
+    for (const [index, run] of runs.entries()) assert.equal(head.isZero(index + 1), run.kind === 'zero');
     assert.deepEqual(Buffer.from(page.digestOf(0)), digest);
-    assert.deepEqual(head.packId, small.pack!.id);
+    assert.deepEqual(head.packId, table.pack!.id);
   });
 
   test('shows any changed byte, and any cut', () => {
@@ -331,6 +336,54 @@ describe('meta-data', () => {
     ];
     for (const [at, value] of cases) {
       assert.throws(() => headBytes(forged(file, at, value).subarray(0, 4096)), ContentError, `word at ${at}`);
+    }
+  });
+
+  test('whose head would be too large in memory is refused by its header', () => {
+    let file = encoded(small);
+    const dataSectors = 2 ** 28;
+    const metaBytes = file.readUInt32LE(104) + dataSectors * digestBytes;
+    const words: [number, number][] = [
+      [24, 0],
+      [28, 256], // 1 TiB
+      [88, dataSectors],
+      [92, dataSectors],
+      [96, dataSectors / 32],
+      [112, metaBytes % 2 ** 32],
+      [116, Math.floor(metaBytes / 2 ** 32)],
+    ];
+    for (const [at, value] of words) file = forged(file, at, value);
+    assert.throws(() => headBytes(file), { name: 'ContentError', message: 'meta: the head is too large' });
+    assert.ok(headBytes(forged(file, 96, dataSectors / 256)) > 0, 'fewer groups are allowed');
+  });
+
+  test('that contradicts itself is refused', () => {
+    const file = encoded(small);
+    const withoutPack = encoded({ ...small, pack: undefined });
+    const cases: [string, Buffer][] = [
+      ['data behind the end', forged(file, 24, 5010 * chunkBytes)],
+      ['another length', forged(file, 112, file.length + 1)],
+      ['fewer data sectors than the zero map', forged(file, 88, file.readUInt32LE(88) - 1)],
+      ['another length of the pack', forged(file, 80, file.readUInt32LE(80) + 1)],
+      ['fewer chunks than the groups', forged(file, 92, file.readUInt32LE(92) - 1)],
+      ['a chunk number beyond all chunks', forged(withoutPack, 92, withoutPack.readUInt32LE(92) - 1)],
+      ['no pack, and groups', forged(file, 20, 0)],
+    ];
+    for (const [what, forgery] of cases) assert.equal(decodeAll(forgery), undefined, what);
+    assert.ok(decodeAll(withoutPack) !== undefined);
+  });
+
+  test('has no group that is empty, or larger than its chunks', () => {
+    const table = (...planes: number[]): GroupTable => new GroupTable(Uint8Array.from(planes), 1);
+    assert.equal(table(0, 0, 2, groupChunks).packBytes, 4096 + 0x20000);
+    for (const planes of [
+      [1, 0, 2, groupChunks],
+      [1, 0x10, 0, 1],
+      [0, 0, 0, 1],
+      [1, 0, 0, 0],
+      [1, 0, 0, groupChunks + 1],
+    ]) {
+      assert.throws(() => table(...planes), ContentError, String(planes));
     }
   });
 

@@ -2,7 +2,7 @@
  * The pack: a header, then groups of chunks back to back. A group is a zstd frame of its chunks, or the chunks as they are if the
  * frame would not be smaller: the stored count tells which.
  */
-import { constants, type ZstdOptions, zstdCompress, zstdDecompress } from 'node:zlib';
+import { constants, type ZstdOptions, zstdCompress, zstdCompressSync, zstdDecompress } from 'node:zlib';
 import { assert, type Random } from '../base/mod.ts';
 import { ContentError, chunkBytes, type GroupPlace, groupChunks } from './contract.ts';
 import { packHeaderBytes } from './group-table.ts';
@@ -36,10 +36,21 @@ export async function encodeGroup(chunks: readonly Uint8Array[], level = default
   assert(chunks.length > 0 && chunks.length <= groupChunks, `a group of ${chunks.length} chunks`);
   for (const chunk of chunks) assert(chunk.length === chunkBytes, `a chunk of ${chunk.length} bytes`);
   const plain = Buffer.concat(chunks);
-  const params = { [constants.ZSTD_c_compressionLevel]: level };
-  // The size told beforehand makes the frame's window the group, instead of megabytes.
-  const frame = await compress(plain, { chunkSize: plain.length, pledgedSrcSize: plain.length, params });
+  const frame = await compress(plain, groupOptions(plain.length, level));
   return frame.length < plain.length ? frame : plain;
+}
+
+/** The same in this thread, for a packer that has threads of its own; `plain`: the chunks back to back, given back if no frame is smaller. */
+export function encodeGroupNow(plain: Uint8Array, level = defaultLevel): Uint8Array {
+  const chunks = plain.length / chunkBytes;
+  assert(Number.isInteger(chunks) && chunks > 0 && chunks <= groupChunks, `a group of ${plain.length} bytes`);
+  const frame = zstdCompressSync(plain, groupOptions(plain.length, level));
+  return frame.length < plain.length ? frame : plain;
+}
+
+/** The size told beforehand makes the frame's window the group, instead of megabytes. */
+function groupOptions(count: number, level: number): ZstdOptions {
+  return { chunkSize: count, pledgedSrcSize: count, params: { [constants.ZSTD_c_compressionLevel]: level } };
 }
 
 /**
