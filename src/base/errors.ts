@@ -42,6 +42,10 @@ export const errorCatalogue = {
   DISK_FULL: 'A local disk has no room left.',
   GUEST_BOOT_FAILED: 'The demo guest did not come to its ready line.',
   GUEST_BUILD_FAILED: 'The demo guest could not be built.',
+  IMAGE_BUSY: 'Another process is packing the image.',
+  IMAGE_CHANGED: 'The image is being changed, or was changed while it was read.',
+  IMAGE_NOT_PACKED: 'The image has no content meta-data, or what it has is damaged.',
+  IMAGE_UNREADABLE: 'An image, or what lies beside it, cannot be read.',
   KERNEL_MOUNT_FAILED: 'The kernel refused to mount or unmount.',
   KERNEL_SERVER_IN_THE_WAY: 'A kernel NFS server holds port 2049 on all addresses.',
   LEASE_HELD: 'Another host holds the write lease of the tree.',
@@ -51,6 +55,7 @@ export const errorCatalogue = {
   LOG_FAILED: 'The disk of a dirty log does not keep what is written to it.',
   LOG_FOREIGN: 'The directory is not empty and is not a dirty log, or it is the log of another session.',
   LOG_IN_USE: 'Another process has the dirty log open.',
+  LOG_MISSING: 'A dirty log in which a session left changes is not where it was.',
   LOG_NOT_EMPTY:
     'The dirty log holds changes that the origin does not have, and what was asked for would leave them behind.',
   LOG_VERSION: 'The dirty log was made by another format version.',

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { systemClock } from '../base/mod.ts';
 import { askProcesses, endedSessions, type StatusAnswer } from '../control/mod.ts';
+import type { ConflictStatus } from '../sessions/mod.ts';
 import { exitCodes, printJson, printLine } from './output.ts';
 import {
   addChoiceOptions,
@@ -11,9 +12,9 @@ import {
   fileHelp,
   silentText,
 } from './process-choice.ts';
-import { openLogIndex } from './session-end.ts';
+import { openLogIndex, quoted } from './session-end.ts';
 import { showTask } from './task-output.ts';
-import { describeConflict, keepsChanges } from './write-back-text.ts';
+import { clearable, describeConflict, describeUnnamed, keepsChanges } from './write-back-text.ts';
 
 const help = `
 Nothing was overwritten: the origin's version keeps its name, this host's version is kept under the name that is shown. Until the
@@ -58,21 +59,45 @@ async function list(json: boolean): Promise<void> {
           (data?.writeBack?.conflicts ?? []).map((conflict) => ({ pid: answer.status.pid, ...conflict })),
         ),
   );
-  const ended = (await endedSessions(openLogIndex(), answers, systemClock)).flatMap((session) =>
-    session.conflicts.map((conflict) => ({ endedSession: session.directory, restart: session.restart, ...conflict })),
+  const sessions = await endedSessions(openLogIndex(), answers, systemClock);
+  const ended = sessions.flatMap(({ directory, restart, conflicts: left }) =>
+    left.map((conflict) => ({ endedSession: directory, restart, ...conflict })),
   );
+  const unnamed = sessions.filter((session) => session.unnamedConflicts > 0);
   const silent = silentAmong(answers);
-  if (json) printJson({ conflicts: [...conflicts, ...ended], silent });
-  else if (conflicts.length + ended.length + silent.length === 0) printLine('no conflicts');
-  if (!json) {
-    for (const conflict of conflicts) printLine(`pid ${conflict.pid}: ${describeConflict(conflict)}`);
+  const unread = sessions.flatMap(({ directory, problem }) => (problem === undefined ? [] : [{ directory, problem }]));
+  if (json) {
+    const counts = unnamed.map(({ directory, restart, unnamedConflicts: count }) => ({
+      ...{ endedSession: directory, restart, count },
+    }));
+    printJson({ conflicts: [...conflicts, ...ended], unnamed: counts, silent, unread });
+  } else {
+    if (conflicts.length + ended.length + unnamed.length + silent.length + unread.length === 0)
+      printLine('no conflicts');
+    for (const { pid, ...conflict } of conflicts)
+      printLine(`pid ${pid}: ${describeConflict(conflict)}. ${describeClearing(conflict, pid)}`);
     for (const { endedSession, restart, ...conflict } of ended)
       printLine(
-        `ended session, log ${endedSession}: ${describeConflict(conflict)} (to clear it, start the session again: ${restart})`,
+        `ended session, log ${endedSession}: ${describeConflict(conflict)}. ${describeClearing(conflict, undefined, restart)}`,
       );
+    for (const session of unnamed) printLine(`ended session: ${describeUnnamed(session)}`);
     for (const one of silent) process.stderr.write(`viaduct: ${silentText(one)}: its conflicts are not known\n`);
+    for (const { directory, problem } of unread)
+      process.stderr.write(`viaduct: ended session, log ${directory}: its conflicts are not known: ${problem}\n`);
   }
-  if (silent.length > 0) process.exitCode = exitCodes.failed;
+  if (silent.length + unread.length > 0) process.exitCode = exitCodes.failed;
+}
+
+/** Only a session that runs can clear one: it has the log. */
+export function describeClearing(
+  conflict: Pick<ConflictStatus, 'path' | 'handle'>,
+  pid: number | undefined,
+  restart = '',
+): string {
+  const command = `viaduct conflicts clear ${quoted(clearable(conflict))}`;
+  if (pid !== undefined) return `To clear it: ${command} --pid ${pid}`;
+  const start = restart === '' ? 'the session that has the log' : `the session (${restart})`;
+  return `To clear it, start ${start}, then: ${command}`;
 }
 
 /** Processes that said nothing, or whose session with a dirty log did not. */

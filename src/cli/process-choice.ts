@@ -32,7 +32,7 @@ export function addChoiceOptions(command: Command): Command {
 }
 
 export const fileHelp =
-  'FILE is a path inside the export (/golden/disk.raw), the nfs:// URL of a session, or a path below a mount made by `viaduct mount`.';
+  'FILE is a path inside the export (/golden/disk.raw), the nfs:// URL of a session, or a path below a mount made by `viaduct mount`;\nor as status and messages show it (.../disk.raw, handle:HEX).';
 
 export function controlDirectory(): string {
   return runtimeDirectory({ environment: process.env, uid: process.getuid?.() ?? 0 });

@@ -21,11 +21,13 @@ import {
 } from '../sessions/mod.ts';
 import { explainInUse } from './in-use.ts';
 import { beginAsIoFlusher } from './io-flusher.ts';
+import { checkLogPlace } from './log-place.ts';
 import { createLog, type LogLevelName, logLevels } from './logger.ts';
 import { printJson, printLine } from './output.ts';
 import { defaultStateBase, explainHeld, noteLog, openLogIndex, printEnd } from './session-end.ts';
 import { Signals } from './signals.ts';
 import { notEmpty } from './values.ts';
+import type { WriteFlags } from './write-options.ts';
 
 export interface SessionFlags {
   readonly json?: boolean;
@@ -66,7 +68,7 @@ export function addSessionOptions(command: Command): Command {
 export async function runSession(
   command: string,
   plan: SessionPlan,
-  flags: SessionFlags,
+  flags: SessionFlags & Pick<WriteFlags, 'abandonDirtyLog'>,
   extend?: (ready: Ready) => Promise<Extra>,
 ): Promise<void> {
   if (isLoopback(plan.listen.host)) beginAsIoFlusher();
@@ -80,16 +82,21 @@ export async function runSession(
   };
   let session: RunningSession | undefined;
   let left: LeftBehind | undefined;
-  let noteLeft: ReturnType<typeof noteLog> = () => {};
+  let noteLeft: Awaited<ReturnType<typeof noteLog>> = () => {};
   let wasReady = false;
   let mountPoint: string | undefined;
   try {
+    if (plan.dirty !== undefined) {
+      const { directory } = plan.dirty;
+      const abandons = flags.abandonDirtyLog === true;
+      await checkLogPlace({ directory, abandons, index: openLogIndex(), clock: systemClock });
+    }
     session = await startSession(plan, { clock: systemClock, log, random: systemRandom }).catch(explained);
     const running = session;
     const ready = running.ready.catch(explained);
     const place = await Promise.race([ready, signals.requested]);
     if (place === undefined) return;
-    noteLeft = noteLog({ plan, place, startedAt, log });
+    noteLeft = await noteLog({ plan, place, startedAt, log });
     signals.onOrder = (order) => void obey(order, running, log);
     const control = await startControl(log, running, async () => ({
       pid: process.pid,

@@ -25,7 +25,16 @@ test('after another host took the lease over, the last line names it and promise
 });
 
 test('the command that starts a session again works from any directory, takes nothing over, and is quoted', () => {
-  const args = ['proxy', 'nfs://a/?nfsport=1', '--dirty-log', '/l og', '--take-over', '--cache', 'c'];
+  const args = [
+    'proxy',
+    'nfs://a/?nfsport=1',
+    '--dirty-log',
+    '/l og',
+    '--take-over',
+    '--abandon-dirty-log',
+    '--cache',
+    'c',
+  ];
   const cache = `${process.cwd()}/c`;
   assert.equal(restartCommand(args), `viaduct proxy 'nfs://a/?nfsport=1' --dirty-log '/l og' --cache ${cache}`);
 });
@@ -36,8 +45,8 @@ test('a lease of this very host is told apart, with the log and the command of t
       cause: `nfs://s/: ${JSON.stringify(holder)} holds the write lease of "/" since then`,
       remedy: 'End the other host’s session first.',
     });
-  const note = (listen: string, directory: string): LogNote => ({
-    ...{ directory, origin: 'nfs://s/', listen, policy: 'write-back', pid: 1, startedAt: '' },
+  const note = (listen: string, directory: string, isRunning = false): LogNote & { isRunning: boolean } => ({
+    ...{ directory, origin: 'nfs://s/', listen, policy: 'write-back', pid: 1, startedAt: '', isRunning },
     restart: `viaduct proxy nfs://s/ --listen ${listen}`,
   });
   const notes = [note('127.0.7.2:2049', '/two'), note('127.0.7.3:2049', '/three')];
@@ -51,4 +60,8 @@ test('a lease of this very host is told apart, with the log and the command of t
   assert.match(told('me')?.message ?? '', /this very host/);
   assert.doesNotMatch(told('me')?.message ?? '', /dirty log is/, 'two could be meant');
   assert.match(told('me', notes.slice(0, 1))?.message ?? '', /dirty log is \/two/);
+  const running = told('me (127.0.7.3:2049)', [note('127.0.7.3:2049', '/three', true)]);
+  assert.match(running?.message ?? '', /process 1 is a session that runs at 127\.0\.7\.3:2049 .*\/three/);
+  assert.match(running?.remedy ?? '', /^End that session: kill 1 .*writeback --wait --pid 1/);
+  assert.doesNotMatch(running?.remedy ?? '', /[Ss]tart it again/);
 });

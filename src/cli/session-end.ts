@@ -5,8 +5,9 @@
  */
 import { homedir, hostname } from 'node:os';
 import { resolve } from 'node:path';
-import { type Log, ViaductError } from '../base/mod.ts';
-import { LogIndex, type LogNote, stateBase } from '../control/mod.ts';
+import { type Log, systemClock, ViaductError } from '../base/mod.ts';
+import { isLocked, LogIndex, type LogNote, stateBase } from '../control/mod.ts';
+import { logId } from '../dirty/mod.ts';
 import { formatOrigin, parseOrigin } from '../origins/mod.ts';
 import type { LeftBehind, ListeningPlace, SessionPlan } from '../sessions/mod.ts';
 import { printJson, printLine } from './output.ts';
@@ -28,11 +29,18 @@ export interface Started {
 }
 
 /** Answers what is to be called at the end. A session whose log cannot be noted serves as well. */
-export function noteLog({ plan, place, startedAt, log }: Started): (left: LeftBehind | undefined) => void {
+export async function noteLog({
+  plan,
+  place,
+  startedAt,
+  log,
+}: Started): Promise<(left: LeftBehind | undefined) => void> {
   const { writes: policy, dirty, origin } = plan;
   if (dirty === undefined || (policy !== 'write-back' && policy !== 'redirect')) return () => {};
   const index = openLogIndex();
+  const id = await logId(dirty.directory, systemClock).catch(() => 'unknown' as const);
   const note: LogNote = {
+    ...(typeof id === 'object' ? { log: id.uuid } : {}),
     ...{ directory: dirty.directory, origin: formatOrigin(parseOrigin(origin)), policy, pid: process.pid, startedAt },
     ...{ listen: `${place.host}:${place.port}`, restart: restartCommand(process.argv.slice(2)) },
   };
@@ -50,22 +58,25 @@ export function noteLog({ plan, place, startedAt, log }: Started): (left: LeftBe
   return (left) => {
     // A worker that could not say what it left: the log says it.
     if (left === undefined) return;
-    const { bytes, files, conflicts } = left;
-    if (files === 0 && conflicts === 0) carefully(() => index.remove(note.directory));
-    else carefully(() => index.write({ ...note, left: { bytes, files, conflicts } }));
+    const { bytes, files, conflicts, lostTo } = left;
+    if (files === 0 && conflicts === 0) carefully(() => index.remove(note));
+    else carefully(() => index.write({ ...note, left: { bytes, files, conflicts, lostTo } }));
   };
 }
 
 const pathOptions = ['--dirty-log', '--state-directory', '--cache'];
 
+const saidOnce = ['--take-over', '--abandon-dirty-log'];
+
 /** As it was started, from any directory; a take-over is not repeated. */
 export function restartCommand(args: readonly string[]): string {
-  const kept = args.filter((arg) => arg !== '--take-over');
+  const kept = args.filter((arg) => !saidOnce.includes(arg));
   const words = kept.map((arg, at) => (pathOptions.includes(kept[at - 1] ?? '') ? resolve(arg) : arg));
   return ['viaduct', ...words].map(quoted).join(' ');
 }
 
-function quoted(word: string): string {
+/** For a shell. */
+export function quoted(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
@@ -91,33 +102,54 @@ export function describeLeft({ policy, directory, bytes, files, conflicts, lostT
   return `${amount} ${are} not at the origin yet: ${they} in ${directory}, and the next start goes on${more}`;
 }
 
-/** A lease that this very host holds is no other host's: most often a session of it was killed, or left something. */
+/** A lease that this very host holds is no other host's: another session of it runs, was killed, or left something. */
 export function explainHeld(error: unknown, origin: string): unknown {
   if (!(error instanceof ViaductError) || error.code !== 'LEASE_HELD') return error;
-  const { notes } = openLogIndex().read();
+  const notes = openLogIndex()
+    .read()
+    .notes.map((note) => ({ ...note, isRunning: isLocked(note.directory) && !note.isSetAside }));
   return heldByThisHost(error, notes, formatOrigin(parseOrigin(origin)), hostname()) ?? error;
 }
 
 /** Undefined: another host holds it. */
 export function heldByThisHost(
   error: ViaductError,
-  notes: readonly LogNote[],
+  notes: readonly (LogNote & { readonly isRunning: boolean })[],
   origin: string,
   host: string,
 ): ViaductError | undefined {
   const holder = holderIn(error.message);
   if (holder !== host && !holder?.startsWith(`${host} (`)) return undefined;
   const address = holder?.slice(host.length + 2, -1);
-  const ours = notes.filter((note) => note.origin === origin && note.policy === 'write-back');
+  const ours = notes.filter((note) => note.origin === origin);
   const known = ours.find(({ listen }) => listen === address) ?? (ours.length === 1 ? ours[0] : undefined);
-  const logged = known === undefined ? '' : `; its dirty log is ${known.directory}`;
-  const again =
-    known === undefined ? 'Start it again with its own --listen and --dirty-log' : `Start it again: ${known.restart}`;
+  const { cause, remedy } = known === undefined ? ofUnknown : known.isRunning ? ofRunning(known) : ofEnded(known);
   return new ViaductError('LEASE_HELD', {
-    cause: `${error.message}. That is this very host: another session of it, which runs (\`viaduct status\`) or was ended with changes left${logged}`,
-    remedy: `${again}; it gives the lease back at an end that leaves nothing. --take-over takes the lease from it: what it has not written back stays ${known === undefined ? 'in its log' : `in ${known.directory}`}.`,
+    cause: `${error.message}. That is this very host: ${cause}`,
+    remedy,
     from: error,
   });
+}
+
+const ofUnknown = {
+  cause: 'another session of it, which runs (`viaduct status`) or was ended with changes left',
+  remedy:
+    'End it, or start it again with its own --listen and --dirty-log: it gives the lease back at an end that leaves nothing. --take-over takes the lease from it: what it has not written back stays in its log.',
+};
+
+function ofRunning({ pid, listen, policy, directory }: LogNote) {
+  const first = policy === 'redirect' ? '' : ` (first \`viaduct writeback --wait --pid ${pid}\`)`;
+  return {
+    cause: `process ${pid} is a session that runs at ${listen} with --policy ${policy}; its dirty log is ${directory}`,
+    remedy: `End that session: kill ${pid}${first}; it gives the lease back at an end that leaves nothing. --take-over takes the lease from it while it runs: its clients can write no more then, and what it has not written back stays in ${directory}.`,
+  };
+}
+
+function ofEnded({ listen, directory, restart }: LogNote) {
+  return {
+    cause: `a session of it at ${listen} was ended or killed with changes left; its dirty log is ${directory}`,
+    remedy: `Start it again: ${restart}; it gives the lease back at an end that leaves nothing. --take-over takes the lease from it: what it has not written back stays in ${directory}.`,
+  };
 }
 
 function holderIn(cause: string): string | undefined {

@@ -127,7 +127,8 @@ function errorFor(outcome: Exclude<TaskResult['outcome'], 'done'>, problems: rea
     case 'conflict':
       return new ViaductError('CONFLICT', {
         cause,
-        remedy: 'Look at both versions, keep what you need, then: viaduct conflicts clear FILE.',
+        remedy:
+          'Look at both versions, keep what you need, then: viaduct conflicts clear FILE (the name above; `viaduct conflicts` prints the whole command).',
       });
     case 'refused':
       return new ViaductError('WRITE_BACK_REFUSED', {

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { EndedSession } from '../control/mod.ts';
 import type { SessionStatus, WriteBackStatus } from '../sessions/mod.ts';
-import { describeWriteBack, isEverythingAtOrigin, theOneAnswer } from './write-back-text.ts';
+import { describeClearing } from './conflicts.ts';
+import { describeEndedSession, describeWriteBack, isEverythingAtOrigin, theOneAnswer } from './write-back-text.ts';
 
 const MiB = 1024 * 1024;
 const quiet: WriteBackStatus = {
@@ -81,17 +82,42 @@ test('what is not moving says why, and nothing is promised', () => {
 test('what a session that has ended left is told as missing, with the command that goes on', () => {
   const ended: EndedSession = {
     ...{ directory: '/log', origin: 'nfs://x/', listen: '127.0.7.2:2049', policy: 'write-back', restart: 'viaduct p' },
-    ...{ pendingBytes: MiB, pendingFiles: 1, conflicts: [], problem: undefined },
+    ...{ pendingBytes: MiB, pendingFiles: 1, conflicts: [], unnamedConflicts: 0, problem: undefined },
   };
   assert.equal(
     theOneAnswer([session(quiet)], 0, [ended]),
-    '1.0 MiB of 1 file is not at the origin: it is in /log, of a session that has ended (start it again: viaduct p)',
+    '1.0 MiB of 1 file is not at the origin: it is in /log, of a session that has ended',
   );
   assert.equal(isEverythingAtOrigin([session(quiet)], 0, [ended]), false);
   assert.match(theOneAnswer([], 0, [{ ...ended, policy: 'redirect' }]), /is kept in \/log, of a redirect session/);
   const unread = { ...ended, pendingBytes: 0, pendingFiles: 0, problem: 'EIO' };
   assert.match(theOneAnswer([], 0, [unread]), /^what \/log .* is not known: EIO/);
   assert.equal(isEverythingAtOrigin([], 0, [unread]), false);
+  assert.match(theOneAnswer([], 0, [{ ...ended, problem: 'it is damaged' }]), /^at least 1\.0 MiB/);
+  assert.equal(describeEndedSession(ended).at(-1), '  restart   viaduct p');
+  const lost = describeEndedSession({ ...ended, lostTo: 'host b', restart: 'viaduct p --take-over' });
+  assert.match(
+    lost.join('\n'),
+    /lease {5}LOST to host b.*\n.*restart {3}viaduct p --take-over {3}\(takes the lease from host b\)/s,
+  );
+});
+
+test('conflicts that could not be named are counted, and do not hide behind an error', () => {
+  const ended: EndedSession = {
+    ...{ directory: '/log', origin: 'nfs://x/', listen: '127.0.7.2:2049', policy: 'write-back', restart: 'viaduct p' },
+    ...{ pendingBytes: 0, pendingFiles: 0, conflicts: [], unnamedConflicts: 2, problem: undefined },
+  };
+  assert.equal(theOneAnswer([], 0, [ended]), 'all else is at the origin; 2 files are in conflict');
+  const lines = describeEndedSession(ended).join('\n');
+  assert.match(lines, /CONFLICT {2}2 files are in conflict.*viaduct log show \/log/);
+  assert.doesNotMatch(lines, /error/);
+});
+
+test('the command that clears a conflict names the file as it takes it', () => {
+  const conflict = { path: '/golden/a disk.raw', handle: 'aa' };
+  assert.equal(describeClearing(conflict, 7), "To clear it: viaduct conflicts clear '/golden/a disk.raw' --pid 7");
+  const unnamed = describeClearing({ path: undefined, handle: 'aa' }, undefined, 'viaduct proxy x');
+  assert.equal(unnamed, 'To clear it, start the session (viaduct proxy x), then: viaduct conflicts clear handle:aa');
 });
 
 test('redirect, conflicts and sessions that do not answer are told apart', () => {

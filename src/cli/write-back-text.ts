@@ -32,7 +32,8 @@ export function theOneAnswer(
   if (silent > 0)
     parts.push(`${silent} ${silent === 1 ? 'session does' : 'sessions do'} not answer: what they keep is not known`);
   parts.push(...describeAllEnded(ended));
-  const conflicts = [...statuses, ...ended].reduce((sum, status) => sum + status.conflicts.length, 0);
+  const unnamed = ended.reduce((sum, one) => sum + one.unnamedConflicts, 0);
+  const conflicts = [...statuses, ...ended].reduce((sum, status) => sum + status.conflicts.length, unnamed);
   if (parts.length === 0) parts.push(conflicts > 0 ? 'all else is at the origin' : 'everything is at the origin');
   if (conflicts > 0) parts.push(`${conflicts} ${conflicts === 1 ? 'file is' : 'files are'} in conflict`);
   return parts.join('; ');
@@ -58,30 +59,41 @@ function describeAllEnded(ended: readonly EndedSession[]): string[] {
   return parts;
 }
 
-function describeEnded({ pendingBytes, pendingFiles, policy, directory, restart, problem }: EndedSession): string {
-  const again = restart === '' ? '' : ` (start it again: ${restart})`;
+/** What starts it again is told below. */
+function describeEnded({ pendingBytes, pendingFiles, policy, directory, problem }: EndedSession): string {
   if (problem !== undefined && pendingFiles === 0)
-    return `what ${directory} of a session that has ended keeps is not known: ${problem}${again}`;
-  const amount = `${formatSize(pendingBytes)} of ${counted(pendingFiles, 'file')}`;
+    return `what ${directory} of a session that has ended keeps is not known: ${problem}`;
+  const amount = `${problem === undefined ? '' : 'at least '}${formatSize(pendingBytes)} of ${counted(pendingFiles, 'file')}`;
   const [are, they] = pendingFiles === 1 ? ['is', 'it is'] : ['are', 'they are'];
   return policy === 'redirect'
-    ? `${amount} ${are} kept in ${directory}, of a redirect session that has ended${again}`
-    : `${amount} ${are} not at the origin: ${they} in ${directory}, of a session that has ended${again}`;
+    ? `${amount} ${are} kept in ${directory}, of a redirect session that has ended`
+    : `${amount} ${are} not at the origin: ${they} in ${directory}, of a session that has ended`;
 }
 
 /** Lines of their own, under those of the processes. */
 export function describeEndedSession(ended: EndedSession): string[] {
-  const { directory, origin, listen, policy, restart, pendingBytes, pendingFiles, conflicts, problem } = ended;
+  const { directory, origin, listen, policy, restart, lostTo, pendingBytes, pendingFiles } = ended;
+  const { conflicts, unnamedConflicts, problem } = ended;
   const files = counted(pendingFiles, 'file');
   return [
     `ended session${listen === '' ? '' : `  ${listen}`}`,
     ...(origin === '' ? [] : [`  origin    ${origin}`, `  policy    ${policy}`]),
     `  log       ${directory}`,
     ...(pendingFiles > 0 ? [`  changes   ${formatSize(pendingBytes)} of ${files}`] : []),
+    ...(lostTo === undefined ? [] : [`  lease     LOST to ${lostTo}: what is here stays here (viaduct log salvage)`]),
     ...(problem === undefined ? [] : [`  error     ${problem}`]),
+    ...(unnamedConflicts === 0 ? [] : [`  CONFLICT  ${describeUnnamed(ended)}`]),
     ...conflicts.map((conflict) => `  CONFLICT  ${describeConflict(conflict)}`),
-    ...(restart === '' ? [] : [`  restart   ${restart}`]),
+    ...(restart === ''
+      ? []
+      : [`  restart   ${restart}${lostTo === undefined ? '' : `   (takes the lease from ${lostTo})`}`]),
   ];
+}
+
+/** Of a log that takes long to read. */
+export function describeUnnamed({ unnamedConflicts, directory }: EndedSession): string {
+  const are = unnamedConflicts === 1 ? 'is' : 'are';
+  return `${counted(unnamedConflicts, 'file')} ${are} in conflict; their names take long to read: viaduct log show ${directory}`;
 }
 
 export function keepsChanges({ writes }: SessionStatus): boolean {
@@ -187,7 +199,12 @@ function describeDisk({ log: { disk }, policy }: WriteBackStatus): string[] {
 }
 
 function describeFile({ path, handle, bytes, oldestAgeMs }: PendingFile): string {
-  return `${path ?? `(name unknown, handle ${handle})`}: ${formatSize(bytes)}, oldest ${formatDuration(oldestAgeMs)}`;
+  return `${path ?? `(name unknown) handle:${handle}`}: ${formatSize(bytes)}, oldest ${formatDuration(oldestAgeMs)}`;
+}
+
+/** What a command takes as FILE. */
+export function clearable({ path, handle }: Pick<ConflictStatus, 'path' | 'handle'>): string {
+  return path ?? `handle:${handle}`;
 }
 
 export function describeConflict({ path, handle, kind, atMs, savedAs }: ConflictStatus): string {
@@ -202,5 +219,5 @@ export function describeConflict({ path, handle, kind, atMs, savedAs }: Conflict
     log: 'this host’s version is still in the dirty log:',
   };
   const saved = savedAs === undefined ? '' : `; ${where[savedAs.where]} ${savedAs.name}`;
-  return `${path ?? `(name unknown, handle ${handle})`}, ${new Date(atMs).toISOString()}: ${what}${saved}`;
+  return `${clearable({ path, handle })}, ${new Date(atMs).toISOString()}: ${what}${saved}`;
 }

@@ -23,6 +23,7 @@ export interface WriteFlags {
   readonly writeBackRate?: string;
   readonly outage?: string;
   readonly takeOver?: boolean;
+  readonly abandonDirtyLog?: boolean;
 }
 
 /** To be put under the examples of a command's help. */
@@ -68,6 +69,10 @@ export function addWriteOptions(command: Command): Command {
     .option(
       '--take-over',
       'write-back: take the write lease from the host that holds it; what that host has not written back stays there',
+    )
+    .option(
+      '--abandon-dirty-log',
+      'start with a new dirty log where the one that an earlier session left changes in is missing; `viaduct status` still tells of the old one',
     );
 }
 

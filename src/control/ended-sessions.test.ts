@@ -1,11 +1,11 @@
 /** What sessions that have ended left behind: found by notes that outlive them, until it is known that nothing is left. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { silentLog, systemClock, systemRandom } from '../base/mod.ts';
-import { DirtyLog, systemLogDirectory } from '../dirty/mod.ts';
+import { DirtyLog, type LogId, logId, systemLogDirectory } from '../dirty/mod.ts';
 import { fileNotes } from '../layers/mod.ts';
 import { endedSessions, LogIndex, type LogNote, stateBase } from './mod.ts';
 
@@ -75,9 +75,9 @@ test('a log that was left with changes and a conflict is told with what is in it
   const [ended, ...more] = await endedSessions(index, [], clock);
   assert.deepEqual(more, []);
   assert.deepEqual([ended?.pendingBytes, ended?.pendingFiles, ended?.problem], [5_000, 1, undefined]);
-  assert.deepEqual(ended?.conflicts, [{ path: 'b', handle: Buffer.from('other').toString('hex'), ...conflict }]);
+  assert.deepEqual(ended?.conflicts, [{ path: '.../b', handle: Buffer.from('other').toString('hex'), ...conflict }]);
   assert.equal(ended.restart, note.restart);
-  index.remove(note.directory);
+  index.remove(note);
   assert.deepEqual(await endedSessions(index, [], clock), []);
 });
 
@@ -122,7 +122,71 @@ test('a log that takes too long is not waited for; what an orderly end noted is 
   const slow = { ...clock, now: () => (nowMs += 1_500), after: clock.after.bind(clock) };
   index.write(note);
   assert.match((await endedSessions(index, [], slow))[0]?.problem ?? '', /takes long to read/);
-  index.write({ ...note, left: { bytes: 5_000, files: 1, conflicts: 0 } });
+  index.write({ ...note, left: { bytes: 5_000, files: 1, conflicts: 2 } });
   const [ended] = await endedSessions(index, [], slow);
   assert.deepEqual([ended?.pendingBytes, ended?.pendingFiles, ended?.problem], [5_000, 1, undefined]);
+  assert.deepEqual([ended?.conflicts, ended?.unnamedConflicts], [[], 2]);
 });
+
+test('a log that is damaged is not taken for an empty one', async (t) => {
+  const { index, note, openLog } = place(t);
+  const log = await openLog();
+  await write(log, 5_000);
+  await log.close();
+  index.write(note);
+  const path = join(note.directory, readdirSync(note.directory).find((name) => name.startsWith('segment')) ?? '');
+  const bytes = readFileSync(path);
+  // The head of the record of the 5,000 zeros: their number, then the record's.
+  const head = bytes.indexOf(Buffer.from('8813000001', 'hex').subarray(0, 4)) - 12;
+  assert.equal(bytes.toString('latin1', head, head + 4), 'VDLR');
+  bytes[head + 20]! ^= 1;
+  writeFileSync(path, bytes);
+  const [ended] = await endedSessions(index, [], clock);
+  assert.deepEqual([ended?.pendingBytes, ended?.pendingFiles], [0, 0], 'what the record held is not known');
+  assert.match(ended?.problem ?? '', /^it is damaged: .*`viaduct log show/);
+});
+
+test('a note of a log in whose place another was begun stays, and says so, until that log is back', async (t) => {
+  const { index, note, openLog } = place(t);
+  const log = await openLog();
+  await write(log, 5_000);
+  await log.close();
+  const { directory } = note;
+  const own = { ...note, log: idOf(await logId(directory, clock)) };
+  index.write(own);
+  renameSync(directory, `${directory}.away`);
+  const fresh = await openLog();
+  const other = { ...note, startedAt: 'now', log: idOf(await logId(directory, clock)) };
+  assert.notEqual(other.log, own.log);
+  assert.match((await endedSessions(index, [], clock))[0]?.problem ?? '', /another log is in its place/);
+  index.write(other);
+  assert.equal(index.find(directory)?.log, other.log);
+  await fresh.close();
+  const left = async () =>
+    (await endedSessions(index, [], clock)).map((one) => [one.pendingBytes, one.problem, one.restart]);
+  const [[bytes, problem, restart] = [], ...more] = await left();
+  assert.deepEqual([bytes, restart, more], [0, '', []]);
+  assert.match(String(problem), /another log is in its place.*remove .*json/);
+  index.remove(other);
+  assert.equal((await left()).length, 1, 'the end of the new log ends nothing of the old one');
+  rmSync(directory, { recursive: true });
+  assert.match(String((await left())[0]?.[1]), /is not there; is its disk mounted/);
+  renameSync(`${directory}.away`, directory);
+  assert.deepEqual((await left())[0]?.slice(0, 2), [5_000, undefined]);
+  index.write(own);
+  assert.deepEqual(await left(), [[5_000, undefined, note.restart]]);
+});
+
+test('a session that lost its lease is started again only by a take-over', async (t) => {
+  const { index, note, openLog } = place(t);
+  const log = await openLog();
+  await write(log, 5_000);
+  await log.close();
+  index.write({ ...note, left: { bytes: 5_000, files: 1, conflicts: 0, lostTo: 'host b' } });
+  const [ended] = await endedSessions(index, [], clock);
+  assert.deepEqual([ended?.lostTo, ended?.restart], ['host b', `${note.restart} --take-over`]);
+});
+
+function idOf(id: LogId): string | undefined {
+  return typeof id === 'object' ? id.uuid : undefined;
+}

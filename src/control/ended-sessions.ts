@@ -8,31 +8,42 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Clock, sleep } from '../base/mod.ts';
-import { type InspectedLog, inspectLog, type LogDirectory, type LogFile, systemLogDirectory } from '../dirty/mod.ts';
+import {
+  type InspectedLog,
+  inspectLog,
+  type LogDirectory,
+  type LogFile,
+  logId,
+  systemLogDirectory,
+} from '../dirty/mod.ts';
 import { decodeRecord, fileNotes } from '../layers/mod.ts';
 import type { ConflictStatus } from '../sessions/mod.ts';
 import type { StatusAnswer } from './client.ts';
-import type { LogIndex, LogNote } from './log-index.ts';
+import type { FoundNote, LogIndex, LogNote } from './log-index.ts';
 
 export interface EndedSession {
   readonly directory: string;
   readonly origin: string;
   readonly listen: string;
   readonly policy: LogNote['policy'];
-  /** The command that starts it again. */
+  /** The command that starts it again; empty: that is not enough, `problem` says why. */
   readonly restart: string;
+  /** Who took its write lease: `restart` takes it back. */
+  readonly lostTo?: string | undefined;
   readonly pendingBytes: number;
   readonly pendingFiles: number;
   readonly conflicts: readonly ConflictStatus[];
+  /** Conflicts that an orderly end counted and that could not be read now. */
+  readonly unnamedConflicts: number;
   /** Why it is not known what the log holds. */
   readonly problem: string | undefined;
 }
 
-type Contents = Pick<EndedSession, 'pendingBytes' | 'pendingFiles' | 'conflicts' | 'problem'>;
+type Contents = Pick<EndedSession, 'pendingBytes' | 'pendingFiles' | 'conflicts' | 'unnamedConflicts' | 'problem'>;
 
 /** As long as a process has to answer. */
 const inspectMs = 2_000;
-const unknown = { pendingBytes: 0, pendingFiles: 0, conflicts: [] };
+const unknown = { pendingBytes: 0, pendingFiles: 0, conflicts: [], unnamedConflicts: 0 };
 
 /** Those that left something, or of which it cannot be told. */
 export async function endedSessions(
@@ -44,8 +55,10 @@ export async function endedSessions(
   const ended = notes.filter((note) => !answers.some((answer) => answersFor(answer, note)));
   const found = await Promise.all(
     ended.map(async (note) => {
-      const { directory, origin, listen, policy, restart } = note;
-      return { directory, origin, listen, policy, restart, ...(await look(note, index, clock)) };
+      const { directory, origin, listen, policy, isSetAside, left } = note;
+      const lostTo = left?.lostTo;
+      const restart = isSetAside ? '' : `${note.restart}${lostTo === undefined ? '' : ' --take-over'}`;
+      return { directory, origin, listen, policy, restart, lostTo, ...(await look(note, clock)) };
     }),
   );
   const unread = damaged.map((path) => ({
@@ -53,11 +66,13 @@ export async function endedSessions(
     problem: 'this note about a dirty log cannot be read',
   }));
   return [...found, ...unread].filter(
-    ({ pendingFiles, conflicts, problem }) => pendingFiles > 0 || conflicts.length > 0 || problem !== undefined,
+    ({ pendingFiles, conflicts, unnamedConflicts, problem }) =>
+      pendingFiles > 0 || conflicts.length + unnamedConflicts > 0 || problem !== undefined,
   );
 }
 
-function answersFor(answer: StatusAnswer, { directory, pid, startedAt }: LogNote): boolean {
+function answersFor(answer: StatusAnswer, { directory, pid, startedAt, isSetAside }: FoundNote): boolean {
+  if (isSetAside) return false;
   if (answer.kind === 'silent') return answer.pid === pid && isLocked(directory);
   const { status } = answer;
   return (
@@ -66,32 +81,49 @@ function answersFor(answer: StatusAnswer, { directory, pid, startedAt }: LogNote
   );
 }
 
-async function look(note: LogNote, index: LogIndex, clock: Clock): Promise<Contents> {
-  const { directory, pid, left } = note;
+async function look(note: FoundNote, clock: Clock): Promise<Contents> {
+  const { directory, pid, left, path } = note;
+  if (!existsSync(directory)) {
+    return {
+      ...unknown,
+      problem: `it is not there; is its disk mounted? (if somebody removed it, remove ${path} too)`,
+    };
+  }
+  if (await isOther(note, clock)) {
+    const problem = `another log is in its place; is its disk mounted? (if it is gone for good, remove ${path})`;
+    return { ...unknown, problem };
+  }
   if (isLocked(directory))
     return { ...unknown, problem: `a process that does not say what it keeps has it open (${pid} was the last known)` };
-  if (!existsSync(directory)) {
-    const remedy = `if somebody removed it, remove ${index.pathOf(directory)} too`;
-    return { ...unknown, problem: `it is not there; is its disk mounted? (${remedy})` };
-  }
   const late = sleep(clock, inspectMs).then(() => 'late' as const);
   const inspected = await Promise.race([inspect(directory, clock), late]).catch((error: unknown) =>
     error instanceof TooLate ? ('late' as const) : error instanceof Error ? error : new Error(String(error)),
   );
   if (inspected === 'late') {
-    if (left !== undefined)
-      return { ...unknown, pendingBytes: left.bytes, pendingFiles: left.files, problem: someUnread(left.conflicts) };
+    if (left !== undefined) {
+      const { bytes, files, conflicts } = left;
+      return {
+        ...unknown,
+        pendingBytes: bytes,
+        pendingFiles: files,
+        unnamedConflicts: conflicts,
+        problem: undefined,
+      };
+    }
     return { ...unknown, problem: `it takes long to read (\`viaduct log show ${directory}\` takes the time)` };
   }
   if (inspected instanceof Error) return { ...unknown, problem: `it cannot be read: ${inspected.message}` };
-  if (inspected === undefined) return { ...unknown, problem: 'it holds no dirty log any more' };
+  if (inspected === undefined)
+    return { ...unknown, problem: `it holds no dirty log any more (if somebody removed it, remove ${path} too)` };
   const { damaged } = inspected;
   const problem = damaged && `it is damaged: ${damaged}; \`viaduct log show ${directory}\` says where`;
-  return { ...pendingIn(inspected), conflicts: conflictsIn(inspected), problem };
+  return { ...unknown, ...pendingIn(inspected), conflicts: conflictsIn(inspected), problem };
 }
 
-function someUnread(conflicts: number): string | undefined {
-  return conflicts === 0 ? undefined : `it takes long to read, and ${conflicts} of its files are in conflict`;
+/** A log that cannot be told from another is looked at like its own. */
+async function isOther({ directory, log }: FoundNote, clock: Clock): Promise<boolean> {
+  const found = log === undefined ? 'unknown' : await logId(directory, clock).catch(() => 'unknown' as const);
+  return typeof found === 'object' && found.uuid !== log;
 }
 
 class TooLate extends Error {}
@@ -132,12 +164,12 @@ function pendingIn({ files, notes }: InspectedLog): { pendingBytes: number; pend
   return { pendingBytes: files.reduce((sum, { dirtyBytes }) => sum + dirtyBytes, 0), pendingFiles: keys.size };
 }
 
-/** `path` is as it was when the file was written; the last name alone if no more is noted. */
+/** `path` is as it was when the file was written; `.../NAME` if no more is noted. */
 export function conflictsIn({ notes }: Pick<InspectedLog, 'notes'>): ConflictStatus[] {
   return recordsIn(notes).flatMap(({ key, record: { place, path: noted, conflict } }) => {
     if (conflict === undefined) return [];
     const { kind, atMs, savedAs } = conflict;
-    const name = noted ?? place?.name;
+    const name = noted ?? (place && `.../${place.name}`);
     const path = name === undefined ? undefined : Buffer.from(name, 'latin1').toString('utf8');
     return [{ path, handle: Buffer.from(key, 'latin1').toString('hex'), kind, atMs, savedAs }];
   });
@@ -159,7 +191,7 @@ function recordsIn(
 }
 
 /** Taking the lock to find out would be in the way of a session that starts now. */
-function isLocked(directory: string): boolean {
+export function isLocked(directory: string): boolean {
   try {
     const { ino } = statSync(join(directory, 'lock'));
     return readFileSync('/proc/locks', 'latin1')

@@ -1,7 +1,8 @@
 /**
  * Which dirty logs this user's sessions opened, so that what a session left behind is not forgotten with its process.
  *
- *     STATE/dirty-logs/HASH.json    one a log (HASH: of its directory); written when it is opened, removed at an end that left nothing
+ *     STATE/dirty-logs/HASH.json         one a directory (HASH: of it); written when its log is opened, removed at an end that left nothing
+ *     STATE/dirty-logs/HASH-LOG.json     of a log that was given up for a new one in the same directory (LOG: of its header)
  *     STATE: $VIADUCT_STATE_DIR, else /var/lib/viaduct for root, else $XDG_STATE_HOME/viaduct, else ~/.local/state/viaduct
  *
  * Invariants: the place does not depend on --state-directory or --dirty-log (`viaduct status` knows neither) and survives a reboot;
@@ -26,10 +27,20 @@ const noteSchema = z.object({
   /** Starts the session again. */
   restart: z.string(),
   /** What an orderly end left behind. */
-  left: z.object({ bytes: z.number(), files: z.number(), conflicts: z.number() }).optional(),
+  left: z
+    .object({ bytes: z.number(), files: z.number(), conflicts: z.number(), lostTo: z.string().optional() })
+    .optional(),
+  /** Which log it was, as its header says: another may lie in its place. */
+  log: z.string().optional(),
 });
 
 export type LogNote = z.infer<typeof noteSchema>;
+
+export interface FoundNote extends LogNote {
+  readonly path: string;
+  /** Another log was begun in the same directory. */
+  readonly isSetAside: boolean;
+}
 
 export interface StatePlace {
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -55,24 +66,33 @@ export class LogIndex {
   write(note: LogNote): void {
     makeDirectory(this.#directory, 0o700);
     const path = this.pathOf(note.directory);
+    this.#keepOther(note);
     const fresh = `${path}.new`;
     writeFileSync(fresh, `${JSON.stringify(note)}\n`, { mode: 0o600, flush: true });
     renameSync(fresh, path);
     this.#sync();
   }
 
-  remove(directory: string): void {
-    rmSync(this.pathOf(directory), { force: true });
+  /** What was noted of another log in the same directory stays. */
+  remove({ directory, log }: Pick<LogNote, 'directory' | 'log'>): void {
+    const noted = this.find(directory);
+    if (noted === undefined || isSame(noted, log)) rmSync(this.pathOf(directory), { force: true });
+  }
+
+  /** What was last noted of this directory. */
+  find(directory: string): FoundNote | undefined {
+    return this.read().notes.find((note) => note.directory === directory && !note.isSetAside);
   }
 
   /** `damaged`: paths of notes that cannot be read. */
-  read(): { readonly notes: readonly LogNote[]; readonly damaged: readonly string[] } {
-    const notes: LogNote[] = [];
+  read(): { readonly notes: readonly FoundNote[]; readonly damaged: readonly string[] } {
+    const notes: FoundNote[] = [];
     const damaged: string[] = [];
     for (const name of this.#names()) {
       const path = join(this.#directory, name);
       try {
-        notes.push(noteSchema.parse(JSON.parse(readFileSync(path, 'utf8'))));
+        const note = noteSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+        notes.push({ ...note, path, isSetAside: path !== this.pathOf(note.directory) });
       } catch (error) {
         // A session that ends meanwhile removes its own.
         if (systemCode(error) !== 'ENOENT') damaged.push(path);
@@ -84,6 +104,19 @@ export class LogIndex {
   pathOf(directory: string): string {
     const name = createHash('sha256').update(directory).digest('hex').slice(0, 16);
     return join(this.#directory, `${name}.json`);
+  }
+
+  /** A note of another log is moved out of the way; that of this one, if it had been, is over. */
+  #keepOther({ directory, log }: LogNote): void {
+    for (const noted of this.read().notes) {
+      if (noted.directory !== directory) continue;
+      if (noted.isSetAside && log !== undefined && noted.log === log) rmSync(noted.path, { force: true });
+      if (!noted.isSetAside && !isSame(noted, log)) renameSync(noted.path, this.#asidePath(noted));
+    }
+  }
+
+  #asidePath({ directory, log, startedAt }: LogNote): string {
+    return this.pathOf(directory).replace(/\.json$/, `-${log ?? startedAt.replaceAll(/\W/g, '')}.json`);
   }
 
   #names(): string[] {
@@ -103,4 +136,9 @@ export class LogIndex {
       closeSync(descriptor);
     }
   }
+}
+
+/** A note that does not say which log it is of is of any. */
+function isSame(noted: LogNote, log: string | undefined): boolean {
+  return noted.log === undefined || log === undefined || noted.log === log;
 }

@@ -1,7 +1,7 @@
 /** Floor 7: what a running process says about itself, and what it can be asked to do. */
 export { type AskOptions, askProcesses, type StatusAnswer } from './client.ts';
-export { conflictsIn, type EndedSession, endedSessions } from './ended-sessions.ts';
-export { LogIndex, type LogNote, stateBase } from './log-index.ts';
+export { conflictsIn, type EndedSession, endedSessions, isLocked } from './ended-sessions.ts';
+export { type FoundNote, LogIndex, type LogNote, stateBase } from './log-index.ts';
 export { prepareRuntimeDirectory, type RuntimePlace, runtimeDirectory } from './runtime-directory.ts';
 export { ControlServer, type ControlServerOptions } from './server.ts';
 export type { ProcessStatus } from './status.ts';

@@ -10,4 +10,5 @@ export {
   type SalvagedRange,
   salvageLog,
 } from './inspect.ts';
+export { type LogId, logId } from './log-id.ts';
 export { type SystemLogDirectoryOptions, systemLogDirectory } from './system-directory.ts';

@@ -8,6 +8,8 @@ import { FileType } from '../vfs/mod.ts';
 import type { TaskProgress } from './tasks.ts';
 import { SessionWriteBack, type WriteBackParts } from './write-back.ts';
 
+const nothing: DrainResult = { outcome: 'done', problems: [] };
+
 type Found = { handle: string; type: number } | undefined;
 
 function house(result: DrainResult, find: () => Promise<Found>) {
@@ -62,4 +64,39 @@ test('what the origin refuses does not hide the files in conflict', async () => 
   assert.equal(outcome, 'refused');
   assert.equal(problems[0], '/a: NOSPC');
   assert.match(problems[1] ?? '', /^\/b was changed at the origin by somebody else; .*\/b\.viaduct-conflict$/);
+});
+
+test('a file is also meant by what messages call it whose path is not known, if that is one file', async () => {
+  const { clock, begun } = house(nothing, () => Promise.resolve(undefined));
+  const records = ['1', '2', '3'].map((handle) => ({
+    handle,
+    place: { directory: 'd', name: handle === '1' ? 'a' : 'b' },
+  }));
+  const parts = {
+    ...{ policy: 'write-back', directory: '/log', clock, logger: silentLog, awaySinceMs: () => undefined },
+    layer: {
+      writeBack: (handle: string) => {
+        begun.push(handle);
+        return Promise.resolve(nothing);
+      },
+      status: () => ({ log: {}, files: [], conflicts: [] }),
+    },
+    files: { all: () => records, get: (key: string) => records.find(({ handle }) => handle === key) },
+    drain: { status: () => ({ state: 'idle', pendingBytes: 0, bytesPerSecond: 0 }) },
+    paths: { pathOf: () => undefined, find: () => Promise.resolve(undefined) },
+  };
+  const named = new SessionWriteBack(parts as unknown as WriteBackParts);
+  for (const file of ['/.../a', '/a', '/handle:32']) await named.writeBack(file, () => {});
+  assert.deepEqual(begun, ['1', '1', '2']);
+  for (const file of ['/.../b', '/b']) {
+    await assert.rejects(
+      named.writeBack(file, () => {}),
+      /could be several files: handle:32, handle:33/,
+    );
+  }
+  for (const file of ['/d/a', '/.../c', '/handle:39'])
+    await assert.rejects(
+      named.writeBack(file, () => {}),
+      /no such file/,
+    );
 });

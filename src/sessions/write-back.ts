@@ -194,12 +194,43 @@ export class SessionWriteBack {
     // Nobody can say now what the name means; it meant this when the file was written.
     if (awaySinceMs() !== undefined)
       for (const record of files.all()) if (this.#pathOfRecord(record) === wanted) return record.handle;
+    const shown = this.#findShown(wanted);
+    if (shown !== undefined) return shown;
     const found = await paths.find(file);
     if (found !== undefined && found.type !== FileType.DIRECTORY) return found.handle;
+    const byName = found === undefined ? this.#findByName(wanted) : undefined;
+    if (byName !== undefined) return byName;
     const why = found === undefined ? 'there is no such file in the export' : 'this is a directory';
     throw new ViaductError('CONFIGURATION_INVALID', {
       cause: `${file}: ${why}.`,
       remedy: 'Give the path of a file as clients of the session see it, for example /golden/disk.raw.',
+    });
+  }
+
+  /** As status and messages show files whose whole path is not known: `.../NAME`, `handle:HEX`. */
+  #findShown(wanted: string): FileHandle | undefined {
+    const named = /^\/handle:([0-9a-f]+)$/.exec(wanted)?.[1];
+    if (named !== undefined) return this.#parts.files.get(Buffer.from(named, 'hex').toString('latin1'))?.handle;
+    if (!wanted.startsWith('/.../')) return undefined;
+    const found = [...this.#parts.files.all()].filter((record) => `/${this.#pathOfRecord(record)}` === wanted);
+    return this.#onlyOne(wanted, found);
+  }
+
+  /** A name alone, which is no file of the root, if only one file here can be meant. */
+  #findByName(wanted: string): FileHandle | undefined {
+    const name = wanted.slice(1);
+    const all = [...this.#parts.files.all()];
+    return this.#onlyOne(
+      name,
+      name.includes('/') ? [] : all.filter(({ place }) => place && readable(place.name) === name),
+    );
+  }
+
+  #onlyOne(wanted: string, found: readonly FileRecord[]): FileHandle | undefined {
+    if (found.length < 2) return found[0]?.handle;
+    throw new ViaductError('CONFIGURATION_INVALID', {
+      cause: `${wanted} could be several files: ${found.map(({ handle }) => `handle:${hex(handle)}`).join(', ')}.`,
+      remedy: 'Give the whole path, or the handle as it is written here (`viaduct status --json` shows both).',
     });
   }
 
@@ -266,7 +297,7 @@ export class SessionWriteBack {
 function describeConflict({ path, handle, kind, savedAs }: ConflictStatus): string {
   const what = kind === 'gone' ? 'was removed at the origin' : 'was changed at the origin by somebody else';
   const where = savedAs === undefined ? '' : `; this host's version is ${savedAs.name}`;
-  return `${path ?? `file ${handle}`} ${what}${where}`;
+  return `${path ?? `handle:${handle}`} ${what}${where}`;
 }
 
 function hex(handle: string): string {

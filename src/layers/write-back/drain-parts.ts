@@ -42,7 +42,10 @@ export async function bytesOf(view: View): Promise<Payload | undefined> {
 
 /** A file as people know it. */
 export function nameOf(record: FileRecord): string {
-  return record.place?.name ?? `file ${Buffer.from(record.handle, 'latin1').toString('hex')}`;
+  const name = record.path ?? record.place?.name;
+  return name === undefined
+    ? `handle:${Buffer.from(record.handle, 'latin1').toString('hex')}`
+    : Buffer.from(name, 'latin1').toString();
 }
 
 export function refusalOf(record: FileRecord, operation: string, status: number): string {
