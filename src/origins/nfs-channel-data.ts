@@ -77,7 +77,7 @@ export class NfsChannelData implements vfs.VectorReader, vfs.PathWalker, vfs.Ori
 
   async walk(call: vfs.Call, args: vfs.WalkArguments): Promise<vfs.WalkReply> {
     if (!this.canWalk()) return walk.refuse(Status.NOTSUPP);
-    if (args.names.length > wireLimits.walkNames) return walk.refuse(Status.INVAL);
+    if (args.names.length === 0 || args.names.length > wireLimits.walkNames) return walk.refuse(Status.INVAL);
     return this.#client.perform(walk, call, args, { wrong: (reply) => wrongWalk(args, reply) });
   }
 
