@@ -1,5 +1,6 @@
 /** Floor 0: what every other folder may use. */
 export { abortSocket } from './abort-socket.ts';
+export { counted, formatSize } from './amounts.ts';
 export { AssertionError, assert, unreachable } from './assert.ts';
 export { type Clock, sleep, systemClock, type Timer } from './clock.ts';
 export { type ErrorCode, type ErrorDetail, errorCatalogue, systemCode, ViaductError } from './errors.ts';

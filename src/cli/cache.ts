@@ -2,10 +2,10 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command } from 'commander';
-import { silentLog, systemClock, systemRandom, ViaductError } from '../base/mod.ts';
+import { counted, formatSize, silentLog, systemClock, systemRandom, ViaductError } from '../base/mod.ts';
 import { CleanCache } from '../cache/mod.ts';
 import { exitCodes, printJson, printLine } from './output.ts';
-import { counted, formatDuration, formatSize, notEmpty } from './values.ts';
+import { formatDuration, notEmpty } from './values.ts';
 
 interface CacheFlags {
   readonly json?: boolean;

@@ -5,10 +5,9 @@
  *     no note of the directory ──► start          its log is there ──► start
  *     no log there, or another one ──► LOG_MISSING          --abandon-dirty-log ──► start; the old note is set aside (LogIndex)
  */
-import { type Clock, ViaductError } from '../base/mod.ts';
+import { type Clock, counted, formatSize, ViaductError } from '../base/mod.ts';
 import type { FoundNote, LogIndex } from '../control/mod.ts';
 import { type LogId, logId } from '../dirty/mod.ts';
-import { counted, formatSize } from './values.ts';
 
 export interface LogPlace {
   readonly directory: string;

@@ -2,12 +2,12 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command } from 'commander';
-import { systemClock, ViaductError } from '../base/mod.ts';
+import { counted, formatSize, systemClock, ViaductError } from '../base/mod.ts';
 import { conflictsIn } from '../control/mod.ts';
 import { type InspectedLog, inspectLog, systemLogDirectory } from '../dirty/mod.ts';
 import { exitCodes, printJson, printLine } from './output.ts';
 import { nameOfFile, type Salvaged, salvageInto } from './salvage.ts';
-import { counted, formatSize, notEmpty } from './values.ts';
+import { notEmpty } from './values.ts';
 import { describeConflict } from './write-back-text.ts';
 
 interface LogFlags {

@@ -5,13 +5,12 @@
  */
 import { homedir, hostname } from 'node:os';
 import { resolve } from 'node:path';
-import { type Log, systemClock, ViaductError } from '../base/mod.ts';
+import { counted, formatSize, type Log, systemClock, ViaductError } from '../base/mod.ts';
 import { isLocked, LogIndex, type LogNote, stateBase } from '../control/mod.ts';
 import { logId } from '../dirty/mod.ts';
 import { formatOrigin, parseOrigin } from '../origins/mod.ts';
 import type { LeftBehind, ListeningPlace, SessionPlan } from '../sessions/mod.ts';
 import { printJson, printLine } from './output.ts';
-import { counted, formatSize } from './values.ts';
 
 export function defaultStateBase(): string {
   return stateBase({ environment: process.env, uid: process.getuid?.() ?? 0, home: homedir() });

@@ -1,11 +1,11 @@
 /** Runs a task in a running process and shows it: a bar on a terminal, lines of JSON for scripts, one line or one error at the end. */
 import { SingleBar } from 'cli-progress';
-import { systemClock, ViaductError } from '../base/mod.ts';
+import { formatSize, systemClock, ViaductError } from '../base/mod.ts';
 import { askTask } from '../control/mod.ts';
 import type { SessionTask, TaskProgress, TaskResult } from '../sessions/mod.ts';
 import { exitCodes, printJson, printLine } from './output.ts';
 import { type Chosen, controlDirectory } from './process-choice.ts';
-import { formatDuration, formatSize, parseDuration } from './values.ts';
+import { formatDuration, parseDuration } from './values.ts';
 
 export interface TaskView {
   readonly wait: boolean;

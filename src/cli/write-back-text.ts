@@ -1,4 +1,5 @@
 /** What a session's write-back status says to people: the one answer, and the details under it. */
+import { counted, formatSize } from '../base/mod.ts';
 import type { EndedSession } from '../control/mod.ts';
 import {
   type ConflictStatus,
@@ -7,7 +8,7 @@ import {
   type WriteBackStatus,
   whenFull,
 } from '../sessions/mod.ts';
-import { counted, formatDuration, formatSize } from './values.ts';
+import { formatDuration } from './values.ts';
 
 /** Files that are listed without --json. */
 const listed = 10;

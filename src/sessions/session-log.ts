@@ -7,7 +7,7 @@
  * The policy is a note in the log: what a redirect session wrote must not reach the origin because the next start says write-back.
  */
 import { existsSync, readdirSync } from 'node:fs';
-import { type Clock, type Log, type Random, ViaductError } from '../base/mod.ts';
+import { type Clock, counted, formatSize, type Log, type Random, ViaductError } from '../base/mod.ts';
 import { DirtyLog, systemLogDirectory } from '../dirty/mod.ts';
 import { bootId } from '../native/mod.ts';
 import { logDisk, warnOfRoom } from './log-disk.ts';
@@ -74,7 +74,7 @@ function policyOf(log: DirtyLog): string {
 
 function notEmpty({ rule, writes }: SessionLogOptions, before: string, files: number, bytes: number): ViaductError {
   return new ViaductError('LOG_NOT_EMPTY', {
-    cause: `the dirty log ${rule.directory} holds ${bytes} bytes of ${files} files that a session with --policy ${before} wrote, and this one has --policy ${writes}.`,
+    cause: `the dirty log ${rule.directory} holds ${formatSize(bytes)} of ${counted(files, 'file')} that a session with --policy ${before} wrote, and this one has --policy ${writes}.`,
     remedy:
       before === 'redirect'
         ? 'Start it with --policy redirect and say `viaduct redirect commit` or `viaduct redirect discard` first, or name another --dirty-log.'

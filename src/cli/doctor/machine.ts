@@ -1,10 +1,11 @@
 /** Node, the kernel's NFS client, devices and disks. */
+
 import { access, constants, open, readFile, stat, statfs } from 'node:fs/promises';
 import { release } from 'node:os';
 import { dirname, resolve } from 'node:path';
+import { formatSize } from '../../base/mod.ts';
 import { runtimeDirectory } from '../../control/mod.ts';
 import { KernelHandles, makeDirectory } from '../../native/mod.ts';
-import { formatSize } from '../values.ts';
 import { fail, ok, type Probe, warn } from './probe.ts';
 
 const wantedNode = 24;
