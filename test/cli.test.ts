@@ -289,6 +289,7 @@ test('where rpcbind holds port 111, NFS and MOUNT are registered there, and take
 test('a second signal ends a command that cannot end, and a signal while it starts ends it cleanly', async () => {
   // A server that accepts and never answers: the proxy cannot get ready.
   const silent = createServer();
+  after(() => silent.close());
   const asked = once(silent, 'connection');
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
   const { port } = silent.address() as import('node:net').AddressInfo;
@@ -314,7 +315,6 @@ test('a second signal ends a command that cannot end, and a signal while it star
   child.kill('SIGTERM');
   assert.ok([0, 143].includes((await exited) ?? -1));
   running.delete(child);
-  silent.close();
 });
 
 test('bad input gets its code, a remedy and its exit code', async () => {
