@@ -33,7 +33,13 @@ export interface MadeContent {
 
 const root: Call = { credential: credential(0, 0), peer: 'packer', priority: 'demand' };
 
-export async function makeContent(bytes: Uint8Array, stamp: FileStamp, seed = 1): Promise<MadeContent> {
+/** `alter` may put something else in the place of a group. */
+export async function makeContent(
+  bytes: Uint8Array,
+  stamp: FileStamp,
+  seed = 1,
+  alter: (group: Uint8Array, index: number) => Uint8Array = (group) => group,
+): Promise<MadeContent> {
   const sectorCount = Math.ceil(bytes.length / chunkBytes);
   const dataMap = new Uint8Array(Math.ceil(sectorCount / 8));
   const numbers = new Map<string, number>();
@@ -57,7 +63,7 @@ export async function makeContent(bytes: Uint8Array, stamp: FileStamp, seed = 1)
   const counts: number[] = [];
   for (let first = 0; first < distinct.length; first += groupChunks) {
     const group = distinct.slice(first, first + groupChunks);
-    groups.push(await encodeGroup(group));
+    groups.push(alter(await encodeGroup(group, 1), groups.length));
     counts.push(group.length);
   }
   const groupBytes = Uint32Array.from(groups, (group) => group.length);

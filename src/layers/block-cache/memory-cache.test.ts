@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Clock, type Eventual, limits, type Random, seededRandom, sleep } from '../../base/mod.ts';
-import type { CachedFile, CacheHit, FillTicket, PendingWrite } from '../../cache/mod.ts';
+import type { ByteRange, CachedFile, CacheHit, FillTicket, PendingWrite } from '../../cache/mod.ts';
 import { SimulatedClock } from '../../testing/mod.ts';
 import { type FileStamp, sameStamp } from '../../vfs/mod.ts';
 
@@ -84,8 +84,18 @@ class MemoryCachedFile implements CachedFile {
     return true;
   }
 
-  missing(): never {
-    throw new Error('not used by the layer');
+  missing(offset: number, count: number): ByteRange[] {
+    const ranges: { offset: number; count: number }[] = [];
+    const end = this.live ? Math.min(offset + count, this.size) : offset + count;
+    for (let at = sectorOf(offset); at * sectorBytes < end; at++) {
+      if (this.live && this.#sectors.has(at)) continue;
+      const begin = at * sectorBytes;
+      const bytes = Math.min(sectorBytes, end - begin);
+      const last = ranges.at(-1);
+      if (last !== undefined && last.offset + last.count === begin) last.count += bytes;
+      else ranges.push({ offset: begin, count: bytes });
+    }
+    return ranges;
   }
 
   read(offset: number, count: number): Eventual<CacheHit | undefined> {

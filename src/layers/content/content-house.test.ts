@@ -1,7 +1,8 @@
 /** What tests of the content layer share: an origin in memory with a described file, the caches around the layer, and readers. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { systemClock } from '../../base/mod.ts';
+import { type Clock, seededRandom, systemClock } from '../../base/mod.ts';
+import { CleanCache } from '../../cache/mod.ts';
 import { MemoryHintIndex } from '../../content/mod.ts';
 import {
   CacheFixture,
@@ -15,6 +16,7 @@ import {
 import { type Attributes, type Call, credential, type FileHandle, type Filesystem } from '../../vfs/mod.ts';
 import { AccessCache } from '../access-cache.ts';
 import { AttributeCache } from '../attribute-cache.ts';
+import { MemoryCache } from '../block-cache/memory-cache.test.ts';
 import { BlockCache, type BlockCacheOptions } from '../block-cache.ts';
 import { Content } from '../content.ts';
 import { noReadAhead } from '../read-ahead/mod.ts';
@@ -45,8 +47,10 @@ export function imageBytes(size: number, seed = 1): Buffer {
 export interface HouseOptions {
   readonly size?: number;
   readonly cache?: Partial<BlockCacheOptions>;
+  readonly clock?: Clock;
   readonly between?: (origin: Filesystem) => Filesystem;
-  readonly describe?: boolean;
+  /** Blocks are kept in memory instead of on the disk, for tests that need many houses. */
+  readonly isLight?: boolean;
 }
 
 export class House implements AsyncDisposable {
@@ -71,15 +75,19 @@ export class House implements AsyncDisposable {
 
   /** Also after a restart: the cache on the disk is the same. */
   async start(): Promise<void> {
-    const { cache: more, between } = this.#options;
-    const cache = await this.fixture.open({ sizeBytes: 64 * MiB });
-    const tools = { clock: systemClock, log: this.log };
+    const { cache: more, between, isLight } = this.#options;
+    const { clock = systemClock } = this.#options;
+    const cache =
+      isLight === true
+        ? new MemoryCache({ clock, random: seededRandom(1) })
+        : await this.fixture.open({ sizeBytes: 64 * MiB });
+    const tools = { clock, log: this.log };
     const below = new AccessCache(new AttributeCache(between?.(this.origin) ?? this.origin, tools), tools);
     this.content = new Content(below, { store: cache, hints: this.hints, ...tools });
     this.top = new BlockCache(this.content, { cache: this.content.blocks, readAhead: noReadAhead, ...tools, ...more });
     this.stop = async () => {
       await this.top.close();
-      await cache.close();
+      if (cache instanceof CleanCache) await cache.close();
     };
   }
 

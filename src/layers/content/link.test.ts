@@ -1,0 +1,107 @@
+/** A described file over a long link: what is on its way must be enough to keep the link busy, at any round trip. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { type Clock, sleep } from '../../base/mod.ts';
+import { SimulatedClock } from '../../testing/mod.ts';
+import { type Call, type Filesystem, ForwardingFilesystem, type ReadArguments, type ReadReply } from '../../vfs/mod.ts';
+import { defaultReadAhead } from '../read-ahead/mod.ts';
+import { alice, House, imageBytes } from './content-house.test.ts';
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+/** READs travel half a round trip; their bytes queue for the link, first come first served, and travel the other half. */
+class LongLink extends ForwardingFilesystem {
+  readonly #clock: Clock;
+  readonly #roundTripMs: number;
+  readonly #bytesPerMs: number;
+  #freeAtMs = 0;
+  bytes = 0;
+
+  constructor(next: Filesystem, clock: Clock, roundTripMs: number, bytesPerMs: number) {
+    super(next);
+    this.#clock = clock;
+    this.#roundTripMs = roundTripMs;
+    this.#bytesPerMs = bytesPerMs;
+  }
+
+  override async read(call: Call, args: ReadArguments): Promise<ReadReply> {
+    await sleep(this.#clock, this.#roundTripMs / 2);
+    const reply = await this.next.read(call, args);
+    const count = reply.status === 0 ? reply.count + 150 : 150;
+    this.bytes += count;
+    this.#freeAtMs = Math.max(this.#freeAtMs, this.#clock.now()) + count / this.#bytesPerMs;
+    await sleep(this.#clock, this.#freeAtMs - this.#clock.now() + this.#roundTripMs / 2);
+    return reply;
+  }
+}
+
+interface Run {
+  readonly ms: number;
+  readonly linkBytes: number;
+}
+
+/** Reads the file once, in READs of 64 KiB, in simulated time. */
+async function readOnce(roundTripMs: number, bytesPerMs: number, image: Buffer, known?: Buffer): Promise<Run> {
+  const clock = new SimulatedClock();
+  let link: LongLink | undefined;
+  await using house = await House.open({
+    clock,
+    isLight: true,
+    cache: { readAhead: defaultReadAhead },
+    between: (origin) => {
+      link = new LongLink(origin, clock, roundTripMs, bytesPerMs);
+      return link;
+    },
+  });
+  const drive = async (work: Promise<void>): Promise<void> => {
+    let isDone = false;
+    const done = work.finally(() => {
+      isDone = true;
+    });
+    done.catch(() => {});
+    while (!isDone) {
+      // What runs in the thread pool takes no time: it is awaited before the clock moves.
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      await clock.step();
+    }
+    await done;
+  };
+  const object = await house.file('memory', image);
+  if (known !== undefined) {
+    const first = await house.file('disk', known);
+    await drive(house.lookup('disk').then(() => house.check(first, known, MiB)));
+  }
+  await drive(house.lookup('memory').then(() => {}));
+  const before = { ms: clock.now(), bytes: link!.bytes };
+  await drive(house.check(object, image, 64 * KiB, alice));
+  const run = { ms: clock.now() - before.ms, linkBytes: link!.bytes - before.bytes };
+  await drive(house.stop());
+  house.stop = () => Promise.resolve();
+  return run;
+}
+
+describe('a sequential reader', () => {
+  for (const roundTripMs of [40, 300]) {
+    test(`at ${roundTripMs} ms needs what its compressed bytes need of 100 Mbit/s, and a few round trips`, async (t) => {
+      const image = imageBytes(48 * MiB);
+      const { ms, linkBytes } = await readOnce(roundTripMs, 12_500, image);
+      t.diagnostic(`${ms.toFixed(0)} ms for ${linkBytes} bytes`);
+      assert.ok(linkBytes < image.length / 3.5, `${linkBytes} bytes`);
+      // Until the reader is known for one, and until so much is on its way that the link is full.
+      assert.ok(ms < linkBytes / 12_500 + 10 * roundTripMs, `${ms} ms`);
+    });
+
+    test(`at ${roundTripMs} ms does not wait for what is on this host or zero`, async (t) => {
+      const known = imageBytes(48 * MiB);
+      const image = Buffer.from(known);
+      // One block of sixteen is new.
+      for (let offset = 3 * 64 * KiB; offset < image.length; offset += MiB) {
+        imageBytes(128 * KiB, offset).copy(image, offset, 64 * KiB);
+      }
+      const { ms, linkBytes } = await readOnce(roundTripMs, 12_500, image, known);
+      t.diagnostic(`${ms.toFixed(0)} ms for ${linkBytes} bytes`);
+      assert.ok(ms < linkBytes / 12_500 + 12 * roundTripMs, `${ms} ms for ${linkBytes} bytes`);
+    });
+  }
+});
