@@ -150,6 +150,7 @@ test('a task is followed to its result, and what it was asked to do arrives as i
     { task: 'clear-conflict', file: '/a' },
     { task: 'redirect', how: 'discard' },
     { task: 'redirect', how: 'commit' },
+    { task: 'redirect', how: 'commit', takeOver: true },
   ] as const) {
     assert.equal((await askTask({ task: other, wait: true }, options)).kind, 'result');
     assert.deepEqual(seen.at(-1), other);

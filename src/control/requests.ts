@@ -5,7 +5,7 @@
  *   POST /writeback          {"file"?, "wait"?}    everything, or one file, to the origin
  *   POST /invalidate         {"wait"?}             the same, and forget what is cached
  *   POST /conflicts/clear    {"file"}              the file takes writes again
- *   POST /redirect/commit    {"wait"?}             a redirect session's changes to the origin
+ *   POST /redirect/commit    {"takeOver"?, "wait"?} a redirect session's changes to the origin
  *   POST /redirect/discard   {"wait"?}             or forget them
  *
  * A POST is answered by lines of JSON, the last of which is a result, an error, or (without `wait`) `started`.
@@ -25,7 +25,7 @@ const paths: Readonly<Record<string, (body: object) => unknown>> = {
   '/writeback': (body) => ({ ...body, task: 'write-back' }),
   '/invalidate': () => ({ task: 'invalidate' }),
   '/conflicts/clear': (body) => ({ ...body, task: 'clear-conflict' }),
-  '/redirect/commit': () => ({ task: 'redirect', how: 'commit' }),
+  '/redirect/commit': (body) => ({ ...body, task: 'redirect', how: 'commit' }),
   '/redirect/discard': () => ({ task: 'redirect', how: 'discard' }),
 };
 
@@ -56,7 +56,8 @@ export function writeRequest({ task, wait }: TaskRequest): { readonly path: stri
     case 'clear-conflict':
       return { path: '/conflicts/clear', body: JSON.stringify({ file: task.file, wait }) };
     case 'redirect':
-      return { path: `/redirect/${task.how}`, body: JSON.stringify({ wait }) };
+      if (task.how === 'discard') return { path: '/redirect/discard', body: JSON.stringify({ wait }) };
+      return { path: '/redirect/commit', body: JSON.stringify({ takeOver: task.takeOver, wait }) };
   }
 }
 

@@ -39,18 +39,26 @@ export function ownCredential(): Credential {
   return credential(process.getuid?.() ?? 0, process.getgid?.() ?? 0, groups);
 }
 
+/** What the same session is known by in all its lives: kept in its log, given before there is one. */
+export function newInstance(random: Random): Uint8Array {
+  return random.bytes(new Uint8Array(16));
+}
+
+export function noteInstance(log: DirtyLog, fresh: Uint8Array): Uint8Array {
+  const noted = log.noted(instanceNote) ?? fresh;
+  log.note(instanceNote, noted);
+  return noted;
+}
+
 export function acquireLease(
   nfs: NfsOrigin,
-  log: DirtyLog,
+  instance: Uint8Array,
   { takeOverLease, address }: Pick<StackDescription, 'takeOverLease' | 'address'>,
-  { clock, log: logger, random }: WriteBackTools,
+  { clock, log }: Pick<WriteBackTools, 'clock' | 'log'>,
 ): Promise<SessionLease> {
-  const noted = log.noted(instanceNote) ?? random.bytes(new Uint8Array(16));
-  log.note(instanceNote, noted);
-  const instance = Buffer.from(noted).toString('latin1');
-  return SessionLease.acquire({
-    ...{ origin: nfs, takeOver: takeOverLease, holder: leaseHolder(hostname(), address), instance, clock, log: logger },
-  });
+  const holder = leaseHolder(hostname(), address);
+  const name = Buffer.from(instance).toString('latin1');
+  return SessionLease.acquire({ origin: nfs, takeOver: takeOverLease, holder, instance: name, clock, log });
 }
 
 /** For people: which session of which host has the lease. */
@@ -75,10 +83,12 @@ export interface WriteBackWish {
   readonly names?: Iterable<readonly [Place, FileHandle]> | undefined;
   /** Since when the origin has been away (milliseconds since 1970); undefined while it answers. */
   readonly awaySinceMs: () => number | undefined;
+  /** Where clients find the session. */
+  readonly address: string | undefined;
 }
 
 export function buildWriteBack(
-  { next, fresh, restarts, policy, commit, names, awaySinceMs }: WriteBackWish,
+  { next, fresh, restarts, policy, commit, names, awaySinceMs, address }: WriteBackWish,
   { rule, log, nfs, lease }: WriteBackGround,
   tools: WriteBackTools,
 ): BuiltWriteBack {
@@ -113,9 +123,10 @@ export function buildWriteBack(
   if (files === undefined || drain === undefined) throw new Error('a write-back layer made no drain');
   const awake = drain;
   nfs?.channel.onLeaseLost(() => awake.wake());
-  const leased = async <Result>(action: () => Promise<Result>): Promise<Result> => {
+  const leased = async <Result>(takeOverLease: boolean, action: () => Promise<Result>): Promise<Result> => {
     if (nfs === undefined || lease !== undefined) return action();
-    const taken = await acquireLease(nfs, log, { takeOverLease: false }, tools);
+    const instance = noteInstance(log, newInstance(random));
+    const taken = await acquireLease(nfs, instance, { takeOverLease, address }, tools);
     passing = taken;
     try {
       return await action();

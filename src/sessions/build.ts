@@ -1,6 +1,7 @@
 /** From the description of a stack to the stack: opens the origin and puts the layers on it, in the worker's thread. */
 import type { Clock, Log, Random } from '../base/mod.ts';
 import type { CleanCache } from '../cache/mod.ts';
+import type { DirtyLog } from '../dirty/mod.ts';
 import {
   AccessCache,
   AttributeCache,
@@ -23,12 +24,19 @@ import type { RpcProgram } from '../rpc/mod.ts';
 import type { Attributes, FileHandle, Filesystem } from '../vfs/mod.ts';
 import { buildContent } from './build-content.ts';
 import { buildKeepsakes } from './build-keepsakes.ts';
-import { acquireLease, buildWriteBack, ownCredential, type WriteBackGround } from './build-write-back.ts';
+import {
+  acquireLease,
+  buildWriteBack,
+  newInstance,
+  noteInstance,
+  ownCredential,
+  type WriteBackGround,
+} from './build-write-back.ts';
 import { type ServedOrigin, SessionLeases, sessionChannel } from './channel.ts';
 import type { HintsFile } from './hints-file.ts';
 import { ReadOnly } from './read-only.ts';
 import type { SessionLease } from './session-lease.ts';
-import { openSessionLog } from './session-log.ts';
+import { holdsLog, openSessionLog } from './session-log.ts';
 import type { LayerDescription, StackDescription } from './stack.ts';
 import type { SessionWriteBack } from './write-back.ts';
 import type { LeftBehind } from './write-back-status.ts';
@@ -74,25 +82,35 @@ interface Ground extends WriteBackGround {
   layer?: WriteBack | undefined;
 }
 
-/** The dirty log and the lease, before anything can change. */
+/** The dirty log and the lease, before anything can change. No new log is made for a session that is refused the lease. */
 async function openGround(
   description: StackDescription,
   { filesystem, nfs }: Origin,
   tools: Surroundings,
 ): Promise<Ground | undefined> {
-  const { dirty: rule, writes } = description;
+  const { dirty: rule, writes, isLogReopened: isReopened } = description;
   if (rule === undefined) return undefined;
   const { identity } = filesystem;
+  const fresh = newInstance(tools.random);
+  const writer = writes === 'write-back' ? nfs : undefined;
+  let lease: SessionLease | undefined;
+  if (writer !== undefined && isReopened !== true && !holdsLog(rule.directory))
+    lease = await acquireLease(writer, fresh, description, tools);
   let ground: Ground | undefined;
-  const log = await openSessionLog({ rule, writes, identity, ...tools, onPressure: () => ground?.layer?.relieve() });
-  if (log === undefined) return undefined;
+  let log: DirtyLog | undefined;
   try {
-    const isWriter = nfs !== undefined && writes === 'write-back';
-    const lease = isWriter ? await acquireLease(nfs, log, description, tools) : undefined;
+    const onPressure = () => ground?.layer?.relieve();
+    log = await openSessionLog({ rule, writes, identity, isReopened, ...tools, onPressure });
+    if (log === undefined) return undefined;
+    if (writer !== undefined) {
+      const instance = noteInstance(log, fresh);
+      lease ??= await acquireLease(writer, instance, description, tools);
+    }
     ground = { rule, log, nfs, lease };
     return ground;
   } catch (error) {
-    await log.close();
+    await lease?.release();
+    await log?.close();
     throw error;
   }
 }
@@ -126,7 +144,8 @@ function pileUp(
       if (ground === undefined) throw new Error('the stack has a write-back layer and the session no log');
       const names = caches.find((cache) => cache instanceof Keepsakes)?.places();
       const awaySinceMs = () => presence.stats().sinceMs;
-      const wish = { next: top, fresh, restarts, names, awaySinceMs, ...layer };
+      const { address } = description;
+      const wish = { next: top, fresh, restarts, names, awaySinceMs, address, ...layer };
       const made = buildWriteBack(wish, ground, surroundings);
       ground.layer = made.layer;
       writeBack = made.session;

@@ -21,6 +21,8 @@ export interface SessionLogOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly random: Random;
+  /** It was open a moment ago: a new one must not take its place. */
+  readonly isReopened?: boolean | undefined;
   /** As the log's: false if nothing will be drained. */
   onPressure(): boolean | undefined;
 }
@@ -30,7 +32,8 @@ const policyNote = 'session/policy';
 export async function openSessionLog(options: SessionLogOptions): Promise<DirtyLog | undefined> {
   const { rule, writes } = options;
   const isKept = keepsLog(writes);
-  if (!isKept && !holdsAnything(rule.directory)) return undefined;
+  if (!isKept && namesIn(rule.directory).length === 0) return undefined;
+  if (options.isReopened === true && !holdsLog(rule.directory)) throw gone(rule.directory);
   const { identity, clock, log, random, onPressure } = options;
   const opened = await DirtyLog.open({
     directory: await systemLogDirectory(rule.directory, { clock }),
@@ -63,8 +66,20 @@ export async function openSessionLog(options: SessionLogOptions): Promise<DirtyL
   }
 }
 
-function holdsAnything(directory: string): boolean {
-  return existsSync(directory) && readdirSync(directory).length > 0;
+function gone(directory: string): ViaductError {
+  return new ViaductError('LOG_MISSING', {
+    cause: `the dirty log ${directory}, which this session had open, is not there any more`,
+    remedy: 'Mount its disk again, or put the directory back: the session goes on by itself then.',
+  });
+}
+
+/** Whether a start finds a log there, whatever it may be worth. */
+export function holdsLog(directory: string): boolean {
+  return namesIn(directory).some((name) => name.startsWith('segment-'));
+}
+
+function namesIn(directory: string): string[] {
+  return existsSync(directory) ? readdirSync(directory) : [];
 }
 
 function policyOf(log: DirtyLog): string {

@@ -37,6 +37,8 @@ export interface StackDescription {
   readonly writes: WritePolicy;
   /** The log of the write-back layer; without that layer, one that must hold no changes. */
   readonly dirty: DirtyRule | undefined;
+  /** The session had it open a moment ago. */
+  readonly isLogReopened?: boolean | undefined;
   readonly takeOverLease: boolean;
   /** Where clients find the session; absent on a port that is another each time. */
   readonly address?: string | undefined;

@@ -44,7 +44,7 @@ async function perform(
       target.forgetAttributes();
       return withLog(writeBack).clearConflict(task.file);
     case 'redirect':
-      if (task.how === 'commit') return withLog(writeBack).commitRedirect(onProgress);
+      if (task.how === 'commit') return withLog(writeBack).commitRedirect(task.takeOver === true, onProgress);
       return withLog(writeBack).discardRedirect();
   }
 }

@@ -13,8 +13,9 @@ export type SessionTask =
   | { readonly task: 'invalidate' }
   /** The file takes writes again. */
   | { readonly task: 'clear-conflict'; readonly file: string }
-  /** Of a redirect session: bring its changes to the origin, or forget them. */
-  | { readonly task: 'redirect'; readonly how: 'commit' | 'discard' };
+  /** Of a redirect session: bring its changes to the origin (`takeOver`: also if somebody else has the write lease), or forget them. */
+  | { readonly task: 'redirect'; readonly how: 'commit'; readonly takeOver?: boolean | undefined }
+  | { readonly task: 'redirect'; readonly how: 'discard' };
 
 export interface TaskProgress {
   /** What write-back does at present; see `WriteBackStatus.drain.state`. */
@@ -54,9 +55,16 @@ export function parseTask(value: unknown): SessionTask | undefined {
     case 'clear-conflict':
       return file === undefined ? undefined : { task: 'clear-conflict', file };
     case 'redirect':
-      if (!('how' in value) || (value.how !== 'commit' && value.how !== 'discard')) return undefined;
-      return { task: 'redirect', how: value.how };
+      return parseRedirect(value);
     default:
       return undefined;
   }
+}
+
+function parseRedirect(value: object): SessionTask | undefined {
+  const how = 'how' in value ? value.how : undefined;
+  const takeOver = 'takeOver' in value ? value.takeOver : undefined;
+  if (how === 'discard' && takeOver === undefined) return { task: 'redirect', how };
+  if (how !== 'commit' || (takeOver !== undefined && typeof takeOver !== 'boolean')) return undefined;
+  return { task: 'redirect', how, ...(takeOver === undefined ? {} : { takeOver }) };
 }

@@ -87,8 +87,10 @@ async function openDataPath(start: WorkerStart, tools: Tools): Promise<DataPath>
     const cache = start.cache === undefined ? undefined : CleanCache.attach(start.cache, tools);
     if (cache !== undefined) open.push(() => cache.close());
     // What was said once is not repeated by a worker that comes back: by then somebody else may have taken over.
-    const takeOverLease = plan.takeOverLease === true && start.port === undefined;
-    const stack = await buildStack(describeStack({ ...plan, takeOverLease }), { ...tools, cache });
+    const isLogReopened = start.port !== undefined;
+    const takeOverLease = plan.takeOverLease === true && !isLogReopened;
+    const description = { ...describeStack({ ...plan, takeOverLease }), isLogReopened };
+    const stack = await buildStack(description, { ...tools, cache });
     open.push(async () => {
       left = await stack.close();
     });

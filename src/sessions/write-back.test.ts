@@ -1,6 +1,15 @@
 /** Sessions with a dirty log, in real workers, between a real client and a served directory: policies, tasks, deaths, the end. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -188,6 +197,7 @@ test('a log in use and the lease of another host fail the start; a take-over is 
   const dirty = { ...defaultDirty, directory: mkdtempSync(join(tmpdir(), 'viaduct-other-log-')) };
   t.after(() => rmSync(dirty.directory, { recursive: true }));
   await assert.rejects(start({ dirty }), { code: 'LEASE_HELD' });
+  assert.deepEqual(readdirSync(dirty.directory), [], 'no log was made for a session that may not write');
   const second = await start({ dirty, takeOverLease: true });
   const disk = await find(first, 'golden', 'disk.raw');
   await write(first, disk, 0, pattern(4_096, 1));
@@ -235,6 +245,25 @@ test('redirect: a commit is done as the only writer of the tree, and others may 
   assert.ok(readFileSync(join(images, 'golden/disk.raw')).subarray(0, 600_000).equals(bytes.subarray(0, 600_000)));
   assert.equal((await other.channel.acquireLease(wish)).state, 'held');
   assert.equal((await proxy.status()).lease.state, 'none');
+  await write(proxy, disk, 0, pattern(4_096, 9));
+  await assert.rejects(run(), { code: 'LEASE_HELD' });
+  assert.equal((await proxy.session.run({ task: 'redirect', how: 'commit', takeOver: true })).outcome, 'done');
+  assert.ok(readFileSync(join(images, 'golden/disk.raw')).subarray(0, 4_096).equals(pattern(4_096, 9)));
+});
+
+test('a worker that comes back does not begin a new log where its own is gone, and goes on when it is back', async (t) => {
+  const { images, start } = await house(t);
+  const workers: Worker[] = [];
+  const proxy = await start({}, (worker) => workers.push(worker));
+  await write(proxy, await find(proxy, 'golden', 'disk.raw'), 0, pattern(4_096, 9));
+  const log = join(images, '../log');
+  renameSync(log, `${log}.away`);
+  await workers[0]!.terminate();
+  while ((await proxy.session.stats()).lastError?.code !== 'LOG_MISSING') await sleep(systemClock, 20);
+  assert.equal(existsSync(log), false);
+  renameSync(`${log}.away`, log);
+  while ((await proxy.session.stats()).state !== 'running') await sleep(systemClock, 20);
+  assert.equal((await proxy.status()).pendingBytes, 4_096);
 });
 
 test('invalidate: what somebody else changed at the origin is seen at once', async (t) => {

@@ -26,7 +26,7 @@ export interface WriteBackParts {
   readonly clock: Clock;
   readonly logger: Log;
   /** Does it as the writer of the tree, with the write lease where the origin gives leases. Rejects with LEASE_HELD. */
-  readonly leased: <Result>(action: () => Promise<Result>) => Promise<Result>;
+  readonly leased: <Result>(takeOver: boolean, action: () => Promise<Result>) => Promise<Result>;
   /** Since when the origin has been away (milliseconds since 1970); undefined while it answers. */
   readonly awaySinceMs: () => number | undefined;
   /** Asks the origin whether the write lease is still held. */
@@ -74,10 +74,10 @@ export class SessionWriteBack {
     return this.#follow(() => layer.writeBack(handle), handle, onProgress);
   }
 
-  commitRedirect(onProgress: (progress: TaskProgress) => void): Promise<TaskResult> {
+  commitRedirect(takeOver: boolean, onProgress: (progress: TaskProgress) => void): Promise<TaskResult> {
     this.#mustRedirect();
     const { layer, leased } = this.#parts;
-    const commit = () => leased(() => layer.commitRedirect());
+    const commit = () => leased(takeOver, () => layer.commitRedirect());
     return this.#follow(() => this.#inTurn(commit), undefined, onProgress);
   }
 
