@@ -1,7 +1,7 @@
 /** `viaduct conflicts`: files that somebody else changed at the origin while changes of this host waited. */
 import { Command } from 'commander';
 import { systemClock } from '../base/mod.ts';
-import { askProcesses, endedSessions, type StatusAnswer } from '../control/mod.ts';
+import { askProcesses, endedSessions, mayKeepChanges, type StatusAnswer } from '../control/mod.ts';
 import type { ConflictStatus } from '../sessions/mod.ts';
 import { exitCodes, printJson, printLine } from './output.ts';
 import {
@@ -103,7 +103,7 @@ export function describeClearing(
 /** Processes that said nothing, or whose session with a dirty log did not. */
 function silentAmong(answers: readonly StatusAnswer[]): { readonly pid: number; readonly reason: string }[] {
   return answers.flatMap((answer) => {
-    if (answer.kind === 'silent') return [{ pid: answer.pid, reason: answer.reason }];
+    if (answer.kind === 'silent') return mayKeepChanges(answer) ? [{ pid: answer.pid, reason: answer.reason }] : [];
     const { pid, sessions } = answer.status;
     const dumb = sessions.find((session) => keepsChanges(session) && session.data?.writeBack === undefined);
     return dumb === undefined ? [] : [{ pid, reason: `its session is ${dumb.state} and says nothing` }];

@@ -1,7 +1,7 @@
 /** `viaduct status`: what the Viaduct processes of this user say about themselves. */
 import { Command } from 'commander';
 import { formatSize, systemClock } from '../base/mod.ts';
-import { askProcesses, endedSessions, type ProcessStatus, type StatusAnswer } from '../control/mod.ts';
+import { askProcesses, endedSessions, mayKeepChanges, type ProcessStatus, type StatusAnswer } from '../control/mod.ts';
 import type { SessionStatus } from '../sessions/mod.ts';
 import { printJson, printLine } from './output.ts';
 import { controlDirectory } from './process-choice.ts';
@@ -39,7 +39,7 @@ async function status(json: boolean): Promise<void> {
   const answers = await askProcesses({ directory: controlDirectory(), clock: systemClock });
   const ended = await endedSessions(openLogIndex(), answers, systemClock);
   const sessions = answers.flatMap((answer) => (answer.kind === 'answered' ? answer.status.sessions : []));
-  const silent = answers.filter((answer) => answer.kind === 'silent').length;
+  const silent = answers.filter((answer) => mayKeepChanges(answer)).length;
   if (json) {
     printJson({
       everythingAtOrigin: isEverythingAtOrigin(sessions, silent, ended),

@@ -4,5 +4,6 @@ export { conflictsIn, type EndedSession, endedSessions, isLocked } from './ended
 export { type FoundNote, LogIndex, type LogNote, stateBase } from './log-index.ts';
 export { prepareRuntimeDirectory, type RuntimePlace, runtimeDirectory } from './runtime-directory.ts';
 export { ControlServer, type ControlServerOptions } from './server.ts';
+export { mayKeepChanges } from './silent.ts';
 export type { ProcessStatus } from './status.ts';
 export { askTask, type TaskAnswer, type TaskOptions } from './task-client.ts';

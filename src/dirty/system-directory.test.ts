@@ -47,6 +47,19 @@ test('a directory has one log at a time, and it is not made in foreign ones', as
   assert.deepEqual(readdirSync(foreign), ['letter']);
 });
 
+test('a place where no directory can be made is told in words', async () => {
+  await assert.rejects(open('/proc/log2'), {
+    code: 'CONFIGURATION_INVALID',
+    message: /no directory can be made there/,
+  });
+  writeFileSync(join(scratch, 'file'), '');
+  await assert.rejects(open(join(scratch, 'file/log')), {
+    code: 'CONFIGURATION_INVALID',
+    message: /a file in the way/,
+  });
+  await assert.rejects(open(join(scratch, 'file')), { code: 'CONFIGURATION_INVALID', message: /a file in the way/ });
+});
+
 test('a log that cannot be opened does not keep others from its directory', async () => {
   const path = join(scratch, 'given-back');
   await (await open(path)).close();

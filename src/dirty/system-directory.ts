@@ -307,6 +307,12 @@ function explained(error: unknown, directory: string): unknown {
       ...{ cause: `${at} cannot be written (${code})`, remedy: 'name a --dirty-log of your own', from: error },
     });
   }
+  if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EEXIST') {
+    const why = code === 'ENOENT' ? 'no directory can be made there' : 'there is a file in the way';
+    return new ViaductError('CONFIGURATION_INVALID', {
+      ...{ cause: `${at} cannot be made: ${why}`, remedy: 'name a --dirty-log on a disk of this host', from: error },
+    });
+  }
   return new ViaductError('CONFIGURATION_INVALID', {
     ...{ cause: `${at} cannot be used (${code ?? String(error)})`, remedy: 'name another --dirty-log', from: error },
   });
