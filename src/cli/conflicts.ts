@@ -1,7 +1,7 @@
 /** `viaduct conflicts`: files that somebody else changed at the origin while changes of this host waited. */
 import { Command } from 'commander';
-import { systemClock } from '../base/mod.ts';
-import { askProcesses, endedSessions, mayKeepChanges, type StatusAnswer } from '../control/mod.ts';
+import { systemClock, ViaductError } from '../base/mod.ts';
+import { askProcesses, type EndedSession, endedSessions, mayKeepChanges, type StatusAnswer } from '../control/mod.ts';
 import type { ConflictStatus } from '../sessions/mod.ts';
 import { exitCodes, printJson, printLine } from './output.ts';
 import {
@@ -37,9 +37,12 @@ export function conflictsCommand(): Command {
     .option('--json', 'print the result as JSON')
     .addHelpText('after', `\n${fileHelp}\n\nExamples:\n  viaduct conflicts clear /golden/disk.raw`)
     .action(async (file: string, flags: ChoiceFlags) => {
-      const chosen = await chooseProcess(flags, file, {
+      const choosing = chooseProcess(flags, file, {
         what: 'has a file in conflict',
         fits: (session) => (session.data?.writeBack?.conflicts.length ?? 0) > 0,
+      });
+      const chosen = await choosing.catch(async (error: unknown) => {
+        throw endedHas(error, await endedNow()) ?? error;
       });
       // The command above has an option of that name, too, and takes it.
       const json = clear.optsWithGlobals<{ json?: boolean }>().json === true;
@@ -48,6 +51,25 @@ export function conflictsCommand(): Command {
     });
   command.addCommand(addChoiceOptions(clear));
   return command;
+}
+
+async function endedNow(): Promise<EndedSession[]> {
+  const answers = await askProcesses({ directory: controlDirectory(), clock: systemClock });
+  return endedSessions(openLogIndex(), answers, systemClock);
+}
+
+/** No session that runs is meant, and one that has ended has a conflict: only while it runs can it be cleared. */
+export function endedHas(error: unknown, ended: readonly EndedSession[]): ViaductError | undefined {
+  if (!(error instanceof ViaductError) || error.code !== 'SESSION_NOT_FOUND') return undefined;
+  const found = ended.filter(({ conflicts, unnamedConflicts }) => conflicts.length + unnamedConflicts > 0);
+  if (found.length === 0) return undefined;
+  const logs = found.map(({ directory }) => directory).join(', ');
+  const starts = found.flatMap(({ restart }) => (restart === '' ? [] : [restart])).join('; or: ');
+  return new ViaductError('SESSION_NOT_FOUND', {
+    cause: `${error.message} A session that has ended has one, in its dirty log (${logs}).`,
+    remedy: `A conflict is cleared through the session, so start it again${starts === '' ? '' : `: ${starts}`}; then repeat this command.`,
+    from: error,
+  });
 }
 
 async function list(json: boolean): Promise<void> {

@@ -97,7 +97,7 @@ export function describeLeft({ policy, directory, bytes, files, conflicts, lostT
   if (files === 0) return conflicts === 0 ? 'everything is at the origin' : `all else is at the origin${more}`;
   if (policy === 'redirect') return `${amount} ${are} kept in ${directory}${more}`;
   if (lostTo !== undefined)
-    return `${amount} ${are} not at the origin: ${lostTo} took the write lease, so ${they} kept in ${directory} (\`viaduct log salvage\` copies them; only a start with --take-over, which takes the lease from ${lostTo}, goes on)${more}`;
+    return `${amount} ${are} not at the origin: ${lostTo} took the write lease, so ${they} kept in ${directory} (\`viaduct log salvage\` copies ${files === 1 ? 'it' : 'them'}; only a start with --take-over, which takes the lease from ${lostTo}, goes on)${more}`;
   return `${amount} ${are} not at the origin yet: ${they} in ${directory}, and the next start goes on${more}`;
 }
 

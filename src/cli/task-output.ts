@@ -128,7 +128,7 @@ function errorFor(outcome: Exclude<TaskResult['outcome'], 'done'>, problems: rea
       return new ViaductError('CONFLICT', {
         cause,
         remedy:
-          'Look at both versions, keep what you need, then: viaduct conflicts clear FILE (the name above; `viaduct conflicts` prints the whole command).',
+          'Look at both versions, keep what you need, then let the file take writes again with the command above.',
       });
     case 'refused':
       return new ViaductError('WRITE_BACK_REFUSED', {

@@ -81,13 +81,15 @@ export function describeEndedSession(ended: EndedSession): string[] {
     ...(origin === '' ? [] : [`  origin    ${origin}`, `  policy    ${policy}`]),
     `  log       ${directory}`,
     ...(pendingFiles > 0 ? [`  changes   ${formatSize(pendingBytes)} of ${files}`] : []),
-    ...(lostTo === undefined ? [] : [`  lease     LOST to ${lostTo}: what is here stays here (viaduct log salvage)`]),
+    ...(lostTo === undefined
+      ? []
+      : [
+          `  lease     LOST to ${lostTo}: what is here stays here (viaduct log salvage), unless the restart below takes it back`,
+        ]),
     ...(problem === undefined ? [] : [`  error     ${problem}`]),
     ...(unnamedConflicts === 0 ? [] : [`  CONFLICT  ${describeUnnamed(ended)}`]),
     ...conflicts.map((conflict) => `  CONFLICT  ${describeConflict(conflict)}`),
-    ...(restart === ''
-      ? []
-      : [`  restart   ${restart}${lostTo === undefined ? '' : `   (takes the lease from ${lostTo})`}`]),
+    ...(restart === '' ? [] : [`  restart   ${restart}`]),
   ];
 }
 

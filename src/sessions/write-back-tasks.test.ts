@@ -63,7 +63,10 @@ test('what the origin refuses does not hide the files in conflict', async () => 
   const { outcome, problems } = await session.writeBack(undefined, () => {});
   assert.equal(outcome, 'refused');
   assert.equal(problems[0], '/a: NOSPC');
-  assert.match(problems[1] ?? '', /^\/b was changed at the origin by somebody else; .*\/b\.viaduct-conflict$/);
+  assert.match(
+    problems[1] ?? '',
+    /^\/b was changed at the origin by somebody else; .*\/b\.viaduct-conflict; to clear it: viaduct conflicts clear \/b$/,
+  );
 });
 
 test('a file is also meant by what messages call it whose path is not known, if that is one file', async () => {

@@ -297,7 +297,8 @@ export class SessionWriteBack {
 function describeConflict({ path, handle, kind, savedAs }: ConflictStatus): string {
   const what = kind === 'gone' ? 'was removed at the origin' : 'was changed at the origin by somebody else';
   const where = savedAs === undefined ? '' : `; this host's version is ${savedAs.name}`;
-  return `${path ?? `handle:${handle}`} ${what}${where}`;
+  const name = path ?? `handle:${handle}`;
+  return `${name} ${what}${where}; to clear it: viaduct conflicts clear ${name}`;
 }
 
 function hex(handle: string): string {

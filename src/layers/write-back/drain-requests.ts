@@ -82,7 +82,8 @@ export class DrainRequests {
       }
       const { kind, savedAs } = record.conflict;
       const where = savedAs === undefined ? '' : `; our version: ${savedAs.name}`;
-      lines.push(`${nameOf(record)}: conflict (${kind})${where}`);
+      const name = nameOf(record);
+      lines.push(`${name}: conflict (${kind})${where}; to clear it: viaduct conflicts clear ${name}`);
     }
     return lines;
   }
