@@ -100,6 +100,7 @@ export class Composer {
     lent.push(...(await this.#options.local.find(wanted)));
     for (const one of wanted) if (one.bytes !== undefined) pieces.put(one.sector, one.bytes);
     const localCount = wanted.filter((one) => one.bytes !== undefined).length;
+    if (localCount < wanted.length) await file.packComing;
     const groups = this.#fromPack(file, call, wanted, link);
     // What no group will bring is on its way at the same time.
     const isComing = new Set([...groups.values()].flat().map((one) => one.sector));

@@ -10,8 +10,10 @@ export interface Described {
   readonly name: string;
   readonly content: FileContent;
   readonly meta: MetaFile;
-  /** Absent: there is none, or it is not the one that the meta-data names. */
-  readonly pack: Pack | undefined;
+  /** Absent: there is none, or it is not the one that the meta-data names, or nobody knows yet. */
+  pack: Pack | undefined;
+  /** Until that is known. The zeros are known before: in an outage they are all that there is. */
+  packComing: Promise<void> | undefined;
   /** Pages that are damaged or cannot be read. */
   readonly badPages: Set<number>;
   /** Somebody was told that it is damaged. */

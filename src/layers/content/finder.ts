@@ -64,6 +64,11 @@ export interface Found {
   readonly bytes: Uint8Array;
 }
 
+interface FoundPack {
+  readonly pack: Pack;
+  readonly id: Uint8Array;
+}
+
 interface HeadRead {
   readonly head: MetaHead;
   readonly bytes: Uint8Array;
@@ -114,10 +119,8 @@ export class Finder {
     rounds.next();
     if (hidden === undefined) return undefined;
     const directory = hidden.object;
-    const [metaFound, packFound] = await Promise.all([
-      this.#lookup(call, { directory, name: meta }),
-      pack === undefined ? undefined : this.#lookup(call, { directory, name: pack }),
-    ]);
+    const packFound = pack === undefined ? undefined : this.#findPack(call, { directory, name: pack });
+    const metaFound = await this.#lookup(call, { directory, name: meta });
     rounds.next();
     if (metaFound === undefined) {
       statistics.absent++;
@@ -137,15 +140,14 @@ export class Finder {
     place: Place,
     file: FileHandle,
     metaFound: FoundFile,
-    packFound: FoundFile | undefined,
+    packFound: Promise<FoundPack | undefined> | undefined,
     rounds: Rounds,
   ): Promise<Found | undefined> {
     const { next, statistics, log } = this.#options;
     const key = cacheKeyOf(next.identity, metaFound.object);
     const meta = new MetaFile(key, metaFound.object, metaFound.attributes, this.#options);
-    const [read, id] = await Promise.all([
+    const [read] = await Promise.all([
       this.#readHead(call, meta, rounds),
-      packFound === undefined ? undefined : this.#packId(call, packFound.object),
       // A grant is what makes files in use outlive a restart in an outage (keepsakes.ts).
       next.access(call, { object: metaFound.object, access: Access.READ }),
     ]);
@@ -163,18 +165,16 @@ export class Finder {
       statistics.stale++;
       return undefined;
     }
-    const isItsPack = head.packId !== undefined && id !== undefined && Buffer.compare(head.packId, id) === 0;
     const content = new FileContent(cacheKeyOf(next.identity, file), head, stamp);
-    const pack = isItsPack ? new Pack(packFound!.object, packFound!.attributes.size) : undefined;
-    const described = {
-      handle: file,
-      name: place.name,
-      content,
-      meta,
-      pack,
-      badPages: new Set<number>(),
-      isReported: false,
+    const described: Described = {
+      ...{ handle: file, name: place.name, content, meta },
+      ...{ pack: undefined, packComing: undefined, badPages: new Set(), isReported: false },
     };
+    described.packComing = packFound?.then((found) => {
+      described.packComing = undefined;
+      const isIts = head.packId !== undefined && found !== undefined && Buffer.compare(head.packId, found.id) === 0;
+      if (isIts) described.pack = found.pack;
+    });
     return { described, bytes };
   }
 
@@ -201,14 +201,16 @@ export class Finder {
     }
   }
 
-  async #packId(call: Call, object: FileHandle): Promise<Uint8Array | undefined> {
-    const header = await readRange(this.#options.next, call, object, 0, packHeaderBytes);
-    if (header.status !== 0) return undefined;
+  /** Never rejects. */
+  async #findPack(call: Call, place: Place): Promise<FoundPack | undefined> {
     try {
-      return decodePackHeader(header.bytes);
+      const found = await this.#lookup(call, place);
+      if (found?.attributes.type !== FileType.REGULAR) return undefined;
+      const header = await readRange(this.#options.next, call, found.object, 0, packHeaderBytes);
+      if (header.status !== 0) return undefined;
+      return { pack: new Pack(found.object, found.attributes.size), id: decodePackHeader(header.bytes) };
     } catch (error) {
-      if (!(error instanceof ContentError)) throw error;
-      this.#options.statistics.damaged++;
+      if (error instanceof ContentError) this.#options.statistics.damaged++;
       return undefined;
     }
   }
