@@ -10,7 +10,8 @@ import { type NfsOrigin, openNfsOrigin } from '../origins/mod.ts';
 import { ok, pattern, refused } from '../testing/mod.ts';
 import * as vfs from '../vfs/mod.ts';
 import { defaultAttributes, type SessionPlan } from './plan.ts';
-import { startSession } from './session.ts';
+import { type RunningSession, startSession } from './session.ts';
+import { defaultDirty } from './write-policy.ts';
 
 const { Status, Stability } = vfs;
 const top = mkdtempSync(join(tmpdir(), 'viaduct-data-'));
@@ -30,8 +31,8 @@ beforeEach(() => {
   writeFileSync(join(served, 'golden/disk'), content);
 });
 
-async function start(t: TestContext, change: Partial<SessionPlan> = {}): Promise<number> {
-  const plan: SessionPlan = {
+function planOf(change: Partial<SessionPlan>): SessionPlan {
+  return {
     kind: 'serve',
     origin: served,
     stateDirectory: join(top, `state-${number}-${change.origin?.replaceAll(/\W/g, '') ?? ''}`),
@@ -44,9 +45,16 @@ async function start(t: TestContext, change: Partial<SessionPlan> = {}): Promise
     readAheadBytes: 0,
     ...change,
   };
+}
+
+async function start(t: TestContext, change: Partial<SessionPlan> = {}): Promise<number> {
+  return (await (await open(t, planOf(change))).ready).port;
+}
+
+async function open(t: TestContext, plan: SessionPlan): Promise<RunningSession> {
   const session = await startSession(plan, tools);
   t.after(() => session.close());
-  return (await session.ready).port;
+  return session;
 }
 
 const proxyOf = (t: TestContext, port: number): Promise<number> =>
@@ -126,4 +134,32 @@ test('through a chain the data is the same, and so is the name of where it is', 
   const last = await mount(t, ports[2]!);
   ok(await last.write(writeBack, packed(await disk(last), 'z')));
   assert.equal(readFileSync(join(served, 'golden/disk'), 'latin1').slice(0, 50_000), 'z'.repeat(50_000));
+});
+
+test('write-back sends what compresses compressed: a guest’s memory costs a part of its size', async (t) => {
+  const origin = `nfs://${host}:${await start(t)}/`;
+  const dirty = {
+    ...defaultDirty,
+    ...{
+      directory: join(top, `log-${number}`),
+      limitBytes: 64 * 1024 ** 2,
+      writeBackAfterMs: 3_600_000,
+      ageMs: 3_600_000,
+    },
+  };
+  const session = await open(t, planOf({ kind: 'proxy', origin, writes: 'write-back', dirty }));
+  const client = await mount(t, (await session.ready).port);
+  const object = await disk(client);
+  const memory = Buffer.alloc(4 * 1024 ** 2, 'the same few words in page after page of the guest; ');
+  memory.fill(0, 1024 ** 2, 3 * 1024 ** 2);
+  for (let offset = 0; offset < memory.length; offset += 1024 ** 2) {
+    const data = [memory.subarray(offset, offset + 1024 ** 2)];
+    ok(await client.write(call, { object, offset, count: 1024 ** 2, stable: Stability.UNSTABLE, data }));
+  }
+  const sentBytes = async () => (await session.stats()).data!.layers.origin as { bytesOut: number };
+  const before = (await sentBytes()).bytesOut;
+  assert.equal((await session.run({ task: 'write-back' })).outcome, 'done');
+  const sent = (await sentBytes()).bytesOut - before;
+  assert.ok(readFileSync(join(served, 'golden/disk')).equals(memory));
+  assert.ok(sent < 200_000, `${sent} bytes were sent`);
 });
