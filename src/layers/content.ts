@@ -12,7 +12,7 @@
  * whatever is wrong with meta-data and packs costs time only; files changed by others are not described any more.
  */
 import { type Clock, chain, type Eventual, isPromise, type Log, limits } from '../base/mod.ts';
-import type { HintIndex } from '../content/mod.ts';
+import { contentDirectory, type HintIndex } from '../content/mod.ts';
 import type * as vfs from '../vfs/mod.ts';
 import {
   Access,
@@ -126,7 +126,10 @@ export class Content extends ForwardingFilesystem {
   }
 
   #lookedUp(call: vfs.Call, args: Place, reply: vfs.LookupReply): vfs.LookupReply {
-    if (reply.status !== 0 || !isCandidate(reply.attributes) || this.#finder.isHidden(args.directory)) return reply;
+    if (reply.status !== 0) return reply;
+    // Asked for by a Viaduct in front of this one.
+    if (args.name === contentDirectory) this.#finder.noteHidden(reply.object);
+    if (!isCandidate(reply.attributes) || this.#finder.isHidden(args.directory)) return reply;
     const file = this.#note(args, reply.object);
     // What many files were looked up for, nobody knows; those that are read will be found then.
     if (this.#looking < mostBackground) this.#look(call, reply.object, file);

@@ -9,7 +9,7 @@
  * Invariants: nothing is believed that trust.ts does not allow; whatever comes back, the answer is a description that fits the file's
  * attributes of now, or none; it never rejects for what the origin says.
  */
-import { type Clock, type Log, limits } from '../../base/mod.ts';
+import { type Clock, isPromise, type Log, limits } from '../../base/mod.ts';
 import {
   ContentError,
   contentDirectory,
@@ -102,6 +102,11 @@ export class Finder {
     return this.#hidden.has(directory);
   }
 
+  noteHidden(directory: FileHandle): void {
+    if (this.#hidden.size >= mostDirectories) this.#hidden.clear();
+    this.#hidden.add(directory);
+  }
+
   forget(): void {
     this.#directories.clear();
     this.#hidden.clear();
@@ -113,7 +118,9 @@ export class Finder {
     const pack = packName(place.name);
     if (meta === undefined) return undefined;
     // Remembered by the caches below, as a rule. The name may mean another file by now.
-    const [there, got] = await Promise.all([next.lookup(call, place), next.getattr(call, { object: file })]);
+    const asked = [next.lookup(call, place), next.getattr(call, { object: file })] as const;
+    const [there, got] = await Promise.all(asked);
+    if (asked.some(isPromise)) rounds.next();
     if (there.status !== 0 || there.object !== file || got.status !== 0) return undefined;
     const hidden = await this.#hiddenIn(call, place.directory, got.attributes);
     rounds.next();
@@ -217,17 +224,17 @@ export class Finder {
 
   async #hiddenIn(call: Call, directory: FileHandle, file: Attributes): Promise<FoundFile | undefined> {
     const { next, clock, statistics } = this.#options;
+    const asked = next.getattr(call, { object: directory });
     let known = this.#directories.get(directory);
     if (known === undefined || known.untilMs <= clock.now()) {
       const hidden = await this.#lookup(call, { directory, name: contentDirectory });
       known = { touched: true, hidden, untilMs: clock.now() + directoryMs };
       this.#directories.set(directory, known);
-      if (hidden !== undefined) this.#hidden.add(hidden.object);
-      if (this.#hidden.size > mostDirectories) this.#hidden.clear();
+      if (hidden !== undefined) this.noteHidden(hidden.object);
     }
     known.touched = true;
     if (known.hidden === undefined) return undefined;
-    const around = await next.getattr(call, { object: directory });
+    const around = await asked;
     if (around.status === 0 && isTrustedDirectory(known.hidden.attributes, around.attributes, file))
       return known.hidden;
     statistics.distrusted++;

@@ -115,8 +115,9 @@ export class Pages {
   }
 
   #keep(file: Described, page: MetaPage): void {
+    const before = this.#kept.get(nameOf(file, page.page));
     this.#kept.set(nameOf(file, page.page), { file, page });
-    this.#bytes += page.memoryBytes;
+    this.#bytes += page.memoryBytes - (before?.page.memoryBytes ?? 0);
     for (const [name, oldest] of this.#kept) {
       if (this.#bytes <= this.#mostBytes) return;
       this.#kept.delete(name);
