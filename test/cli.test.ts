@@ -213,7 +213,7 @@ test('write-back: status says what waits, writeback brings it, signals do too, a
 
   assert.match(
     await statusText(),
-    /^2\.9 MiB of 1 file is not at the origin: it is in \S+\/dirty, of a session that has ended \(start it again: viaduct proxy .nfs:.*--policy write-back/,
+    /^2\.9 MiB of 1 file is not at the origin: it is in \S+\/dirty, of a session that has ended\n[\s\S]*restart {3}viaduct proxy .nfs:.*--policy write-back/,
   );
   const told = JSON.parse((await run(viaduct, ['status', '--json'])).stdout.toString());
   assert.deepEqual(

@@ -29,12 +29,12 @@ export async function checkLogPlace({ directory, abandons, index, clock }: LogPl
 function missing(note: FoundNote, found: LogId): ViaductError | undefined {
   if (found === 'unknown') return undefined;
   if (found !== 'none' && (note.log === undefined || found.uuid === note.log)) return undefined;
-  const { directory, origin, listen, left, path } = note;
+  const { directory, origin, listen, left } = note;
   const kept =
     left === undefined ? 'which was killed' : `which left ${formatSize(left.bytes)} of ${counted(left.files, 'file')}`;
   const where = found === 'none' ? 'is not there' : 'is not there: another log is in its place';
   return new ViaductError('LOG_MISSING', {
     cause: `the dirty log ${directory} of the session for ${origin} at ${listen}, ${kept}, ${where}; nothing was made or changed`,
-    remedy: `Mount its disk, or put the directory back. If it is gone for good, --abandon-dirty-log starts without what is in it; \`viaduct status\` tells of it until ${path} is removed.`,
+    remedy: `Mount its disk, or put the directory back. If it is gone for good, --abandon-dirty-log starts without what is in it; \`viaduct status\` goes on telling of it, and how to end that.`,
   });
 }

@@ -4,6 +4,7 @@ import { cacheCommand } from './cache.ts';
 import { conflictsCommand } from './conflicts.ts';
 import { demoCommand } from './demo.ts';
 import { doctorCommand } from './doctor.ts';
+import { imageCommand } from './image.ts';
 import { leaseCommand } from './lease.ts';
 import { logCommand } from './log.ts';
 import { mountCommand } from './mount.ts';
@@ -42,6 +43,7 @@ for (const command of [
   conflictsCommand(),
   redirectCommand(),
   leaseCommand(),
+  imageCommand(),
   cacheCommand(),
   logCommand(),
   doctorCommand(),

@@ -1,8 +1,11 @@
 /** `viaduct serve`: a directory, or another origin, as an NFSv3 server. Nothing is cached. */
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { systemClock, ViaductError } from '../base/mod.ts';
+import { type KeeperPlan, type RunningKeeper, startKeeper } from '../images/mod.ts';
+import { parseOrigin } from '../origins/mod.ts';
 import { defaultAttributes, defaultConnections, parseListen, type SessionPlan } from '../sessions/mod.ts';
-import { addSessionOptions, runSession, type SessionFlags, stateDirectoryFor } from './session-command.ts';
-import { collect, parseDuration } from './values.ts';
+import { addSessionOptions, type Ready, runSession, type SessionFlags, stateDirectoryFor } from './session-command.ts';
+import { collect, parseDuration, parseSize } from './values.ts';
 
 interface ServeFlags extends SessionFlags {
   readonly listen: string;
@@ -10,7 +13,13 @@ interface ServeFlags extends SessionFlags {
   readonly readOnly?: boolean;
   readonly squash: SessionPlan['squash'];
   readonly leaseTakeover: NonNullable<SessionPlan['leaseTakeover']>;
+  readonly pack: 'current' | 'all' | 'off';
+  readonly packAfter: string;
+  readonly packRate: string;
 }
+
+/** How often the tree is looked through for files that have come to rest. */
+const packPollMs = 30_000;
 
 const examples = `
 Examples:
@@ -46,10 +55,47 @@ export function serveCommand(): Command {
       )
         .argParser(parseTakeover)
         .default('manual'),
-    );
-  return addSessionOptions(command)
-    .addHelpText('after', examples)
-    .action((directory: string, flags: ServeFlags) => runSession('serve', planOf(directory, flags), flags));
+    )
+    .addOption(
+      new Option(
+        '--pack <which>',
+        'packs to keep current in the background: of files that have been packed once, of all files of 1 MiB and more, or none',
+      )
+        .choices(['current', 'all', 'off'])
+        .default('current'),
+    )
+    .option('--pack-after <time>', 'how long a file must not have changed before it is packed again', '60s')
+    .option('--pack-rate <size>', 'how much of images is read in a second for that', '32M');
+  return addSessionOptions(command).addHelpText('after', examples).action(serve);
+}
+
+async function serve(directory: string, flags: ServeFlags): Promise<void> {
+  const plan = keeperOf(directory, flags);
+  let keeper: RunningKeeper | undefined;
+  const begin = async ({ log }: Ready): Promise<undefined> => {
+    if (plan !== undefined) keeper = startKeeper(plan, { log, clock: systemClock });
+  };
+  try {
+    await runSession('serve', planOf(directory, flags), flags, begin);
+  } finally {
+    await keeper?.close();
+  }
+}
+
+/** Undefined: there is nothing to keep. What is served from another server is packed there. */
+function keeperOf(directory: string, flags: ServeFlags): KeeperPlan | undefined {
+  const quietMs = parseDuration(flags.packAfter, '--pack-after');
+  const bytesPerSecond = parseSize(flags.packRate, '--pack-rate');
+  if (bytesPerSecond === 0) {
+    throw new ViaductError('CONFIGURATION_INVALID', {
+      cause: '--pack-rate: nothing would ever be packed.',
+      remedy: 'Give a rate above 0, or --pack off.',
+    });
+  }
+  const origin = parseOrigin(directory);
+  if (flags.pack === 'off' || origin.kind !== 'directory') return undefined;
+  const pollMs = Math.max(1_000, Math.min(packPollMs, quietMs));
+  return { directory: origin.path, mode: flags.pack, quietMs, pollMs, bytesPerSecond };
 }
 
 function parseTakeover(text: string): NonNullable<SessionPlan['leaseTakeover']> {

@@ -69,7 +69,7 @@ export async function runSession(
   command: string,
   plan: SessionPlan,
   flags: SessionFlags & Pick<WriteFlags, 'abandonDirtyLog'>,
-  extend?: (ready: Ready) => Promise<Extra>,
+  extend?: (ready: Ready) => Promise<Extra | undefined>,
 ): Promise<void> {
   if (isLoopback(plan.listen.host)) beginAsIoFlusher();
   const signals = new Signals();

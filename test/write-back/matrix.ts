@@ -120,8 +120,10 @@ class Cell {
     await this.#disk!.replace();
     await this.#look();
     const before = this.#seen.complete;
-    // The lease of the tree was the old log's: that its data will not come any more is for a person to say.
-    await bed.startProxy(bed.policy.startsWith('write-back') ? ['--take-over'] : []);
+    // The lease of the tree was the old log's: that its data will not come any more is for a person to say, and so is that it is gone.
+    if (bed.policy !== 'write-through') await assert.rejects(bed.startProxy([]), /LOG_MISSING/);
+    const gone = bed.policy === 'write-through' ? [] : ['--abandon-dirty-log'];
+    await bed.startProxy(bed.policy.startsWith('write-back') ? [...gone, '--take-over'] : gone);
     this.#client = await Client.open(`nfs://${bed.listen}:2049/`);
     const stored = await readDisks(bed.exported);
     for (const [index, shown] of (await this.#shown()).entries())
