@@ -110,6 +110,13 @@ export const limits = {
   contentHeadBytes: 64 * MiB,
   /** Blocks of one working set: 8 GiB of data; its file fits one transfer even if nothing of it compresses. */
   workingSetBlocks: 131_072,
+  /** Files of which a session remembers what was touched and how they are called: 512 bytes for each 256 MiB that were touched. */
+  workingSetFiles: 1024,
+  /** Working sets that one origin's state directory keeps, and their bytes: five a block at most. */
+  keptWorkingSets: 1024,
+  keptWorkingSetBytes: 64 * MiB,
+  /** Purposes of one file for which a server keeps a working set: whoever may read the file may name new ones. */
+  workingSetPurposes: 16,
   /** Chunks that a host remembers the place of: 12 bytes each, 4 GiB of data. */
   hintEntries: 1024 * 1024,
   /** Files of the clean cache that they may lie in: some 150 bytes each. */
@@ -122,6 +129,10 @@ export const limits = {
   contentReadBytes: 256 * KiB,
   /** Files that a session knows the name of, to find their meta-data: some 300 bytes each. */
   contentFiles: 16_384,
+  /** Images whose chunks a packer looks for in the one that it packs, the newest: 16 bytes are read for each of their data sectors. */
+  imageSiblings: 64,
+  /** Images that the keeper of packs remembers to be current, without opening them: some 400 bytes each. */
+  keptImages: 16_384,
   /** Smallest file whose meta-data is looked for: below it one READ brings all. */
   contentSmallestBytes: MiB,
 } as const;

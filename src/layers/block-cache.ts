@@ -9,11 +9,12 @@
  *     READ ──access, getattr (answered from memory below)──> OpenFile ──> hit: slices of the cache
  *                                                               └─miss─> Reader ─> Fetcher (flights) ─> origin
  *     WRITE, SETATTR, COMMIT, CREATE ──> Mutations ─> origin, then the cache         Prefetcher ─> Fetcher
+ *     want (working sets, whole files; working-sets.ts) ───────────────────────────────┘
  */
 import { type Clock, chain, type Eventual, isPromise, type Log, limits } from '../base/mod.ts';
 import type { CacheHit } from '../cache/mod.ts';
 import type * as vfs from '../vfs/mod.ts';
-import { Access, type Filesystem, FileType, ForwardingFilesystem } from '../vfs/mod.ts';
+import { Access, type Filesystem, FileType, ForwardingFilesystem, Status } from '../vfs/mod.ts';
 import { Fetcher } from './block-cache/fetcher.ts';
 import { Mutations } from './block-cache/mutations.ts';
 import { type BlockStore, OpenFile } from './block-cache/open-file.ts';
@@ -21,7 +22,13 @@ import { OpenFiles } from './block-cache/open-files.ts';
 import { Reader } from './block-cache/reader.ts';
 import { SoleWriter } from './block-cache/sole-writer.ts';
 import { type BlockCacheStatistics, newStatistics } from './block-cache/statistics.ts';
-import { defaultReadAhead, FilePolicy, Prefetcher, type ReadAheadOptions } from './read-ahead/mod.ts';
+import {
+  defaultReadAhead,
+  FilePolicy,
+  Prefetcher,
+  type ReadAheadOptions,
+  type WantedBlocks,
+} from './read-ahead/mod.ts';
 
 export interface BlockCacheOptions {
   readonly cache: BlockStore;
@@ -35,7 +42,9 @@ export interface BlockCacheOptions {
 }
 
 export interface BlockCacheReport extends BlockCacheStatistics {
-  /** Prefetched bytes that nobody has read yet. */
+  /** Part of `prefetchBytes`: known to be wanted. Whether they were used is counted where that is known (working-sets.ts). */
+  readonly wantedBytes: number;
+  /** Other prefetched bytes that nobody has read yet. */
   readonly prefetchUnusedBytes: number;
   readonly openFiles: number;
   readonly inFlightBytes: number;
@@ -76,10 +85,12 @@ export class BlockCache extends ForwardingFilesystem {
   }
 
   stats(): BlockCacheReport {
-    const { link, inFlightBytes } = this.#prefetcher;
+    const { link, inFlightBytes, wantedBytes } = this.#prefetcher;
+    const { prefetchBytes, prefetchUsedBytes } = this.#statistics;
     return {
       ...this.#statistics,
-      prefetchUnusedBytes: Math.max(0, this.#statistics.prefetchBytes - this.#statistics.prefetchUsedBytes),
+      wantedBytes,
+      prefetchUnusedBytes: Math.max(0, prefetchBytes - wantedBytes - prefetchUsedBytes),
       openFiles: this.#files.count,
       inFlightBytes,
       link: { bytesPerMs: link.bytesPerMs, roundTripMs: link.roundTripMs },
@@ -167,6 +178,28 @@ export class BlockCache extends ForwardingFilesystem {
     const used = file.policy.touch(offset, end, isMissed);
     this.#statistics.prefetchUsedBytes += used * blockBytes;
     if (file.policy.hasWishes) this.#prefetcher.wake(file);
+  }
+
+  /**
+   * Fetches blocks of a file ahead of need, below demand, on behalf of a caller who may read it; instead of what was wanted before.
+   * Anything but 0: nothing is fetched.
+   */
+  want(call: vfs.Call, object: vfs.FileHandle, wanted: WantedBlocks): Eventual<vfs.Failure | 0> {
+    return chain(this.next.access(call, { object, access: Access.READ }), (grant) => {
+      if (grant.status !== 0) return grant.status;
+      if ((grant.access & Access.READ) === 0) return Status.ACCES;
+      return chain(this.next.getattr(call, { object }), (got) => {
+        if (got.status !== 0) return got.status;
+        if (got.attributes.type !== FileType.REGULAR) return Status.INVAL;
+        const file = this.#files.get(object) ?? this.#open(object);
+        // Of a file that is being changed it is not known yet what may be kept.
+        if (file.observe(got.attributes, this.#clock.now()) === 'unclear') return Status.JUKEBOX;
+        file.reader ??= call;
+        file.isUsed = true;
+        this.#prefetcher.want(file, wanted);
+        return 0;
+      });
+    });
   }
 
   #pass(call: vfs.Call, args: vfs.ReadArguments): Eventual<vfs.ReadReply> {

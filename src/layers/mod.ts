@@ -35,6 +35,14 @@ export {
   stabilityDefaults,
 } from './stability.ts';
 export { type OperationStats, operationNames, Stats, type StatsSnapshot } from './stats.ts';
+export {
+  type BlockFetcher,
+  type FetchMode,
+  type WorkingSetStore,
+  writtenPurpose,
+} from './working-sets/contract.ts';
+export type { Warming } from './working-sets/fetch-plan.ts';
+export { WorkingSets, type WorkingSetsOptions, type WorkingSetsReport } from './working-sets.ts';
 export type {
   Conflict,
   DirtyFiles,

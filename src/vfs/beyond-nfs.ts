@@ -6,7 +6,7 @@
  */
 import type { Eventual } from '../base/mod.ts';
 import type { Attributes } from './attributes.ts';
-import type { Call, FileHandle, GetattrArguments, Name, Payload } from './filesystem.ts';
+import type { Call, FileHandle, GetattrArguments, Name, Payload, Place } from './filesystem.ts';
 import type { Failure } from './status.ts';
 
 export interface ReadRange {
@@ -100,4 +100,17 @@ export interface ChunkSource {
   prepare(call: Call, near: FileHandle): Eventual<void>;
   /** Where a sector with this digest (16 bytes, as in content meta-data) may lie, most probable first: the caller reads and verifies. */
   find(digest: Uint8Array): readonly ChunkPlace[];
+}
+
+export interface PublishArguments {
+  /** Where the file is. */
+  readonly place: Place;
+  /** A working set as in docs/content-format.md, of one run. */
+  readonly set: Uint8Array;
+}
+
+/** Takes what was learned of a file, for whoever uses it next; under a permission of its own (docs/channel.md). */
+export interface WorkingSetPublisher {
+  canPublish(): boolean;
+  publishWorkingSet(call: Call, args: PublishArguments): Promise<{ readonly status: 0 | Failure }>;
 }

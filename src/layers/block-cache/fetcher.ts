@@ -58,6 +58,7 @@ export class Fetcher implements Ahead {
   /** A flight for the blocks [first, first + count) of a file of `size` bytes, none of which is under way. Held by the caller. */
   fetch(file: OpenFile, call: Call, first: number, count: number, size: number): Flight {
     this.#learnTransferSize(call);
+    if (call.priority === 'demand') this.#statistics.lastDemandMs = this.#clock.now();
     const flight = new Flight(call, first * blockBytes, Math.min((first + count) * blockBytes, size));
     for (let block = first; block < first + count; block++) file.flights.set(block, flight);
     void this.#fly(file, flight);

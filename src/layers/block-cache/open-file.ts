@@ -111,7 +111,7 @@ export class OpenFile implements PrefetchTarget, BlockView {
     return this.#ahead.mayPrefetch(this);
   }
   get isBusy(): boolean {
-    return this.flights.size > 0 || this.mutations.size > 0;
+    return this.flights.size > 0 || this.mutations.size > 0 || this.policy.wanted?.hasEnded === false;
   }
 
   known(block: number): boolean {

@@ -11,6 +11,8 @@ export interface BlockCacheStatistics {
   /** Blocks that a READ wanted and that were already under way. */
   joined: number;
   demandBytes: number;
+  /** When the latest request left that a reader waited for, by the session's clock; undefined: none yet. */
+  lastDemandMs: number | undefined;
   prefetchBytes: number;
   /** Prefetched bytes that a reader touched later; the rest of `prefetchBytes` is wasted so far. */
   prefetchUsedBytes: number;
@@ -30,6 +32,7 @@ export function newStatistics(): BlockCacheStatistics {
     passed: 0,
     joined: 0,
     demandBytes: 0,
+    lastDemandMs: undefined,
     prefetchBytes: 0,
     prefetchUsedBytes: 0,
     foreignChanges: 0,

@@ -68,6 +68,11 @@ export class Neighbourhood {
     return this.#creditBytes;
   }
 
+  /** What is wanted is known from elsewhere: from now on guesses must be earned. */
+  forgoCredit(): void {
+    this.#creditBytes = 0;
+  }
+
   /** A reader touched the block. Returns true if it was prefetched and is used for the first time. */
   touch(block: number, missed: boolean): boolean {
     const { regionBlocks } = this.#options;

@@ -1,10 +1,13 @@
 /**
- * Decides for one session when to prefetch and how much: sequential streams first, then neighbourhoods, as long as what is
- * in flight is no more than the link needs to stay busy, so that a demand read waits for little.
+ * Decides for one session when to prefetch and how much: sequential streams first, then blocks that are known to be wanted (working
+ * sets, whole files), then neighbourhoods, as long as what is in flight is no more than the link needs to stay busy, so that a demand
+ * read waits for little.
  *
  * Streams may have a multiple of the bandwidth-delay product in flight: their reader waits for nothing else. Neighbourhoods are a
  * guess, so what they may have in flight follows the delay, as LEDBAT does (RFC 6817): it grows while requests queue for less than
  * `queueMs` at the link, and shrinks when they queue longer, because a demand read would stand in the same queue.
+ * What is wanted comes before its reader: it has the bandwidth-delay product in flight and `requestMs` more, which is what a demand
+ * read may find queued before it. Guesses about a file rest while blocks of it are known to be wanted.
  *
  * Invariants: bytes in flight never exceed the limit of the moment by more than one request; a target that wants nothing costs
  * nothing; after `close` nothing is started.
@@ -13,11 +16,13 @@
  *                                                  ^                                        |
  *                                                  └──────────────── done ──────────────────┘
  */
-import { type Clock, limits } from '../../base/mod.ts';
+import { type Clock, limits, type Timer } from '../../base/mod.ts';
 import type { BlockRun, BlockView } from './block-view.ts';
 import { LinkEstimator, type TransferMark } from './link-estimator.ts';
 import { defaultNeighbourhood, Neighbourhood, type NeighbourhoodOptions } from './neighbourhood.ts';
+import { RateMeter } from './rate-meter.ts';
 import { SequentialStreams } from './sequential-streams.ts';
+import type { WantedBlocks } from './wanted-blocks.ts';
 
 export interface ReadAheadOptions {
   readonly sequential: boolean;
@@ -28,6 +33,8 @@ export interface ReadAheadOptions {
   readonly queueMs: number;
   /** How long one prefetch request may keep the link busy. */
   readonly requestMs: number;
+  /** Most bytes a second that wanted blocks may take; absent: what the link gives. */
+  readonly wantedBytesPerSecond?: number | undefined;
 }
 
 export const defaultReadAhead: ReadAheadOptions = {
@@ -52,17 +59,33 @@ const steadyGain = 1.5;
 /** What neighbourhoods may always have in flight. */
 const smallestGuessBytes = 2 * limits.blockBytes;
 
+/** Wanted blocks are asked for in batches of this part of what they may have in flight, that a pack gives them in few READs. */
+const batchShare = 4;
+const mostBatchBlocks = 16;
+/** With what may wait for the cache's disk before nothing more is fetched, as much as may wait at all: what comes is kept. */
+const mostWantedBytes = 16 * 1024 * 1024;
+/** When to look again whether a file can be served. */
+const notReadyMs = 500;
+const pausedMs = 1;
+
 /** The policies of one file. */
 export class FilePolicy {
   readonly streams = new SequentialStreams();
   readonly neighbourhood: Neighbourhood;
   /** The last touch may have made new wishes. */
   hasWishes = false;
+  /** What is known to be wanted of it. */
+  wanted: WantedBlocks | undefined;
   readonly #options: ReadAheadOptions;
 
   constructor(options: ReadAheadOptions) {
     this.#options = options;
     this.neighbourhood = new Neighbourhood(options.neighbourhood ?? noNeighbourhood);
+  }
+
+  /** Its needs are known for the time being: no guesses. */
+  get isKnown(): boolean {
+    return this.wanted?.isListed === true;
   }
 
   /**
@@ -71,10 +94,11 @@ export class FilePolicy {
    */
   touch(offset: number, end: number, missed: boolean): number {
     const isStream = this.#options.sequential && this.streams.touch(offset, end, missed);
+    const isGuessed = missed && !isStream && !this.isKnown;
     let used = 0;
     const last = Math.floor((end - 1) / blockBytes);
     for (let block = Math.floor(offset / blockBytes); block <= last; block++) {
-      if (this.neighbourhood.touch(block, missed && !isStream)) used++;
+      if (this.neighbourhood.touch(block, isGuessed)) used++;
     }
     this.hasWishes = isStream || missed || used > 0;
     return used;
@@ -96,10 +120,16 @@ export interface PrefetchTarget {
 
 export class Prefetcher {
   readonly link = new LinkEstimator();
+  /** Brought because it was known to be wanted. */
+  wantedBytes = 0;
   readonly #clock: Clock;
   readonly #options: ReadAheadOptions;
   /** Files with wishes, the latest touched last. */
   readonly #wishing = new Set<PrefetchTarget>();
+  /** Files of which blocks are wanted, in the order in which they came. */
+  readonly #wanting = new Set<PrefetchTarget>();
+  readonly #meter: RateMeter;
+  #timer: Timer | undefined;
   #inFlightBytes = 0;
   #guessBytes = smallestFlightBytes;
   #isPumping = false;
@@ -108,6 +138,7 @@ export class Prefetcher {
   constructor(options: ReadAheadOptions, clock: Clock) {
     this.#options = options;
     this.#clock = clock;
+    this.#meter = new RateMeter(options.wantedBytesPerSecond);
   }
 
   get inFlightBytes(): number {
@@ -121,14 +152,24 @@ export class Prefetcher {
     this.pump();
   }
 
+  want(target: PrefetchTarget, wanted: WantedBlocks): void {
+    target.policy.wanted = wanted;
+    if (!wanted.isListEmpty) target.policy.neighbourhood.forgoCredit();
+    this.#wanting.add(target);
+    // The READ that makes the need known goes first.
+    queueMicrotask(() => this.pump());
+  }
+
   forget(target: PrefetchTarget): void {
     this.#wishing.delete(target);
+    if (this.#wanting.delete(target)) target.policy.wanted?.giveUp();
   }
 
   /** Every request to the origin for data, demand or prefetch, is counted and measured. */
   begin(bytes: number): TransferMark {
     this.#inFlightBytes += bytes;
-    return this.link.begin(this.#clock.now(), this.#inFlightBytes >= this.#streamLimit() / 2);
+    const limit = this.#wanting.size > 0 ? this.#wantedLimit() : this.#streamLimit();
+    return this.link.begin(this.#clock.now(), this.#inFlightBytes >= limit / 2);
   }
 
   end(mark: TransferMark, askedBytes: number, gotBytes: number, link?: LinkUse): void {
@@ -140,7 +181,7 @@ export class Prefetcher {
       if (gotBytes > 0) this.#followDelay(nowMs - mark.atMs, gotBytes);
     }
     this.#inFlightBytes -= askedBytes;
-    if (this.#wishing.size > 0) this.pump();
+    if (this.#wishing.size + this.#wanting.size > 0) this.pump();
   }
 
   pump(): void {
@@ -152,21 +193,34 @@ export class Prefetcher {
 
   close(): void {
     this.#isClosed = true;
+    this.#timer?.cancel();
+    for (const target of this.#wanting) target.policy.wanted?.giveUp();
+    this.#wanting.clear();
     this.#wishing.clear();
   }
 
   #startOne(): boolean {
-    const streamRoom = this.#streamLimit() - this.#inFlightBytes;
-    if (streamRoom <= 0) return false;
-    const neighbourRoom = this.#guessBytes - this.#inFlightBytes;
+    if (this.#inFlightBytes >= this.#streamLimit()) return false;
+    return this.#startStream() || this.#startWanted() || this.#startGuess();
+  }
+
+  #startStream(): boolean {
     const most = this.#requestBlocks();
     for (const target of [...this.#wishing].reverse()) {
       if (!target.isReady) continue;
-      let run = target.policy.streams.next(target.view, most, this.#streamLimit());
-      if (run === undefined && neighbourRoom > 0) {
-        const room = Math.max(1, Math.min(most, Math.floor(neighbourRoom / blockBytes)));
-        run = target.policy.neighbourhood.next(target.view, room);
-      } else if (run === undefined) continue;
+      const run = target.policy.streams.next(target.view, most, this.#streamLimit());
+      if (run !== undefined && this.#start(target, run)) return true;
+    }
+    return false;
+  }
+
+  #startGuess(): boolean {
+    const room = this.#guessBytes - this.#inFlightBytes;
+    if (room <= 0) return false;
+    const most = Math.max(1, Math.min(this.#requestBlocks(), Math.floor(room / blockBytes)));
+    for (const target of [...this.#wishing].reverse()) {
+      if (!target.isReady) continue;
+      const run = target.policy.isKnown ? undefined : target.policy.neighbourhood.next(target.view, most);
       if (run !== undefined && this.#start(target, run)) return true;
       this.#wishing.delete(target);
     }
@@ -181,6 +235,71 @@ export class Prefetcher {
     if (!target.start(run, done)) return false;
     target.policy.neighbourhood.prefetched(run);
     return true;
+  }
+
+  /** Working sets before whole files. */
+  #startWanted(): boolean {
+    if (this.#wanting.size === 0) return false;
+    const limit = this.#wantedLimit();
+    const batch = Math.max(1, Math.min(mostBatchBlocks, Math.floor(limit / batchShare / blockBytes)));
+    const isIdle = this.#inFlightBytes === 0;
+    if (!isIdle && limit - this.#inFlightBytes < batch * blockBytes) return false;
+    const waitMs = this.#meter.waitMs(this.#clock.now());
+    if (waitMs > 0) {
+      this.#pumpAfter(waitMs);
+      return false;
+    }
+    for (const isListed of [true, false]) {
+      for (const target of this.#wanting) {
+        const { wanted } = target.policy;
+        if (wanted === undefined || wanted.hasEnded) this.#wanting.delete(target);
+        else if (wanted.isListed !== isListed) continue;
+        else if (!target.isReady) this.#pumpAfter(notReadyMs);
+        else if (this.#startBatch(target, wanted, batch)) return true;
+      }
+    }
+    return false;
+  }
+
+  /** In one go, so that what a pack has side by side is asked for together. */
+  #startBatch(target: PrefetchTarget, wanted: WantedBlocks, most: number): boolean {
+    let left = most;
+    while (left > 0) {
+      const run = wanted.take(target.view, left);
+      if (run === undefined) break;
+      const bytes = run.count * blockBytes;
+      const done = (got: number, isFree?: boolean): void => {
+        if (isFree === true) this.#meter.giveBack(bytes);
+        wanted.done(run, got);
+        this.wantedBytes += got;
+        this.pump();
+      };
+      if (!target.start(run, done)) {
+        wanted.done(run, 0);
+        this.#pumpAfter(notReadyMs);
+        return false;
+      }
+      this.#meter.take(bytes, this.#clock.now());
+      left -= run.count;
+    }
+    if (left === most && wanted.isPaused) this.#pumpAfter(pausedMs);
+    return left < most;
+  }
+
+  #pumpAfter(delayMs: number): void {
+    if (this.#isClosed) return;
+    this.#timer ??= this.#clock.after(delayMs, () => {
+      this.#timer = undefined;
+      this.pump();
+    });
+  }
+
+  /** What keeps the link busy, and `requestMs` more. */
+  #wantedLimit(): number {
+    const { link } = this;
+    const gain = link.growing ? growthGain : 1;
+    const wanted = gain * link.bandwidthDelayBytes + this.#options.requestMs * link.bytesPerMs;
+    return Math.min(Math.max(wanted, this.#guessBytes), this.#options.mostBytes, mostWantedBytes);
   }
 
   #streamLimit(): number {

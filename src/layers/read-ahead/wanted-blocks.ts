@@ -1,0 +1,210 @@
+/**
+ * Blocks of one file that are known to be wanted: a working set in its order, and after it, if somebody wants the whole file, the
+ * rest as it lies. A need that is known, unlike a guess; whoever paces it decides how much of the link it gets.
+ *
+ *     lists    [ 7 8 9 | 400 | 12 ... ]  then  [ appended later ]        taken as runs of neighbours, what is known is skipped
+ *     rest     0 ............ blockCount                                 once more as long as a pass asked for something, 3 at most
+ *
+ *     listed ──lists empty──> rest (if wanted) ──passes done──> ended, once nothing is in flight
+ *
+ * Invariants: a block is asked for once, unless its request failed (then again, `mostRetries` in all); what is taken is counted
+ * until it is done; one call looks at `mostPassed` blocks at most, so that a large file holds nobody up.
+ */
+import { BlockBits } from './block-bits.ts';
+import type { BlockRun, BlockView } from './block-view.ts';
+
+/** Blocks that one call looks at: each costs a look into the cache's tags. */
+const mostPassed = 4096;
+const mostPasses = 3;
+const mostRetries = 256;
+
+export class WantedBlocks {
+  /** Settles when all of it was asked for and answered, or it was given up. */
+  readonly ended: Promise<void>;
+  /** It ended before all of it was asked for. */
+  isGivenUp = false;
+  /** The latest call stopped for having looked at enough; there may be more. */
+  isPaused = false;
+  /** Requests of it that brought nothing, and were not repeated. */
+  failedBlocks = 0;
+  /** Brought by its requests. */
+  fetchedBytes = 0;
+  readonly #end: () => void;
+  readonly #lists: Uint32Array[] = [];
+  readonly #asked: BlockBits;
+  /** Blocks whose request failed. */
+  readonly #retries: number[] = [];
+  #listAt = 0;
+  #listedLeft = 0;
+  #rest: number | undefined;
+  #restEnd = 0;
+  #pass = 0;
+  #askedInPass = 0;
+  #retried = 0;
+  #inFlight = 0;
+  #expected = 0;
+  #hasEnded = false;
+
+  /** `asked`: is told each block that is asked for; whoever touches one of them uses it. */
+  constructor(asked = new BlockBits()) {
+    this.#asked = asked;
+    let end = (): void => {};
+    this.ended = new Promise((resolve) => {
+      end = resolve;
+    });
+    this.#end = end;
+  }
+
+  /** All of it is done, or was given up. */
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+  /** Something is listed that was not asked for, or may come: a working set that is still being fetched. */
+  get isListed(): boolean {
+    return !this.#hasEnded && (this.#listedLeft > 0 || this.#retries.length > 0 || this.#expected > 0);
+  }
+  get isListEmpty(): boolean {
+    return this.#listedLeft === 0;
+  }
+  /** Blocks that were not looked at yet, or are on their way. */
+  get leftBlocks(): number {
+    if (this.#hasEnded) return 0;
+    const rest = this.#rest === undefined ? 0 : Math.max(0, this.#restEnd - this.#rest);
+    return this.#listedLeft + rest + this.#inFlight;
+  }
+
+  /** Somebody looks for more to append, and calls `expected` when that is over. */
+  expect(): void {
+    this.#expected++;
+  }
+  expected(): void {
+    this.#expected--;
+    this.#endIfDone();
+  }
+
+  /** To be fetched after what is listed already. */
+  append(blocks: Uint32Array): void {
+    if (this.#hasEnded || blocks.length === 0) return;
+    this.#lists.push(blocks);
+    this.#listedLeft += blocks.length;
+  }
+
+  /** After the lists: all that the file has. */
+  wantRest(blockCount: number): void {
+    this.#restEnd = Math.max(this.#restEnd, blockCount);
+    this.#rest ??= 0;
+  }
+
+  /** The next blocks that are wanted and unknown. Each run is to be answered by `done`. */
+  take(view: BlockView, mostBlocks: number): BlockRun | undefined {
+    this.isPaused = false;
+    if (this.#hasEnded) return undefined;
+    const run =
+      this.#fromRetries(view, mostBlocks) ?? this.#fromLists(view, mostBlocks) ?? this.#fromRest(view, mostBlocks);
+    if (run === undefined) this.#endIfDone();
+    else {
+      this.#inFlight += run.count;
+      for (let block = run.first; block < run.first + run.count; block++) this.#asked.add(block);
+    }
+    return run;
+  }
+
+  /** The run was answered with so many bytes; 0: it could not be sent, or failed. */
+  done(run: BlockRun, bytes: number): void {
+    this.#inFlight -= run.count;
+    this.fetchedBytes += bytes;
+    for (let block = run.first; bytes === 0 && block < run.first + run.count; block++) {
+      if (this.#retried++ < mostRetries) this.#retries.push(block);
+      else this.failedBlocks++;
+    }
+    this.#endIfDone();
+  }
+
+  /** Nobody wants the rest of it any more. */
+  giveUp(): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.isGivenUp = true;
+    this.#lists.length = 0;
+    this.#listedLeft = 0;
+    this.#retries.length = 0;
+    this.#rest = undefined;
+    this.#end();
+  }
+
+  #fromRetries(view: BlockView, mostBlocks: number): BlockRun | undefined {
+    for (let first = this.#retries.shift(); first !== undefined; first = this.#retries.shift()) {
+      if (first >= view.blockCount || view.known(first)) continue;
+      let count = 1;
+      for (; count < mostBlocks && this.#retries[0] === first + count && !view.known(first + count); count++)
+        this.#retries.shift();
+      return { first, count };
+    }
+    return undefined;
+  }
+
+  #fromLists(view: BlockView, mostBlocks: number): BlockRun | undefined {
+    for (let passed = 0; this.#lists.length > 0; passed++) {
+      const list = this.#lists[0]!;
+      if (this.#listAt >= list.length) {
+        this.#lists.shift();
+        this.#listAt = 0;
+        continue;
+      }
+      if (passed >= mostPassed) {
+        this.isPaused = true;
+        return undefined;
+      }
+      const first = this.#next(list);
+      if (!this.#isUnknown(view, first)) continue;
+      let count = 1;
+      while (count < mostBlocks && list[this.#listAt] === first + count && this.#isUnknown(view, first + count)) {
+        this.#next(list);
+        count++;
+      }
+      return { first, count };
+    }
+    return undefined;
+  }
+
+  #next(list: Uint32Array): number {
+    this.#listedLeft--;
+    return list[this.#listAt++]!;
+  }
+
+  /** What was asked for and is not known any more was dropped from the cache: fetching it in circles would be worse. */
+  #isUnknown(view: BlockView, block: number): boolean {
+    return block < view.blockCount && !this.#asked.has(block) && !view.known(block);
+  }
+
+  #fromRest(view: BlockView, mostBlocks: number): BlockRun | undefined {
+    if (this.isPaused || this.#rest === undefined || this.#expected > 0) return undefined;
+    const end = Math.min(this.#restEnd, view.blockCount);
+    const stop = Math.min(end, this.#rest + mostPassed);
+    while (this.#rest < stop && view.known(this.#rest)) this.#rest++;
+    if (this.#rest < stop) {
+      const first = this.#rest;
+      while (this.#rest < end && this.#rest - first < mostBlocks && !view.known(this.#rest)) this.#rest++;
+      this.#askedInPass += this.#rest - first;
+      return { first, count: this.#rest - first };
+    }
+    if (this.#rest < end) this.isPaused = true;
+    else if (this.#inFlight === 0) this.#endPass();
+    return undefined;
+  }
+
+  /** A block may have been pushed out by another, or was not kept: looked at once more. */
+  #endPass(): void {
+    this.#pass++;
+    const isAgain = this.#askedInPass > 0 && this.#pass < mostPasses;
+    this.#rest = isAgain ? 0 : undefined;
+    this.#askedInPass = 0;
+    this.isPaused = isAgain;
+  }
+
+  #endIfDone(): void {
+    if (this.#hasEnded || this.#inFlight > 0 || this.isListed || this.#rest !== undefined) return;
+    this.#hasEnded = true;
+    this.#end();
+  }
+}

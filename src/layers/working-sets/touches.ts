@@ -1,0 +1,63 @@
+/**
+ * The blocks of one file that a session touched, in the order of their first touches.
+ *
+ * Invariants: a block is listed once; at most `limits.workingSetBlocks` are listed; a touch of a known block costs a bit test.
+ */
+import { limits } from '../../base/mod.ts';
+import { BlockBits } from '../read-ahead/mod.ts';
+
+const { blockBytes } = limits;
+/** Of more than this part of a file, read mostly in order, nothing can be learned: that was a copy, and read-ahead sees to those. */
+const wholeShare = 0.9;
+/** Fewer blocks are a look at the file's head. */
+const fewestBlocks = 8;
+
+export class Touches {
+  readonly #seen = new BlockBits();
+  #order: number[] = [];
+  #inOrder = 0;
+  #isOver = false;
+
+  /** Listed so far. */
+  get count(): number {
+    return this.#order.length;
+  }
+
+  /** How many blocks of the range are touched for the first time, and how many of those are in `among`. The range is not empty. */
+  touch(
+    offset: number,
+    count: number,
+    among?: BlockBits,
+  ): { readonly fresh: number; readonly found: number } | undefined {
+    const last = Math.floor((offset + count - 1) / blockBytes);
+    let fresh = 0;
+    let found = 0;
+    for (let block = Math.floor(offset / blockBytes); block <= last; block++) {
+      if (!this.#seen.add(block)) continue;
+      fresh++;
+      if (among?.has(block) === true) found++;
+      this.#list(block);
+    }
+    return fresh === 0 ? undefined : { fresh, found };
+  }
+
+  /** Nothing is listed any more; touches are still told apart. */
+  end(): void {
+    this.#isOver = true;
+    this.#order = [];
+  }
+
+  /** The blocks below `blockEnd` in order; undefined if they teach nothing. */
+  learned(blockEnd: number): Uint32Array | undefined {
+    const blocks = this.#order.filter((block) => block < blockEnd);
+    if (blocks.length < fewestBlocks) return undefined;
+    const isWhole = blocks.length >= wholeShare * blockEnd && this.#inOrder >= wholeShare * blocks.length;
+    return isWhole ? undefined : Uint32Array.from(blocks);
+  }
+
+  #list(block: number): void {
+    if (this.#isOver || this.#order.length >= limits.workingSetBlocks) return;
+    if (this.#order.at(-1) === block - 1) this.#inOrder++;
+    this.#order.push(block);
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * What is known of one file that clients use: what they touched and wrote, and what is fetched of it ahead of need.
+ *
+ *     unknown ──attributes──> large: recorded | small or no file: let alone
+ *     recording ──10 minutes after the first touch, or 2 minutes without a new one──> over
+ */
+import { limits } from '../../base/mod.ts';
+import type { Purpose, WorkingSet } from '../../content/mod.ts';
+import { type Attributes, type Call, type FileHandle, FileType, type Place, stampOfAttributes } from '../../vfs/mod.ts';
+import { BlockBits, type WantedBlocks } from '../read-ahead/mod.ts';
+import { writtenPurpose } from './contract.ts';
+import { Touches } from './touches.ts';
+
+const { blockBytes } = limits;
+
+export class TrackedFile {
+  readonly handle: FileHandle;
+  touched = true;
+  kind: 'unknown' | 'large' | 'other' = 'unknown';
+  /** As it was last looked up. */
+  place: Place | undefined;
+  attributes: Attributes | undefined;
+  /** Whoever touched it last, for what is asked on nobody's behalf. */
+  call: Call | undefined;
+  readonly reads = new Touches();
+  readonly writes = new Touches();
+  firstTouchMs = 0;
+  lastTouchMs = 0;
+  hasBegun = false;
+  isOver = false;
+  /** What was kept last, and when. */
+  savedReads = 0;
+  savedWrites = 0;
+  savedMs = 0;
+  isPublished = false;
+  /** Of earlier runs of this host, as it was when this one began. */
+  prior: WorkingSet | undefined;
+  /** The origin's sets, once they are looked for. */
+  finding: Promise<readonly WorkingSet[]> | undefined;
+  /** What was found. */
+  found: readonly WorkingSet[] | undefined;
+  wanted: WantedBlocks | undefined;
+  /** Blocks that were fetched ahead. */
+  asked = new BlockBits();
+
+  constructor(handle: FileHandle) {
+    this.handle = handle;
+  }
+
+  get isRecording(): boolean {
+    return this.hasBegun && !this.isOver;
+  }
+  get blockCount(): number {
+    return Math.ceil((this.attributes?.size ?? 0) / blockBytes);
+  }
+
+  learn(attributes: Attributes): void {
+    const isLarge = attributes.type === FileType.REGULAR && attributes.size >= limits.contentSmallestBytes;
+    this.attributes = attributes;
+    // A file that shrinks while it is used goes on as it is.
+    if (this.kind !== 'large') this.kind = isLarge ? 'large' : 'other';
+  }
+
+  /** What this run taught; undefined: nothing. */
+  learned(purpose: Purpose): WorkingSet | undefined {
+    const { attributes } = this;
+    if (attributes === undefined || this.kind !== 'large' || attributes.size > limits.contentFileBytes)
+      return undefined;
+    const blocks = (purpose === writtenPurpose ? this.writes : this.reads).learned(this.blockCount);
+    if (blocks === undefined) return undefined;
+    const weights = new Uint8Array(blocks.length).fill(1);
+    return { stamp: stampOfAttributes(attributes), purpose, blocks, weights, runs: 1 };
+  }
+}
