@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { seededRandom, ViaductError } from '../base/mod.ts';
+import { packHeaderBytes } from '../content/mod.ts';
+import { bytesOf, laterClock, unpacked } from '../testing/packed-image.ts';
+import { statusOf } from './image-file.ts';
+import { adoptImage, findImages, inspectImage, packImage, startCrew, toText, verifyImage } from './mod.ts';
+import type { PackOptions } from './pack.ts';
+
+const scratch = mkdtempSync(join(tmpdir(), 'viaduct-images-'));
+after(() => rmSync(scratch, { recursive: true, force: true }));
+
+const MiB = 1024 * 1024;
+const signal = new AbortController().signal;
+
+function options(over: Partial<PackOptions> = {}): PackOptions {
+  return { clock: laterClock, random: seededRandom(7), crew: startCrew(0), signal, ...over };
+}
+
+function folder(name: string): string {
+  const path = join(scratch, name);
+  mkdirSync(path);
+  return path;
+}
+
+async function code(promise: Promise<unknown>): Promise<string> {
+  try {
+    await promise;
+  } catch (error) {
+    if (error instanceof ViaductError) return error.code;
+    throw error;
+  }
+  return 'none';
+}
+
+test('verify finds a changed sector, a damaged group, a damaged page, a lost pack', async () => {
+  const directory = folder('verify');
+  const image = join(directory, 'disk.raw');
+  const [meta, pack] = ['meta', 'pack'].map((name) => join(directory, `.viaduct/disk.raw.${name}`)) as [string, string];
+  writeFileSync(image, bytesOf('abc.'.repeat(2 * 1024)));
+  await packImage(image, options());
+  const whole = await verifyImage(image, options());
+  assert.deepEqual([whole.isRight, whole.checkedGroups], [true, 1]);
+  const [metaBytes, packBytes] = [readFileSync(meta), readFileSync(pack)];
+  const flipped = (bytes: Buffer, at: number): Buffer => {
+    const copy = Buffer.from(bytes);
+    copy[at]! ^= 0x10;
+    return copy;
+  };
+  writeFileSync(pack, flipped(packBytes, packHeaderBytes + 5_000));
+  assert.deepEqual((await verifyImage(image, options())).damagedGroups, [0]);
+  writeFileSync(pack, packBytes);
+  writeFileSync(meta, flipped(metaBytes, metaBytes.length - 1));
+  assert.deepEqual((await verifyImage(image, options())).damagedPages, [1]);
+  writeFileSync(meta, flipped(metaBytes, 100));
+  assert.equal(await code(verifyImage(image, options())), 'IMAGE_NOT_PACKED');
+  writeFileSync(meta, metaBytes);
+  rmSync(pack);
+  assert.match((await verifyImage(image, options())).fit.packless ?? '', /no pack/);
+  writeFileSync(pack, packBytes);
+  const { atime, mtime } = statSync(image);
+  writeFileSync(image, bytesOf(`abc.axc..b${'c.'}${'abc.'.repeat(2 * 1024 - 3)}`));
+  utimesSync(image, atime, mtime);
+  const wrong = await verifyImage(image, options());
+  assert.deepEqual([wrong.wrongSectors, wrong.firstWrong, wrong.isRight], [2, 5, false]);
+  assert.match(wrong.fit.stale ?? '', /change time|written/);
+});
+
+test('adopt stamps the same bytes anew, and nothing else', async () => {
+  const directory = folder('adopt');
+  const image = join(directory, 'disk.raw');
+  writeFileSync(image, bytesOf('abc.'.repeat(2 * 1024)));
+  await packImage(image, options());
+  assert.equal((await adoptImage(image, options())).outcome, 'current');
+  utimesSync(image, 5, 5);
+  chmodSync(image, 0o600);
+  const pack = readFileSync(join(directory, '.viaduct/disk.raw.pack'));
+  assert.match((await inspectImage(image, { others: [], signal })).fit.stale ?? '', /written at 1970/);
+  assert.equal((await adoptImage(image, options())).outcome, 'adopted');
+  assert.equal((await verifyImage(image, options())).isRight, true);
+  for (const name of ['meta', 'pack'])
+    assert.equal(statSync(join(directory, `.viaduct/disk.raw.${name}`)).mode & 0o777, 0o600);
+  assert.ok(readFileSync(join(directory, '.viaduct/disk.raw.pack')).equals(pack));
+  assert.deepEqual(await unpacked(image), readFileSync(image));
+  assert.deepEqual(readdirSync(join(directory, '.viaduct')).sort(), ['disk.raw.meta', 'disk.raw.pack']);
+
+  const before = readFileSync(join(directory, '.viaduct/disk.raw.meta'));
+  for (const content of [bytesOf(`abx.${'abc.'.repeat(2 * 1024 - 1)}`), bytesOf('abc.')]) {
+    writeFileSync(image, content);
+    const report = await adoptImage(image, options());
+    assert.deepEqual([report.outcome, report.wrongSectors > 0], ['different', true]);
+    assert.ok(readFileSync(join(directory, '.viaduct/disk.raw.meta')).equals(before));
+  }
+});
+
+test('folders are searched through without .viaduct, links and small files', () => {
+  const directory = folder('find');
+  mkdirSync(join(directory, 'b/.viaduct'), { recursive: true });
+  for (const name of ['a.raw', 'b/c.raw', 'b/.viaduct/c.raw.pack'])
+    writeFileSync(join(directory, name), Buffer.alloc(MiB));
+  writeFileSync(join(directory, 'b/small'), 'x');
+  symlinkSync('a.raw', join(directory, 'link.raw'));
+  const found = (isSmallWanted: boolean): string[] =>
+    [...findImages(directory, { isSmallWanted, onError: assert.fail })].map((path) =>
+      toText(path).slice(directory.length),
+    );
+  assert.deepEqual(found(false), ['/a.raw', '/b/c.raw']);
+  assert.deepEqual(found(true), ['/a.raw', '/b/c.raw', '/b/small']);
+  const errors: Error[] = [];
+  assert.deepEqual(
+    [...findImages(join(directory, 'absent'), { isSmallWanted: true, onError: (error) => errors.push(error) })],
+    [],
+  );
+  assert.equal(errors.length, 1);
+});
+
+test('no descriptor is left open', async () => {
+  const count = (): number => readdirSync('/proc/self/fd').length;
+  const directory = folder('descriptors');
+  const image = join(directory, 'disk.raw');
+  writeFileSync(image, bytesOf('abc'));
+  await packImage(image, options());
+  const before = count();
+  await packImage(image, options({ isAgain: true, others: [scratch, directory, image] }));
+  await verifyImage(image, options());
+  await inspectImage(image, { others: [directory], signal });
+  utimesSync(image, 5, 5);
+  await adoptImage(image, options());
+  assert.equal(count(), before);
+  assert.equal(typeof statusOf(9_999), 'number');
+});
