@@ -23,7 +23,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { type Clock, limits, seededRandom, ViaductError } from '../base/mod.ts';
 import { decodePage, encodeWorkingSet } from '../content/mod.ts';
-import { bytesOf, headOf, laterClock, unpacked } from '../testing/packed-image.ts';
+import { bytesOf, headOf, laterClock, unpacked } from '../testing/mod.ts';
 import type { Crew } from './crew.ts';
 import { adoptImage, inspectImage, packImage, startCrew, toBinary, verifyImage } from './mod.ts';
 import type { PackOptions } from './pack.ts';
@@ -313,9 +313,7 @@ test('an abort keeps the first pass and nothing else', async () => {
   assert.deepEqual(readdirSync(join(directory, '.viaduct')), ['.disk.raw.part']);
 });
 
-test('owner and mode of what is made follow the image, and an access list of it takes the group its rights', {
-  skip: isRoot ? false : 'needs root',
-}, async () => {
+test('owner and mode of what is made follow the image (needs root)', async () => {
   const directory = folder('owner');
   chownSync(directory, 1234, 5678);
   chmodSync(directory, 0o2775);

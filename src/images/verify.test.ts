@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { seededRandom, ViaductError } from '../base/mod.ts';
 import { packHeaderBytes } from '../content/mod.ts';
-import { bytesOf, laterClock, unpacked } from '../testing/packed-image.ts';
+import { bytesOf, laterClock, unpacked } from '../testing/mod.ts';
 import { statusOf } from './image-file.ts';
 import { adoptImage, findImages, inspectImage, packImage, startCrew, toText, verifyImage } from './mod.ts';
 import type { PackOptions } from './pack.ts';

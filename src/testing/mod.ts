@@ -24,6 +24,7 @@ export { type LeaseStoreSubject, leaseStoreSuite } from './lease-store-suite.ts'
 export { MemoryFilesystem, type MemoryFilesystemOptions } from './memory-filesystem.ts';
 export { MemoryLeaseStore } from './memory-lease-store.ts';
 export { type Arbitraries, nfsArbitraries } from './nfs-arbitraries.ts';
+export { bytesOf, headOf, laterClock, unpacked } from './packed-image.ts';
 export { PlainDrain } from './plain-drain.ts';
 export {
   eventually,
