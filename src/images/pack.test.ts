@@ -74,7 +74,9 @@ test('what is packed is the file, with each chunk once, whatever its holes, zero
   truncateSync(sparse, 200 * MiB);
   const fd = openSync(sparse, 'r+');
   writeSync(fd, bytesOf('xy'), 0, 2 * sector, 100 * MiB + 8 * sector);
-  assert.equal((await packImage(sparse, options())).dataBytes, 2 * sector);
+  // Several short extents with holes between them, within one read and over its end.
+  for (const at of [0, 3, 7, 250, 260, 300]) writeSync(fd, bytesOf('z'), 0, sector, 150 * MiB + at * sector);
+  assert.equal((await packImage(sparse, options())).dataBytes, 8 * sector);
   assert.deepEqual(await unpacked(sparse), readFileSync(sparse));
 });
 

@@ -88,6 +88,8 @@ export class TaskRunner {
   readonly #read = Buffer.allocUnsafeSlow(readBytes);
   readonly #digests = new Uint8Array(pageSectors * digestBytes);
   readonly #group = Buffer.allocUnsafeSlow(groupChunks * chunkBytes);
+  /** Groups of one task as they are stored; it grows to the largest. */
+  #stored = Buffer.alloc(0);
 
   async run(task: Task): Promise<Result> {
     switch (task.kind) {
@@ -109,14 +111,13 @@ export class TaskRunner {
     let isShort = false;
     while (at < end && !isShort) {
       const [from, to] = nextExtent(fd, at, end);
-      for (at = from; at < to; at += readBytes) {
+      for (at = from; at < to && !isShort; ) {
         const wanted = Math.min(readBytes, to - at);
-        const read = readFully(fd, this.#read, wanted, at);
-        isShort = read < wanted;
+        isShort = readFully(fd, this.#read, wanted, at) < wanted;
         if (isShort) break;
         dataCount = this.#describe(this.#read.subarray(0, wanted), (at - start) / chunkBytes, map, dataCount);
+        at += wanted;
       }
-      at = Math.max(at, to);
     }
     return { dataCount, map, digests: this.#digests.slice(0, dataCount * digestBytes), isShort };
   }
@@ -139,7 +140,10 @@ export class TaskRunner {
   }
 
   #pack({ fd, size, level, sectors, digests, groups }: PackTask): PackResult {
-    const bytes = Buffer.allocUnsafeSlow(sectors.length * chunkBytes);
+    if (this.#stored.length < sectors.length * chunkBytes) {
+      this.#stored = Buffer.allocUnsafeSlow(sectors.length * chunkBytes);
+    }
+    const bytes = this.#stored;
     const groupBytes = new Uint32Array(groups.length);
     let chunk = 0;
     let used = 0;
@@ -154,7 +158,7 @@ export class TaskRunner {
       used += stored.length;
       chunk += count;
     }
-    // Its own memory: what was not used would travel along.
+    // A copy of its own: it is given away.
     return { bytes: new Uint8Array(bytes.subarray(0, used)), groupBytes, isChanged: false };
   }
 
