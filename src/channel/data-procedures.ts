@@ -1,6 +1,6 @@
 /**
- * Procedures 8 to 13 of the channel, over the top of the stack: each does what READ, LOOKUP and WRITE do, with their checks and leases, for
- * many at a time. What is not offered is refused.
+ * Procedures 8 to 14 of the channel, over the top of the stack: each does what READ, LOOKUP and WRITE do, with their checks and leases, for
+ * many at a time; the last tells what was learned of a file. What is not offered is refused.
  */
 import { serveOperation } from '../nfs3/mod.ts';
 import type { ServedProcedure } from '../rpc/mod.ts';
@@ -16,6 +16,7 @@ import {
 } from './have.ts';
 import { identity } from './identity.ts';
 import { Feature } from './protocol.ts';
+import { checkPublish, publishWorkingSet } from './publish-working-set.ts';
 import { checkVector, type PackedVectorReply, performReadVector, readVector, vectorBytes } from './read-vector.ts';
 import { checkWalk, performWalk, walk } from './walk.ts';
 import { type PackedWrite, performWritePacked, writePacked } from './write-packed.ts';
@@ -23,10 +24,14 @@ import { type PackedWrite, performWritePacked, writePacked } from './write-packe
 export interface DataOptions {
   readonly filesystem: vfs.Filesystem;
   readonly features: readonly string[];
+  /** Besides: those that the server behind this one offers at present, and that are its matter alone. */
+  readonly relayed?: (() => readonly string[]) | undefined;
   /** For the feature `identity`. */
   readonly identifier?: vfs.OriginIdentifier | undefined;
   /** For the feature `have`. */
   readonly chunks?: vfs.ChunkSource | undefined;
+  /** For the feature `working-sets`. */
+  readonly publisher?: vfs.WorkingSetPublisher | undefined;
 }
 
 const { Status } = vfs;
@@ -34,13 +39,13 @@ const { Status } = vfs;
 const replyHeadBytes = 512;
 
 // biome-ignore lint/suspicious/noExplicitAny: a table of procedures of different types
-export function dataProcedures({ filesystem, features, identifier, chunks }: DataOptions): ServedProcedure<any, any>[] {
-  const offers = (feature: string): boolean => features.includes(feature);
+export function dataProcedures(options: DataOptions): ServedProcedure<any, any>[] {
+  const { filesystem, features, relayed, identifier, chunks, publisher } = options;
+  const offers = (feature: string): boolean => features.includes(feature) || relayed?.().includes(feature) === true;
   const refuseUnless = (isOffered: boolean): vfs.Failure | 0 => (isOffered ? 0 : Status.NOTSUPP);
-  const isConditional = offers(Feature.CONDITIONAL);
   /** A condition that nobody checks would be worse than none. */
   const checkChange = (feature: string, { expected }: Pick<vfs.WriteArguments, 'expected'>): vfs.Failure | 0 =>
-    refuseUnless(offers(feature) && (expected === undefined || isConditional));
+    refuseUnless(offers(feature) && (expected === undefined || offers(Feature.CONDITIONAL)));
   const source = offers(Feature.HAVE) ? chunks : undefined;
   const vectors = serveOperation(
     readVector,
@@ -83,6 +88,11 @@ export function dataProcedures({ filesystem, features, identifier, chunks }: Dat
         source === undefined
           ? writeReferences.refuse(Status.NOTSUPP)
           : performWriteReferences(filesystem, source, call, args),
+    ),
+    serveOperation(publishWorkingSet, checkPublish, (call, args) =>
+      offers(Feature.WORKING_SETS) && publisher?.canPublish() === true
+        ? publisher.publishWorkingSet(call, args)
+        : publishWorkingSet.refuse(Status.NOTSUPP),
     ),
   ];
 }

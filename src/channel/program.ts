@@ -8,6 +8,7 @@ import type { Log } from '../base/mod.ts';
 import { callOf, checkSetattr, checkWrite, serveOperation } from '../nfs3/mod.ts';
 import type { RpcCall, RpcProgram, ServedProcedure } from '../rpc/mod.ts';
 import * as vfs from '../vfs/mod.ts';
+import { chainProcedures } from './chain.ts';
 import { setattrIf, writeIf } from './conditional.ts';
 import { type DataOptions, dataProcedures } from './data-procedures.ts';
 import { type HelloArguments, type HelloReply, hello } from './hello.ts';
@@ -18,6 +19,8 @@ import { Feature, channelProgram as numbers, protocolVersion, shownVersion } fro
 export interface ChannelProgramOptions extends DataOptions {
   /** Absent: this server gives none. */
   readonly leases?: vfs.LeaseService | undefined;
+  /** Absent: what this server answers is at the origin. For the feature `chain`. */
+  readonly chain?: vfs.ChainLink | undefined;
   /** 16 bytes, one character each. */
   readonly server: string;
   readonly start: string;
@@ -45,6 +48,7 @@ export function channelProgram(options: ChannelProgramOptions): RpcProgram {
       ...leaseProcedures(options),
       ...conditionalProcedures(options),
       ...dataProcedures(options),
+      ...chainProcedures(options.filesystem, options.chain),
     ],
   };
 }
@@ -56,7 +60,8 @@ function helloOf(options: ChannelProgramOptions): ServedProcedure<HelloArguments
     procedure: hello,
     handle({ peer, notes }, { highestVersion, features: asked, host, instance }) {
       const version = Math.min(highestVersion, protocolVersion);
-      const features = options.features.filter((feature) => asked.includes(feature));
+      const offered = [...options.features, ...(options.relayed?.() ?? [])];
+      const features = offered.filter((feature) => asked.includes(feature));
       if (notes !== undefined) notes.isViaduct = version >= shownVersion;
       if (!told.has(instance)) {
         if (told.size >= instancesTold) told.clear();
@@ -92,14 +97,15 @@ function leaseProcedures({ filesystem, leases = noLeases }: ChannelProgramOption
 }
 
 /** Procedures 6 and 7. A condition that nobody checks would be worse than none. */
-function conditionalProcedures({ filesystem, features }: ChannelProgramOptions) {
-  const isOffered = features.includes(Feature.CONDITIONAL);
+function conditionalProcedures({ filesystem, features, relayed }: ChannelProgramOptions) {
+  const isOffered = (): boolean =>
+    features.includes(Feature.CONDITIONAL) || relayed?.().includes(Feature.CONDITIONAL) === true;
   return [
     serveOperation(writeIf, checkWrite, (call, args) =>
-      isOffered ? filesystem.write(call, args) : writeIf.refuse(Status.NOTSUPP),
+      isOffered() ? filesystem.write(call, args) : writeIf.refuse(Status.NOTSUPP),
     ),
     serveOperation(setattrIf, checkSetattr, (call, args) =>
-      isOffered ? filesystem.setattr(call, args) : setattrIf.refuse(Status.NOTSUPP),
+      isOffered() ? filesystem.setattr(call, args) : setattrIf.refuse(Status.NOTSUPP),
     ),
   ];
 }

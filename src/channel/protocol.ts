@@ -37,6 +37,10 @@ export const Feature = {
   PUT: 'put',
   /** HAVE and WRITE_REF. */
   HAVE: 'have',
+  /** PUBLISH_WORKING_SET. */
+  WORKING_SETS: 'working-sets',
+  /** COMMIT_THROUGH, PENDING, WRITE_BACK: what this server answers may not be at the origin yet. */
+  CHAIN: 'chain',
 } as const;
 
 export const wireLimits = {
@@ -56,8 +60,12 @@ export const wireLimits = {
   walkNames: 32,
   /** Of one HAVE. */
   digests: 1024,
+  /** Viaducts in a row that one PENDING tells of. */
+  hops: 16,
   /** Of one WRITE_REF: as much as one WRITE. */
   references: 256,
+  /** Of one set: its header, and five bytes for each block. */
+  workingSetBytes: 128 + 5 * limits.workingSetBlocks,
 } as const;
 
 /** Fixed opaque of a length that the protocol says. */

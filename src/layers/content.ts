@@ -129,6 +129,8 @@ export class Content extends ForwardingFilesystem {
     if (reply.status !== 0) return reply;
     // Asked for by a Viaduct in front of this one.
     if (args.name === contentDirectory) this.#finder.noteHidden(reply.object);
+    // That one puts files together itself, of meta-data and packs that it reads as files; found here as well, they would cross twice.
+    if (call.isViaduct === true) return reply;
     if (!isCandidate(reply.attributes) || this.#finder.isHidden(args.directory)) return reply;
     const file = this.#note(args, reply.object);
     // What many files were looked up for, nobody knows; those that are read will be found then.
@@ -138,7 +140,7 @@ export class Content extends ForwardingFilesystem {
 
   override readdirplus(call: vfs.Call, args: vfs.ReaddirArguments): Eventual<vfs.ReaddirReply<vfs.DirectoryEntryPlus>> {
     return chain(this.next.readdirplus(call, args), (reply) => {
-      if (reply.status !== 0 || this.#finder.isHidden(args.directory)) return reply;
+      if (reply.status !== 0 || call.isViaduct === true || this.#finder.isHidden(args.directory)) return reply;
       for (const { object, attributes, name } of reply.entries) {
         if (object !== undefined && isCandidate(attributes)) this.#note({ directory: args.directory, name }, object);
       }
@@ -151,6 +153,7 @@ export class Content extends ForwardingFilesystem {
     if (file === undefined) return this.next.read(call, args);
     file.touched = true;
     if (file.described !== undefined) return this.#described(call, args, file, file.described);
+    if (call.isViaduct === true) return this.next.read(call, args);
     const isFirst = file.restUntilMs === 0;
     this.#look(call, args.object, file);
     if (file.rounds === undefined || !isFirst) return this.next.read(call, args);

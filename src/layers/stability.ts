@@ -283,6 +283,8 @@ export class Stability extends vfs.ForwardingFilesystem {
     return Promise.all(recoveries).then(async () => {
       const status = own === undefined ? 0 : (await own).status;
       if (status !== 0) return { status, wcc: {} };
+      // What was sent again is stable at the next one, and that is all.
+      if (call.reach === 'origin') return this.commit(call, args);
       return { status: 0, wcc: own === undefined ? reply.wcc : {}, verifier: this.#verifier };
     });
   }

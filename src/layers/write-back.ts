@@ -230,9 +230,17 @@ export class WriteBack extends ForwardingFilesystem {
       const isKept = isStable && !isFrozen(file.record);
       return isKept ? { status: 0, wcc, verifier: log.verifier } : { status: Status.IO, wcc };
     };
-    if (files.isDirty(file)) return this.#barriers.commit().then(answer);
+    const carried = (isStable: boolean): Eventual<vfs.CommitReply> => this.#carried(call, args, answer(isStable));
+    if (files.isDirty(file)) return this.#barriers.commit(call.reach).then(carried);
     // Not dirty any more: the origin has it.
-    return chain(this.#barriers.committed(), (isNoted) => answer(isNoted ?? true));
+    return chain(this.#barriers.committed(call.reach), (isNoted) => carried(isNoted ?? true));
+  }
+
+  /** What was brought to the next one is to be at the origin, and the next one may keep it. */
+  #carried(call: vfs.Call, args: vfs.CommitArguments, reply: vfs.CommitReply): Eventual<vfs.CommitReply> {
+    const { origin } = this.#workings;
+    if (reply.status !== 0 || call.reach !== 'origin' || this.#isRedirect || origin.mayKeep?.() !== true) return reply;
+    return chain(this.next.commit(call, args), ({ status }) => (status === 0 ? reply : { status, wcc: reply.wcc }));
   }
 
   /** The file may have become dirty meanwhile. */

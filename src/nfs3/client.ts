@@ -33,6 +33,8 @@ export interface Nfs3ClientOptions {
   readonly writeMaximum?: number | undefined;
   /** How `expected` is checked, where the server has a program for that beside NFS; without it `expected` is ignored. */
   readonly conditional?: ConditionalProcedures | undefined;
+  /** The server gave out the tokens of callers (`Call.fencing`): they go with their calls. Else they are of somebody on the way. */
+  readonly forwardsFencing?: boolean | undefined;
 }
 
 export interface ConditionalProcedures {
@@ -71,6 +73,7 @@ export class Nfs3Client implements vfs.Filesystem {
   readonly #log: Log;
   readonly #deadlineMs: number | undefined;
   readonly #conditional: ConditionalProcedures | undefined;
+  readonly #forwardsFencing: boolean;
   #closed = false;
 
   constructor(options: Nfs3ClientOptions) {
@@ -84,6 +87,7 @@ export class Nfs3Client implements vfs.Filesystem {
     this.#log = options.log ?? silentLog;
     this.#deadlineMs = options.deadlineMs;
     this.#conditional = options.conditional;
+    this.#forwardsFencing = options.forwardsFencing === true;
   }
 
   getattr(call: vfs.Call, args: vfs.GetattrArguments): Promise<vfs.GetattrReply> {
@@ -216,7 +220,8 @@ export class Nfs3Client implements vfs.Filesystem {
     onRetransmit?: () => void,
   ): Promise<Reply> {
     const { credential, priority } = call;
-    const options = { credential, priority, deadlineMs: this.#deadlineMs, replyBytes, onRetransmit };
+    const fencing = this.#forwardsFencing ? call.fencing : undefined;
+    const options = { credential, priority, deadlineMs: this.#deadlineMs, replyBytes, onRetransmit, fencing };
     return this.#caller.call(procedure.program ?? nfsProgram, procedure, args, options).then(
       (reply) => {
         if (reply.status === Status.JUKEBOX) return this.#later(procedure, args, options, wrong);

@@ -10,6 +10,7 @@
 import { hostname } from 'node:os';
 import {
   type Clock,
+  chain,
   type Eventual,
   type Log,
   limits,
@@ -22,20 +23,27 @@ import { Nfs3Client, nfsProgram, procedures } from '../nfs3/mod.ts';
 import { type ClientState, RpcClient, type RpcClientStats } from '../rpc/mod.ts';
 import {
   type Call,
+  type CommitArguments,
+  type CommitReply,
   type Credential,
   type Filesystem,
   ForwardingFilesystem,
   type FsinfoReply,
   type FsstatReply,
   type PathconfReply,
+  type SetattrArguments,
+  Stability,
   statusName,
+  type WccReply,
   type WriteArguments,
   type WriteReply,
 } from '../vfs/mod.ts';
 import { formatOrigin, type NfsAddress } from './address.ts';
+import { NfsChain } from './nfs-chain.ts';
 import { NfsChannel, type OriginChannel, sayHello } from './nfs-channel.ts';
 import { NfsChannelData } from './nfs-channel-data.ts';
 import { LateMount } from './nfs-late-mount.ts';
+import { LeaseRelay } from './nfs-lease-relay.ts';
 import { OriginMemory, type RememberedOrigin } from './nfs-memory.ts';
 import { mountOrigin } from './nfs-mount.ts';
 import { RootGuard } from './nfs-root-guard.ts';
@@ -63,6 +71,10 @@ export interface NfsOriginOptions {
   readonly openPatienceMs?: number | undefined;
   /** What the server is told of us; default: this host's name. */
   readonly hostName?: string | undefined;
+  /** `origin`: what is stable is at the origin itself, past Viaducts on the way that would keep it on a disk of theirs. */
+  readonly reach?: 'origin' | undefined;
+  /** Leases are the server's own matter: callers' fencing tokens go on to it. */
+  readonly relaysLeases?: boolean | undefined;
 }
 
 export interface NfsOriginStats extends RpcClientStats {
@@ -239,6 +251,7 @@ function start(
     readMaximum,
     writeMaximum,
     conditional,
+    forwardsFencing: options.relaysLeases,
   });
   const isOpen = (): void =>
     log.info(
@@ -260,7 +273,8 @@ function start(
     pathconf: pathconf && { status: 0, ...pathconf },
     fsstat: fsstat && { status: 0, ...fsstat },
   };
-  return new NfsOrigin(next, { client, guard: caller, channel, listeners, late, facts });
+  const relay = options.relaysLeases === true ? new LeaseRelay(caller) : undefined;
+  return new NfsOrigin(next, { client, guard: caller, channel, listeners, late, facts, relay, reach: options.reach });
 }
 
 export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
@@ -270,7 +284,12 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
   readonly channel: OriginChannel;
   /** What it does beyond NFS if it is a Viaduct. */
   readonly data: NfsChannelData;
+  /** What it does for others in a row with it. */
+  readonly chain: NfsChain;
   readonly facts: NfsOriginFacts;
+  /** Its leases, for clients of ours. */
+  readonly relay: LeaseRelay | undefined;
+  readonly #reach: 'origin' | undefined;
   readonly #channel: NfsChannel;
   readonly #client: RpcClient;
   readonly #guard: RootGuard;
@@ -286,6 +305,8 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
       readonly listeners: NfsOriginListener[];
       readonly late: LateMount<unknown> | undefined;
       readonly facts: NfsOriginFacts;
+      readonly relay: LeaseRelay | undefined;
+      readonly reach: 'origin' | undefined;
     },
   ) {
     super(next);
@@ -293,6 +314,9 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
     this.writeMaximum = Math.min(next.writeMaximum, limits.transferBytes);
     this.channel = parts.channel;
     this.data = new NfsChannelData(next, () => parts.channel.features());
+    this.chain = new NfsChain(next, () => parts.channel.features());
+    this.relay = parts.relay;
+    this.#reach = parts.reach;
     this.#channel = parts.channel;
     this.#client = parts.client;
     this.#guard = parts.guard;
@@ -302,7 +326,23 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
   }
 
   override write(call: Call, args: WriteArguments): Eventual<WriteReply> {
-    return this.data.writePacked(call, args) ?? this.next.write(call, args);
+    const reply = this.data.writePacked(call, args) ?? this.next.write(call, args);
+    if (args.stable === Stability.UNSTABLE || !this.#goesThrough(call)) return reply;
+    return chain(reply, (value) => this.chain.written(call, args, value));
+  }
+
+  override setattr(call: Call, args: SetattrArguments): Eventual<WccReply> {
+    const reply = this.next.setattr(call, args);
+    return this.#goesThrough(call) ? chain(reply, (value) => this.chain.changed(call, args, value)) : reply;
+  }
+
+  override commit(call: Call, args: CommitArguments): Eventual<CommitReply> {
+    return this.#goesThrough(call) ? this.chain.commit(call, args) : this.next.commit(call, args);
+  }
+
+  /** The next is a Viaduct whose own idea of stable is not enough. */
+  #goesThrough(call: Call): boolean {
+    return (call.reach ?? this.#reach) === 'origin' && this.chain.mayKeep();
   }
 
   listen(listener: NfsOriginListener): void {

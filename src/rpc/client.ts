@@ -129,7 +129,13 @@ export class RpcClient implements RpcCaller {
       const writer = this.#writer;
       try {
         writer.uint32(0);
-        writeCallHeader(writer, this.#xid, program, procedure.number, this.#authOf(options.credential));
+        writeCallHeader(
+          writer,
+          this.#xid,
+          program,
+          procedure.number,
+          this.#authOf(options.credential, options.fencing),
+        );
         procedure.arguments.encode(writer, args);
       } catch (error) {
         writer.take();
@@ -245,12 +251,13 @@ export class RpcClient implements RpcCaller {
     return best;
   }
 
-  #authOf(who: Credential): Buffer {
-    let auth = this.#auth.get(who.key);
+  #authOf(who: Credential, fencing?: string): Buffer {
+    const key = fencing === undefined ? who.key : `!${fencing}${who.key}`;
+    let auth = this.#auth.get(key);
     if (auth === undefined) {
-      auth = encodeSysAuth(who, this.#options.machineName ?? 'viaduct', this.#fencing);
+      auth = encodeSysAuth(who, this.#options.machineName ?? 'viaduct', fencing ?? this.#fencing);
       if (this.#auth.size >= rememberedCredentials) this.#auth.clear();
-      this.#auth.set(who.key, auth);
+      this.#auth.set(key, auth);
     }
     return auth;
   }

@@ -76,6 +76,8 @@ export interface CallOptions {
    * once, and a reply like EXIST or NOENT may be the echo of the first execution.
    */
   readonly onRetransmit?: (() => void) | undefined;
+  /** The fencing token of whom the call is made for; without it, the client's own (`RpcClient.setFencing`). */
+  readonly fencing?: string | undefined;
 }
 
 /** The client side of one server, over one or several connections. */

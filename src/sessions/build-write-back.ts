@@ -15,7 +15,7 @@ import { Paths } from './paths.ts';
 import { SessionLease } from './session-lease.ts';
 import type { StackDescription } from './stack.ts';
 import { SessionWriteBack } from './write-back.ts';
-import type { DirtyRule, LoggedPolicy } from './write-policy.ts';
+import type { CommitPlace, DirtyRule, LoggedPolicy } from './write-policy.ts';
 
 export interface WriteBackTools {
   readonly clock: Clock;
@@ -78,7 +78,7 @@ export interface WriteBackWish {
   /** How often the origin has been seen to have restarted. */
   readonly restarts: () => number;
   readonly policy: LoggedPolicy;
-  readonly commit: 'local' | 'origin';
+  readonly commit: CommitPlace;
   /** Names that are known from an earlier life. */
   readonly names?: Iterable<readonly [Place, FileHandle]> | undefined;
   /** Since when the origin has been away (milliseconds since 1970); undefined while it answers. */
@@ -104,6 +104,7 @@ export function buildWriteBack(
     logger,
     origin: {
       fresh,
+      mayKeep: () => nfs?.chain.mayKeep() === true,
       conditionalWrites: () => nfs !== undefined && mayCondition(nfs),
       ...(nfs === undefined ? { restarts } : watchConnection(nfs, clock)),
       lease: () => (lease ?? passing)?.state() ?? { state: 'none' },

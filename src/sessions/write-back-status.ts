@@ -2,7 +2,7 @@
 import type { DrainStatus } from '../layers/mod.ts';
 import type { LeaseState } from '../vfs/mod.ts';
 import type { DiskState, LogDisk } from './log-disk.ts';
-import type { LoggedPolicy } from './write-policy.ts';
+import type { CommitPlace, LoggedPolicy } from './write-policy.ts';
 
 export interface PendingFile {
   /** Inside the export, as clients see it; `.../NAME` if only the last name is known; undefined while none is. */
@@ -26,7 +26,7 @@ export interface ConflictStatus {
 
 export interface WriteBackStatus {
   readonly policy: LoggedPolicy;
-  readonly commit: 'local' | 'origin';
+  readonly commit: CommitPlace;
   /** Nothing that clients wrote is missing at the origin. Conflicts are told apart. */
   readonly isAtOrigin: boolean;
   readonly pendingBytes: number;

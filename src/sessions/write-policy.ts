@@ -18,6 +18,12 @@ export const milliseconds = z
 
 export const writePolicies = ['read-only', 'write-through', 'write-back', 'redirect'] as const;
 export type WritePolicy = (typeof writePolicies)[number];
+/**
+ * Where data must be before COMMIT and FILE_SYNC are answered: on this host's disk, wherever the next one (another Viaduct, or the origin)
+ * keeps what it calls stable, or at the origin itself.
+ */
+export const commitPlaces = ['local', 'next', 'origin'] as const;
+export type CommitPlace = (typeof commitPlaces)[number];
 /** Policies under which changes wait in the dirty log. */
 export type LoggedPolicy = 'write-back' | 'redirect';
 
@@ -49,7 +55,7 @@ export const defaultOutage: OutageRule = { misses: 'hold', failAfterMs: 30_000 }
 interface WriteRules {
   readonly kind: 'serve' | 'proxy';
   readonly writes: WritePolicy;
-  readonly commit?: 'local' | 'origin' | undefined;
+  readonly commit?: CommitPlace | undefined;
   readonly dirty?: DirtyRule | undefined;
   readonly outage?: OutageRule | undefined;
   readonly takeOverLease?: boolean | undefined;
@@ -74,16 +80,16 @@ export function checkWrites(plan: WriteRules): void {
   }
   if (keepsLog(writes) && dirty === undefined)
     throw contradiction(`--policy ${writes} needs a dirty log.`, 'Name a directory of this host: --dirty-log DIR.');
-  if (!keepsLog(writes) && commit !== undefined)
+  if (!keepsLog(writes) && commit === 'local')
     throw contradiction(
-      commit === 'local'
-        ? `--commit local contradicts --policy ${writes}: nothing is kept on this host.`
-        : `--commit origin means nothing with --policy ${writes}: nothing is kept on this host, so stable data are at the origin in any case.`,
+      `--commit local contradicts --policy ${writes}: nothing is kept on this host.`,
       'Use --policy write-back, or leave --commit out.',
     );
-  if (writes === 'redirect' && commit === 'origin')
+  if (writes === 'read-only' && commit !== undefined)
+    throw contradiction(`--commit ${commit} means nothing with --policy read-only.`, 'Leave --commit out.');
+  if (writes === 'redirect' && (commit === 'origin' || commit === 'next'))
     throw contradiction(
-      '--commit origin contradicts --policy redirect: the origin never gets what is written.',
+      `--commit ${commit} contradicts --policy redirect: the origin never gets what is written.`,
       'Leave --commit out; `viaduct redirect commit` brings the changes to the origin.',
     );
   if (writes !== 'write-back' && plan.takeOverLease === true)

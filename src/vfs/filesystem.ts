@@ -44,6 +44,8 @@ export interface Call {
   readonly resendsItself?: boolean | undefined;
   /** It came over a connection of a Viaduct that said so (channel): it is shown what ordinary clients are not, `.viaduct`. */
   readonly isViaduct?: boolean | undefined;
+  /** What is stable by it must be at the origin itself: also past Viaducts on the way that would keep it on a disk of theirs (channel). */
+  readonly reach?: 'origin' | undefined;
 }
 export type Priority = 'demand' | 'prefetch';
 

@@ -1,7 +1,7 @@
 /**
  * Where one epoch ends and what has to wait for it: group commit, sealing, the ceiling of the age of dirty data.
  *
- *     COMMIT, FILE_SYNC   local: log.stabilize()      origin: seal, drain up to there
+ *     COMMIT, FILE_SYNC   local: log.stabilize()      next, origin: seal, drain up to there
  *     name operation      seal
  *     oldest change of the open epoch `dirtyAgeMs` old: seal
  *     through to the origin    seal, drain up to there; what was drained durably noted, or a power loss would send it once more
@@ -29,11 +29,12 @@ export class Barriers {
     this.changed();
   }
 
-  /** Changes answered before the call are where the policy wants them; false: they cannot be. */
-  async commit(): Promise<boolean> {
+  /** Changes answered before the call are where the policy, or the caller (`reach`), wants them; false: they cannot be. */
+  async commit(reach?: 'origin'): Promise<boolean> {
     const { log, options, lifetime } = this.#workings;
+    if (this.#needsOrigin(reach)) return this.everythingArrived();
     // What is never written back needs no order: one epoch for all, or they would pile up.
-    if (this.#needsOrigin || options.mode === 'redirect') return this.settle();
+    if (options.mode === 'redirect') return this.settle();
     if (lifetime.isClosed) return withheld();
     const isStable = await this.#stable(() => log.stabilize());
     if (!lifetime.isClosed) this.#restart();
@@ -43,13 +44,13 @@ export class Barriers {
   /** The same for what must be stable without ending the epoch (SETATTR, RFC 1813 4.8). */
   async settle(): Promise<boolean> {
     const { log, lifetime } = this.#workings;
-    if (this.#needsOrigin) return this.everythingArrived();
+    if (this.#needsOrigin()) return this.everythingArrived();
     return lifetime.isClosed ? withheld() : this.#stable(() => log.sync());
   }
 
-  get #needsOrigin(): boolean {
+  #needsOrigin(reach?: 'origin'): boolean {
     const { commit, mode } = this.#workings.options;
-    return commit === 'origin' && mode === 'write-back';
+    return mode === 'write-back' && (commit !== 'local' || reach === 'origin');
   }
 
   async #stable(sync: () => Promise<void>): Promise<boolean> {
@@ -101,8 +102,8 @@ export class Barriers {
   }
 
   /** What a clean file's COMMIT has to wait for: the origin has it. */
-  committed(): Promise<boolean> | undefined {
-    return this.#needsOrigin ? this.noted() : undefined;
+  committed(reach?: 'origin'): Promise<boolean> | undefined {
+    return this.#needsOrigin(reach) ? this.noted() : undefined;
   }
 
   /** An epoch ended: the next one is as old as its own first change. */

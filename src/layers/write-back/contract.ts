@@ -75,6 +75,8 @@ export interface OriginFacts {
    * carried out much later. Undefined: never.
    */
   lostMs?(): number | undefined;
+  /** It is another Viaduct, and what it answers as stable may be on a disk of its own only, unless the call says `reach: 'origin'`. */
+  mayKeep?(): boolean;
   /** `none`: the origin knows no leases. `lost`: another host took it over; nothing may be written any more. */
   lease(): LeaseState;
 }

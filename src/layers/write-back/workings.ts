@@ -8,8 +8,11 @@ import type { Places } from './places.ts';
 import type { Presented } from './presented.ts';
 
 export interface WriteBackOptions {
-  /** Where data must be before COMMIT and FILE_SYNC are answered. */
-  readonly commit: 'local' | 'origin';
+  /**
+   * Where data must be before COMMIT and FILE_SYNC are answered: in the log, or where the next layer's COMMIT brings it. Whether that is the
+   * next Viaduct or the origin itself is the next layer's matter.
+   */
+  readonly commit: 'local' | 'next' | 'origin';
   /** `redirect`: never written back, unless the session commits at its end. */
   readonly mode: 'write-back' | 'redirect';
   /** The open epoch is closed when its oldest change is that old: for clients that never sync. */
