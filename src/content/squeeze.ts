@@ -12,7 +12,8 @@ const spareBytes = 64;
 export function squeeze(bytes: Uint8Array): Uint8Array {
   const options = { chunkSize: bytes.length + spareBytes, params: { [constants.ZSTD_c_compressionLevel]: level } };
   const frame = zstdCompressSync(bytes, options);
-  return frame.length < bytes.length ? frame : bytes;
+  // Copied out of the buffer that it was made in, which is as long as the bytes.
+  return frame.length < bytes.length ? Uint8Array.from(frame) : bytes;
 }
 
 export function unsqueeze(stored: Uint8Array, count: number, what: string): Uint8Array {

@@ -2,13 +2,13 @@
  * Which digests are equal: an open hash table over digests that lie back to back in memory already, 4 bytes a slot. Digests are
  * spread evenly, so their first 32 bits are the place.
  *
- * Memory: 6 bytes for each digest that it has room for.
+ * Memory: 8 bytes for each digest that it has room for, which whoever is done with it may use for something else.
  */
 import { assert } from '../base/mod.ts';
 import { digestBytes } from '../content/mod.ts';
 
 const words = digestBytes / 4;
-const slotsPerDigest = 1.5;
+const slotsPerDigest = 2;
 
 export class DigestTable {
   readonly #digests: Uint32Array;
@@ -22,7 +22,7 @@ export class DigestTable {
   constructor(digests: Uint8Array) {
     assert(digests.byteOffset % 4 === 0 && digests.length % digestBytes === 0, 'digests are aligned');
     this.#digests = new Uint32Array(digests.buffer, digests.byteOffset, digests.length / 4);
-    this.#slots = new Uint32Array(Math.ceil((digests.length / digestBytes) * slotsPerDigest) + 1);
+    this.#slots = new Uint32Array((digests.length / digestBytes) * slotsPerDigest + 1);
   }
 
   /** The rank of the first digest that is equal to that of `rank`: `rank` itself if there was none. */
@@ -38,6 +38,11 @@ export class DigestTable {
   find(digest: Uint8Array): number {
     this.#askedBytes.set(digest);
     return this.#slots[this.#slotOf(this.#asked, 0)]! - 1;
+  }
+
+  /** Its memory, at least two numbers for each digest. It must not be asked any more. */
+  release(): Uint32Array {
+    return this.#slots;
   }
 
   /** Where it is, or where it would be. */

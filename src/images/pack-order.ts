@@ -35,13 +35,20 @@ export interface PackOrder {
   rankOf(sector: number): number;
 }
 
-/** `wanted`: blocks in the order in which they are wanted; the first time counts. */
-export function packOrder({ dataMap, chunks, chunkCount, shared }: Described, wanted: Iterable<number>): PackOrder {
+/**
+ * `wanted`: blocks in the order in which they are wanted; the first time counts. `room`: for two numbers a chunk, which the result
+ * takes; a garbage collector would let go of other memory too late.
+ */
+export function packOrder(
+  { dataMap, chunks, chunkCount, shared }: Described,
+  wanted: Iterable<number>,
+  room: Uint32Array = new Uint32Array(2 * chunkCount),
+): PackOrder {
   const ranks = ranksOf(dataMap);
   const blockCount = ranks.length;
   const order = orderOf(wanted, blockCount);
-  const numbers = new Uint32Array(chunkCount).fill(unset);
-  const sectors = new Uint32Array(chunkCount);
+  const numbers = room.subarray(0, chunkCount).fill(unset);
+  const sectors = room.subarray(chunkCount, 2 * chunkCount);
   let next = 0;
   const walk = (block: number, isShared: number): void => {
     let bits = dataMap[2 * block]! | ((dataMap[2 * block + 1] ?? 0) << 8);

@@ -6,8 +6,8 @@
  *      2 s old    holes are skipped  survives                                                     a temporary name       │
  *                                    kill -9                        remove .part ◄── rename meta ◄── rename pack ◄───────┘
  *
- * Memory: 28 bytes for each 4 KiB of data (digest 16, chunk 4, then 6 for the table or 8 for the order), 0.4 for each 4 KiB of the
- * file, and some 15 MiB a thread: 100 GiB that are all data and all different need 0.7 GiB.
+ * Memory: 28 bytes for each 4 KiB of data (digest 16, chunk 4, and 8 for the table of digests, later for the order), up to 4 for chunk
+ * numbers as the meta-data have them, 0.4 for each 4 KiB of the file; beside it 0.2 GiB with two threads.
  */
 import { fsyncSync, writeSync } from 'node:fs';
 import { assert, type Clock, type Random, ViaductError } from '../base/mod.ts';
@@ -256,6 +256,7 @@ class Packing {
     const order = packOrder(
       { dataMap, chunks, chunkCount, shared: shared.chunks },
       sets.flatMap((set) => [...set.blocks]),
+      table.release(),
     );
     for (let rank = 0; rank < chunks.length; rank++) chunks[rank] = order.numbers[chunks[rank]!]!;
     return { dataMap, digests, chunks, chunkCount, shared, order };
