@@ -15,6 +15,7 @@ import { identity } from './identity.ts';
 import { leaseAcquire, leaseRelease, leaseRenew, leaseStatus } from './leases.ts';
 import { type Packed, packedBytes, packedCodec } from './packed.ts';
 import { channelProgram } from './protocol.ts';
+import { publishWorkingSet } from './publish-working-set.ts';
 import { readVector } from './read-vector.ts';
 import { walk } from './walk.ts';
 import { writePacked } from './write-packed.ts';
@@ -173,6 +174,14 @@ const cases: readonly Case[] = [
     fc.record({ status: fc.oneof(fc.constant(0), failure), found: blob(0, 9).map((array) => new Bitmap(array)) }),
   ),
   of(
+    publishWorkingSet,
+    fc.record({
+      place: fc.record({ directory: bytes(0, 64), name: bytes(0, 20) }),
+      set: fc.uint8Array({ maxLength: 50 }).map((array) => Buffer.from(array)),
+    }),
+    fc.record({ status: fc.oneof(fc.constant(0), failure) }),
+  ),
+  of(
     writeReferences,
     fc.record({
       object: bytes(0, 64),
@@ -232,7 +241,7 @@ describe('the table and limits of the channel', () => {
     assert.deepEqual(channelProgram, { program: 0x20564455, version: 1 });
     const procedures = [
       ...[hello, leaseAcquire, leaseRenew, leaseRelease, leaseStatus, writeIf, setattrIf],
-      ...[readVector, walk, identity, writePacked, have, writeReferences],
+      ...[readVector, walk, identity, writePacked, have, writeReferences, publishWorkingSet],
     ];
     assert.deepEqual(
       procedures.map(({ number, name }) => `${number} ${name}`),
@@ -250,6 +259,7 @@ describe('the table and limits of the channel', () => {
         '11 WRITE_Z',
         '12 HAVE',
         '13 WRITE_REF',
+        '14 PUBLISH_WORKING_SET',
       ],
     );
     const args = { tree: 'AB', holder: 'host', instance: '0123456789abcdef', takeOver: true };

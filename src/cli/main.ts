@@ -14,6 +14,7 @@ import { redirectCommand } from './redirect.ts';
 import { serveCommand } from './serve.ts';
 import { packageVersion } from './session-command.ts';
 import { statusCommand } from './status.ts';
+import { warmCommand } from './warm.ts';
 import { writebackCommand } from './writeback.ts';
 
 const examples = `
@@ -39,6 +40,7 @@ for (const command of [
   proxyCommand(),
   mountCommand(),
   statusCommand(),
+  warmCommand(),
   writebackCommand(),
   conflictsCommand(),
   redirectCommand(),

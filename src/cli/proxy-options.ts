@@ -1,8 +1,16 @@
 /** The options that `proxy` and `mount` share, and the plan that they stand for. */
 import { resolve } from 'node:path';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { limits, ViaductError } from '../base/mod.ts';
-import { defaultAttributes, defaultConnections, type ListenRule, type SessionPlan } from '../sessions/mod.ts';
+import { isPurpose } from '../content/mod.ts';
+import { writtenPurpose } from '../layers/mod.ts';
+import {
+  defaultAttributes,
+  defaultConnections,
+  fetchModes,
+  type ListenRule,
+  type SessionPlan,
+} from '../sessions/mod.ts';
 import { type SessionFlags, stateDirectoryFor } from './session-command.ts';
 import { collect, parseDuration, parseSize, wholeNumber } from './values.ts';
 import { addWriteOptions, type WriteFlags, writeSettings } from './write-options.ts';
@@ -17,6 +25,9 @@ export interface ProxyFlags extends SessionFlags, WriteFlags {
   readonly squash: SessionPlan['squash'];
   readonly attributeTimeout?: string;
   readonly readAhead: string;
+  readonly fetch: NonNullable<SessionPlan['fetch']>;
+  readonly fetchRate?: string;
+  readonly purpose: string;
 }
 
 export function addProxyOptions(command: Command): Command {
@@ -43,6 +54,21 @@ export function addProxyOptions(command: Command): Command {
       '--attribute-timeout <time>',
       'how long attributes and names are believed at most (default: as kernel clients do, 3 to 60 s)',
     )
+    .addOption(
+      new Option(
+        '--fetch <what>',
+        'what is fetched before it is asked for, below what readers want: what earlier runs touched (working-set), then the rest of each file in use too (whole), nothing (on-demand)',
+      )
+        .choices(fetchModes)
+        .default(fetchModes[0]),
+    )
+    .option('--fetch-rate <size>', 'bytes a second that this may take of the link (default: all that readers leave)')
+    .option(
+      '--purpose <name>',
+      'what the guests of this session do: working sets are learned and used by it',
+      purposeOf,
+      'boot',
+    )
     .option('--read-ahead <size>', 'what read-ahead may have in flight; 0 for none', '64M');
 }
 
@@ -66,6 +92,9 @@ export function proxyPlan(
     allow: flags.allow,
     ...writeSettings({ flags, stateDirectory, logName }),
     content: flags.content,
+    fetch: flags.fetch,
+    ...(flags.fetchRate === undefined ? {} : { fetchRateBytesPerSecond: fetchRate(flags.fetchRate) }),
+    purpose: flags.purpose,
     soleWriter: flags.soleWriter ?? false,
     squash: flags.squash,
     connections: flags.connections ?? defaultConnections,
@@ -73,6 +102,20 @@ export function proxyPlan(
     attributes: attributesFor(flags.attributeTimeout),
     readAheadBytes: Math.min(parseSize(flags.readAhead, '--read-ahead'), limits.readAheadBytes),
   };
+}
+
+function fetchRate(text: string): number {
+  const bytes = parseSize(text, '--fetch-rate');
+  if (bytes >= limits.blockBytes) return bytes;
+  throw new ViaductError('CONFIGURATION_INVALID', {
+    cause: `--fetch-rate ${text}: not even one block a second.`,
+    remedy: 'Give at least 64K, or use --fetch on-demand.',
+  });
+}
+
+function purposeOf(text: string): string {
+  if (isPurpose(text) && text !== writtenPurpose) return text;
+  throw new InvalidArgumentError(`It is 1 to 32 of a-z, 0-9 and "-", and not "${writtenPurpose}".`);
 }
 
 function cacheSize(text: string): number {

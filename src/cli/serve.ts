@@ -12,6 +12,7 @@ interface ServeFlags extends SessionFlags {
   readonly allow: string[];
   readonly readOnly?: boolean;
   readonly squash: SessionPlan['squash'];
+  readonly workingSets: NonNullable<SessionPlan['workingSets']>;
   readonly leaseTakeover: NonNullable<SessionPlan['leaseTakeover']>;
   readonly pack: 'current' | 'all' | 'off';
   readonly packAfter: string;
@@ -55,6 +56,14 @@ export function serveCommand(): Command {
       )
         .argParser(parseTakeover)
         .default('manual'),
+    )
+    .addOption(
+      new Option(
+        '--working-sets <who>',
+        'who may publish what a boot touched of a file, for the next host: its owner, whoever may read it, nobody (kept beside it, also with --read-only)',
+      )
+        .choices(['owner', 'readers', 'none'])
+        .default('readers'),
     )
     .addOption(
       new Option(
@@ -115,6 +124,7 @@ function planOf(origin: string, flags: ServeFlags): SessionPlan {
     writes: flags.readOnly === true ? 'read-only' : 'write-through',
     squash: flags.squash,
     leaseTakeover: flags.leaseTakeover,
+    workingSets: flags.workingSets,
     connections: defaultConnections,
     attributes: defaultAttributes,
     readAheadBytes: 0,

@@ -84,6 +84,8 @@ function describeSession(session: SessionStatus): string[] {
     lines.push(`  error     ${session.lastError.code}: ${session.lastError.cause.split('\n')[0]}`);
   const content = session.data?.layers.content;
   if (content !== undefined) lines.push(...describeContent(content));
+  const sets = session.data?.layers['working-sets'];
+  if (sets !== undefined) lines.push(...describeWorkingSets(sets));
   if (cache !== undefined) {
     const asked = cache.hits + cache.misses;
     const share = asked === 0 ? '' : `, ${Math.round((100 * cache.hits) / asked)} % of ${asked} reads hit`;
@@ -102,5 +104,20 @@ function describeContent(counters: object): string[] {
   return [
     `  content   ${of('files')} files described: ${formatSize(of('zeroBytes'))} zeros, ${formatSize(of('dedupeBytes'))} were on this host,`,
     `            ${formatSize(of('packChunkBytes'))} from ${formatSize(of('packBytes'))} of packs, ${formatSize(of('plainBytes'))} plain${damaged}`,
+  ];
+}
+
+/** Nothing of it before anything was fetched ahead. */
+function describeWorkingSets(counters: object): string[] {
+  const of = (name: string): number | undefined => (counters as Record<string, number | undefined>)[name];
+  const fetched = of('fetchedBytes') ?? 0;
+  const left = of('leftBytes') ?? 0;
+  if (fetched === 0 && left === 0) return [];
+  const toGo = left === 0 ? '' : `, ${formatSize(left)} to go`;
+  const last = of('lastDemandAfterMs');
+  const demand =
+    last === undefined ? '' : `; the last read that waited for the origin: ${formatDuration(last)} after the start`;
+  return [
+    `  ahead     ${formatSize(fetched)} fetched before they were asked for, ${formatSize(of('usedBytes') ?? 0)} used${toGo}${demand}`,
   ];
 }

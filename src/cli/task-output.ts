@@ -74,7 +74,8 @@ export function lateError(progress: TaskProgress | undefined, timeoutMs: number)
 }
 
 function stillMissing({ pendingBytes, state, problem }: TaskProgress): string {
-  return `${formatSize(pendingBytes)} are not at the origin yet; ${problem ?? state}`;
+  const where = state === 'fetching' ? 'here' : 'at the origin';
+  return `${formatSize(pendingBytes)} are not ${where} yet; ${problem ?? state}`;
 }
 
 /** Apart from the printing, so that it can be tested. */
@@ -82,6 +83,8 @@ export function startedText(progress: TaskProgress | undefined): string {
   if (progress?.state === 'origin-away')
     return `begun, but the origin is away: ${progress.problem ?? 'it does not answer'}; it goes on by itself when the origin is back`;
   if (progress === undefined || progress.pendingBytes === 0) return 'begun';
+  if (progress.state === 'fetching')
+    return `begun: ${formatSize(progress.pendingBytes)} are looked at and fetched (--wait waits for them)`;
   return `begun: ${formatSize(progress.pendingBytes)} are on their way to the origin (--wait waits for them)`;
 }
 
@@ -89,6 +92,7 @@ export function startedText(progress: TaskProgress | undefined): string {
 export function waitingText({ state, totalBytes, problem }: TaskProgress): string {
   if (state === 'origin-away')
     return `the origin is away: ${problem ?? 'it does not answer'}; waiting until it is back`;
+  if (state === 'fetching') return `waiting until ${formatSize(totalBytes)} are here`;
   return totalBytes === 0 ? 'waiting for the origin' : `waiting until ${formatSize(totalBytes)} are at the origin`;
 }
 
@@ -117,6 +121,7 @@ function exitCodeOf(outcome: TaskResult['outcome']): number {
     case 'lease-lost':
       return exitCodes.leaseLost;
     case 'closed':
+    case 'incomplete':
       return exitCodes.failed;
   }
 }
@@ -144,6 +149,11 @@ function errorFor(outcome: Exclude<TaskResult['outcome'], 'done'>, problems: rea
       return new ViaductError('SESSION_NOT_FOUND', {
         cause: `it was not finished: ${cause}`,
         remedy: 'What the origin does not have is kept in the dirty log; ask again when the session runs.',
+      });
+    case 'incomplete':
+      return new ViaductError('ORIGIN_UNREACHABLE', {
+        cause,
+        remedy: 'Ask again: what is here is not fetched again. The log of the session says what the origin answered.',
       });
   }
 }

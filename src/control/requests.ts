@@ -7,6 +7,7 @@
  *   POST /conflicts/clear    {"file"}              the file takes writes again
  *   POST /redirect/commit    {"takeOver"?, "wait"?} a redirect session's changes to the origin
  *   POST /redirect/discard   {"wait"?}             or forget them
+ *   POST /warm               {"file", "what", "wait"?}  a file (`whole`) or its `working-set` into the cache
  *
  * A POST is answered by lines of JSON, the last of which is a result, an error, or (without `wait`) `started`.
  */
@@ -26,6 +27,7 @@ const paths: Readonly<Record<string, (body: object) => unknown>> = {
   '/invalidate': () => ({ task: 'invalidate' }),
   '/conflicts/clear': (body) => ({ ...body, task: 'clear-conflict' }),
   '/redirect/commit': (body) => ({ ...body, task: 'redirect', how: 'commit' }),
+  '/warm': (body) => ({ ...body, task: 'warm' }),
   '/redirect/discard': () => ({ task: 'redirect', how: 'discard' }),
 };
 
@@ -58,6 +60,8 @@ export function writeRequest({ task, wait }: TaskRequest): { readonly path: stri
     case 'redirect':
       if (task.how === 'discard') return { path: '/redirect/discard', body: JSON.stringify({ wait }) };
       return { path: '/redirect/commit', body: JSON.stringify({ takeOver: task.takeOver, wait }) };
+    case 'warm':
+      return { path: '/warm', body: JSON.stringify({ file: task.file, what: task.what, wait }) };
   }
 }
 

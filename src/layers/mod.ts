@@ -12,6 +12,7 @@ export {
   type BlockCacheReport,
 } from './block-cache.ts';
 export { Checker, type CheckerContext } from './checker.ts';
+export { isTrustedDirectory } from './content/trust.ts';
 export { Content, type ContentOptions, type ContentReport } from './content.ts';
 export { FilesystemFacts, type RememberedFacts } from './filesystem-facts.ts';
 export { Hidden } from './hidden.ts';

@@ -4,6 +4,7 @@
  *
  *     readVector, walk, identify     for layers that know of them
  *     writePacked                    instead of a WRITE that is worth packing: nobody above sees a difference
+ *     publishWorkingSet              what was learned of a file
  *     have, writeReferences          data that the server may have already
  */
 import {
@@ -18,6 +19,7 @@ import {
   type PackedVectorReply,
   type PackedWrite,
   pack,
+  publishWorkingSet,
   type ReferenceReply,
   type ReferenceWrite,
   readVector,
@@ -40,7 +42,7 @@ const smallestPackedBytes = 8 * 1024;
 const zeroShare = 1 / 8;
 const replyHeadBytes = 512;
 
-export class NfsChannelData implements vfs.VectorReader, vfs.PathWalker, vfs.OriginIdentifier {
+export class NfsChannelData implements vfs.VectorReader, vfs.PathWalker, vfs.OriginIdentifier, vfs.WorkingSetPublisher {
   readonly vectorRanges: number = wireLimits.ranges;
   readonly vectorBytes: number = wireLimits.packedBytes;
   readonly walkNames: number = wireLimits.walkNames;
@@ -65,6 +67,10 @@ export class NfsChannelData implements vfs.VectorReader, vfs.PathWalker, vfs.Ori
     return this.#offers(Feature.HAVE);
   }
 
+  canPublish(): boolean {
+    return this.#offers(Feature.WORKING_SETS);
+  }
+
   async readVector(call: vfs.Call, args: vfs.VectorReadArguments): Promise<vfs.VectorReadReply> {
     if (!this.canReadVectors()) return { status: Status.NOTSUPP };
     const status = args.ranges.length > wireLimits.ranges ? Status.INVAL : checkVector(args);
@@ -84,6 +90,12 @@ export class NfsChannelData implements vfs.VectorReader, vfs.PathWalker, vfs.Ori
   async identify(call: vfs.Call, args: vfs.GetattrArguments): Promise<vfs.IdentityReply> {
     if (!this.canIdentify()) return { status: Status.NOTSUPP };
     return this.#client.perform(identity, call, args);
+  }
+
+  async publishWorkingSet(call: vfs.Call, args: vfs.PublishArguments): Promise<{ readonly status: 0 | vfs.Failure }> {
+    if (!this.canPublish()) return publishWorkingSet.refuse(Status.NOTSUPP);
+    if (args.set.length > wireLimits.workingSetBytes) return publishWorkingSet.refuse(Status.INVAL);
+    return this.#client.perform(publishWorkingSet, call, args);
   }
 
   /** Answers which of the chunks the server could supply now: it may be fewer when it is asked to. */

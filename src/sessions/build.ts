@@ -1,4 +1,5 @@
 /** From the description of a stack to the stack: opens the origin and puts the layers on it, in the worker's thread. */
+import { hostname } from 'node:os';
 import type { Clock, Log, Random } from '../base/mod.ts';
 import type { CleanCache } from '../cache/mod.ts';
 import type { DirtyLog } from '../dirty/mod.ts';
@@ -17,6 +18,7 @@ import {
   Outage,
   Stability,
   Stats,
+  type WorkingSets,
   type WriteBack,
 } from '../layers/mod.ts';
 import { type NfsOrigin, openDirectoryOrigin, openNfsOrigin, parseOrigin } from '../origins/mod.ts';
@@ -24,6 +26,7 @@ import type { RpcProgram } from '../rpc/mod.ts';
 import type { Attributes, FileHandle, Filesystem } from '../vfs/mod.ts';
 import { buildContent } from './build-content.ts';
 import { buildKeepsakes } from './build-keepsakes.ts';
+import { buildWorkingSets, publisherFor } from './build-working-sets.ts';
 import {
   acquireLease,
   buildWriteBack,
@@ -32,12 +35,14 @@ import {
   ownCredential,
   type WriteBackGround,
 } from './build-write-back.ts';
+import { SessionChain } from './chain.ts';
 import { type ServedOrigin, SessionLeases, sessionChannel } from './channel.ts';
 import type { HintsFile } from './hints-file.ts';
 import { ReadOnly } from './read-only.ts';
 import type { SessionLease } from './session-lease.ts';
 import { holdsLog, openSessionLog } from './session-log.ts';
 import type { LayerDescription, StackDescription } from './stack.ts';
+import type { SessionWarming } from './warming.ts';
 import type { SessionWriteBack } from './write-back.ts';
 import type { LeftBehind } from './write-back-status.ts';
 
@@ -56,6 +61,8 @@ export interface Stack {
   /** Counters by layer. */
   stats(): Record<string, object>;
   readonly writeBack: SessionWriteBack | undefined;
+  readonly chain: SessionChain;
+  readonly warming: SessionWarming | undefined;
   /** Everything that is cached is forgotten. */
   invalidate(): Promise<void>;
   forgetAttributes(): void;
@@ -130,6 +137,8 @@ function pileUp(
   let hints: HintsFile | undefined;
   let leases: SessionLeases | undefined;
   let writeBack: SessionWriteBack | undefined;
+  let workingSets: WorkingSets | undefined;
+  let warming: SessionWarming | undefined;
   let top = filesystem;
   /** Answers from the origin itself. */
   let fresh = filesystem;
@@ -157,6 +166,21 @@ function pileUp(
       const made = buildContent({ next: top, cache: cacheOf(surroundings), names, ...layer }, surroundings);
       hints = made.hints;
       built = made.layer;
+    } else if (layer.layer === 'working-sets') {
+      const names = caches.find((cache) => cache instanceof Keepsakes)?.places();
+      const awaySinceMs = () => presence.stats().sinceMs;
+      const wish = {
+        next: top,
+        description: layer,
+        cache: cacheOf(surroundings),
+        publisher: nfs?.data,
+        names,
+        awaySinceMs,
+      };
+      const made = buildWorkingSets(wish, surroundings);
+      workingSets = made.layer;
+      warming = made.warming;
+      built = made.layer;
     } else built = buildLayer(layer, top, { ...surroundings, presence, nfs });
     top = built;
     if (built instanceof Stability) {
@@ -172,11 +196,18 @@ function pileUp(
     else if (built instanceof Stats) counters[layer.layer] = () => built.snapshot();
   }
   const isReadOnly = description.writes === 'read-only';
+  const chain = new SessionChain({
+    ...{ policy: description.writes, writeBack, nfs, credential: ownCredential(), hostName: hostname() },
+    clock: surroundings.clock,
+  });
+  const publisher = publisherFor(top, origin, description.workingSets, surroundings);
   return {
     top,
-    programs: [sessionChannel(top, origin, { leases, isReadOnly }, { ...surroundings, stateDirectory })],
+    programs: [sessionChannel(top, origin, { leases, isReadOnly, keepsChanges: writeBack !== undefined, chain, publisher }, { ...surroundings, stateDirectory })],
     stats: () => Object.fromEntries(Object.entries(counters).map(([name, count]) => [name, count()])),
     writeBack,
+    chain,
+    warming,
     // From the bottom up: what a layer above asks for is new by then.
     invalidate: async () => {
       for (const cache of caches) await cache.invalidate();
@@ -185,7 +216,7 @@ function pileUp(
       for (const cache of caches)
         if (cache instanceof AttributeCache || cache instanceof AccessCache) cache.invalidate();
     },
-    close: () => closeStack(top, { writeBack, lease: ground?.lease, isAway: presence.isAway, hints }),
+    close: () => closeStack(top, { writeBack, lease: ground?.lease, isAway: presence.isAway, hints, workingSets }),
   };
 }
 
@@ -195,13 +226,15 @@ interface Ending {
   /** The origin. */
   readonly isAway: boolean;
   readonly hints: HintsFile | undefined;
+  readonly workingSets: WorkingSets | undefined;
 }
 
 /** Clients are gone by now. */
 async function closeStack(
   top: Filesystem,
-  { writeBack, lease, isAway, hints }: Ending,
+  { writeBack, lease, isAway, hints, workingSets }: Ending,
 ): Promise<LeftBehind | undefined> {
+  await workingSets?.end(isAway);
   // What is left needs the lease in the session's next life: that it was taken over meanwhile must be told.
   if (!isAway && writeBack !== undefined && writeBack.left().files > 0) await lease?.check();
   const left = writeBack?.left();
@@ -226,13 +259,15 @@ function watchOrigin(nfs: NfsOrigin | undefined, { clock, log }: Surroundings): 
 async function openOrigin(origin: StackDescription['origin'], { clock, log, random }: Surroundings): Promise<Origin> {
   const address = parseOrigin(origin.text);
   const tools = { clock, log, random };
-  const { stateDirectory } = origin;
+  const { stateDirectory, reach, relaysLeases } = origin;
   if (address.kind === 'directory') {
     const directory = await openDirectoryOrigin({ path: address.path, stateDirectory, ...tools });
     return { filesystem: directory, locator: directory.locator };
   }
   const connections = address.connections ?? origin.connections;
-  const opened = await openNfsOrigin({ address, connections, credential: ownCredential(), stateDirectory, ...tools });
+  const credential = ownCredential();
+  const wish = { reach, relaysLeases, stateDirectory };
+  const opened = await openNfsOrigin({ address, connections, credential, ...wish, ...tools });
   return { filesystem: opened, nfs: opened };
 }
 
@@ -242,7 +277,7 @@ function cacheOf({ cache }: Surroundings): CleanCache {
 }
 
 function buildLayer(
-  description: Exclude<LayerDescription, { layer: 'leases' | 'write-back' | 'keepsakes' | 'content' }>,
+  description: Exclude<LayerDescription, { layer: 'leases' | 'write-back' | 'keepsakes' | 'content' | 'working-sets' }>,
   next: Filesystem,
   tools: Surroundings & { readonly presence: OriginPresence; readonly nfs: NfsOrigin | undefined },
 ): Filesystem {
@@ -260,8 +295,9 @@ function buildLayer(
       return new Outage(next, { clock, presence, options: description });
     case 'block-cache': {
       const cache = next instanceof Content ? next.blocks : cacheOf(tools);
-      const { readAheadBytes, soleWriter } = description;
-      const readAhead = readAheadBytes === 0 ? noReadAhead : { ...defaultReadAhead, mostBytes: readAheadBytes };
+      const { readAheadBytes, soleWriter, fetchRateBytesPerSecond: wantedBytesPerSecond } = description;
+      const asked = readAheadBytes === 0 ? noReadAhead : { ...defaultReadAhead, mostBytes: readAheadBytes };
+      const readAhead = { ...asked, wantedBytesPerSecond };
       return new BlockCache(next, { cache, clock, log, readAhead, soleWriter });
     }
     case 'access-cache':

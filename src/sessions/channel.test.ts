@@ -82,7 +82,7 @@ async function stampOf(origin: NfsOrigin, object: vfs.FileHandle): Promise<vfs.W
 test('one host holds a tree; another is told who, gets it by a take-over, and fences the first for good', async (t) => {
   const { port } = await serve(t, { leaseTakeover: 60_000 });
   const [one, two, plain] = [await mount(t, port), await mount(t, port), await mount(t, port, '/')];
-  const all = ['conditional', 'have', 'identity', 'leases', 'put', 'read-vector', 'walk'];
+  const all = ['conditional', 'have', 'identity', 'leases', 'put', 'read-vector', 'walk', 'working-sets'];
   assert.deepEqual([...one.channel.features()].sort(), all);
   assert.deepEqual(one.channel.lease(), { state: 'none' });
   assert.deepEqual(await one.channel.acquireLease({ takeOver: false, holder: 'host one' }), { state: 'held' });

@@ -2,6 +2,7 @@
  * The channel of a session: the program beside NFS, and the leases of a server, kept in the origin's state directory.
  *
  *     serve             leases; conditions, and data by reference, if the origin is a directory
+ *     write-back        leases of its own          write-through   those of the server behind it, and its conditions
  *     all that write    packed data            all         vectored reads, walks, identity
  */
 import { createHash } from 'node:crypto';
@@ -13,7 +14,8 @@ import { Leases, type TakeoverPolicy } from '../layers/mod.ts';
 import { makeDirectory } from '../native/mod.ts';
 import type { NfsOrigin } from '../origins/mod.ts';
 import type { RpcProgram } from '../rpc/mod.ts';
-import type { Filesystem, TreeLocator } from '../vfs/mod.ts';
+import type { Filesystem, TreeLocator, WorkingSetPublisher } from '../vfs/mod.ts';
+import type { SessionChain } from './chain.ts';
 import { OriginNames } from './origin-names.ts';
 import { SqliteLeaseStore } from './sqlite-lease-store.ts';
 
@@ -47,21 +49,39 @@ export class SessionLeases {
   }
 }
 
+export interface ChannelParts {
+  readonly leases: SessionLeases | undefined;
+  readonly isReadOnly: boolean;
+  /** It keeps changes: a condition would have to wait until they are at the origin. */
+  readonly keepsChanges: boolean;
+  readonly chain: SessionChain;
+  /** Who takes what others learned of files. */
+  readonly publisher: WorkingSetPublisher | undefined;
+}
+
 /** `top`: what clients see. */
 export function sessionChannel(
   top: Filesystem,
   origin: ServedOrigin,
-  { leases, isReadOnly }: { readonly leases: SessionLeases | undefined; readonly isReadOnly: boolean },
+  { leases, isReadOnly, keepsChanges, chain, publisher }: ChannelParts,
   { clock, log, random, stateDirectory }: ChannelSurroundings,
 ): RpcProgram {
-  const isDirectory = origin.locator !== undefined;
+  const isDirectory = origin.locator !== undefined && !keepsChanges;
+  const { nfs } = origin;
   const features: string[] = [Feature.READ_VECTOR, Feature.WALK, Feature.IDENTITY];
   if (!isReadOnly) features.push(Feature.PUT);
   if (leases !== undefined) features.push(Feature.LEASES);
   if (leases !== undefined && isDirectory) features.push(Feature.CONDITIONAL, Feature.HAVE);
+  if (publisher !== undefined) features.push(Feature.WORKING_SETS);
+  if (chain.mayKeep) features.push(Feature.CHAIN);
+  const relay = leases === undefined ? nfs?.relay : undefined;
+  const relayed = [Feature.LEASES, Feature.CONDITIONAL];
   return channelProgram({
     filesystem: top,
-    leases: leases?.layer.service,
+    chain: chain.mayKeep ? chain : undefined,
+    publisher,
+    leases: leases?.layer.service ?? relay,
+    relayed: relay && (() => nfs!.channel.features().filter((feature) => relayed.some((one) => one === feature))),
     features,
     identifier: new OriginNames(origin),
     chunks: isDirectory ? new ChunkIndex({ filesystem: top, clock, log }) : undefined,

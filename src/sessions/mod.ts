@@ -1,4 +1,5 @@
 /** Floor 5: from a plan to a running session. */
+export type { ChainStatus } from './chain.ts';
 export { leasesFile } from './channel.ts';
 export type { ErrorRecord } from './error-record.ts';
 export { whenFull } from './log-disk.ts';
@@ -7,6 +8,7 @@ export {
   checkPlan,
   defaultAttributes,
   defaultConnections,
+  fetchModes,
   isLoopback,
   type ListenRule,
   parseListen,
@@ -25,6 +27,8 @@ export {
 } from './tasks.ts';
 export type { ConflictStatus, LeftBehind, PendingFile, WriteBackStatus } from './write-back-status.ts';
 export {
+  type CommitPlace,
+  commitPlaces,
   type DirtyRule,
   defaultDirty,
   defaultOutage,

@@ -92,8 +92,9 @@ test('values that make no sense are refused, and the message names them', () => 
 test('the stack of a proxy: what is hidden and identity on top, stability next to the origin', () => {
   const names = (of: SessionPlan): string[] => describeStack(of).layers.map((layer) => layer.layer);
   const below = ['keepsakes', 'access-cache', 'attribute-cache', 'stability'];
-  assert.deepEqual(names(plan), ['hidden', 'identity', 'stats', 'block-cache', 'content', ...below]);
-  assert.deepEqual(names({ ...plan, content: false }), ['hidden', 'identity', 'stats', 'block-cache', ...below]);
+  const cached = ['hidden', 'identity', 'stats', 'working-sets', 'block-cache'];
+  assert.deepEqual(names(plan), [...cached, 'content', ...below]);
+  assert.deepEqual(names({ ...plan, content: false }), [...cached, ...below]);
   const hasPromise = (of: SessionPlan): boolean =>
     describeStack(of).layers.some((layer) => layer.layer === 'block-cache' && layer.soleWriter);
   assert.equal(hasPromise(plan), false);

@@ -7,7 +7,9 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { limits, ViaductError } from '../base/mod.ts';
-import { checkWrites, dirtySchema, milliseconds, outageSchema, writePolicies } from './write-policy.ts';
+import { isPurpose } from '../content/mod.ts';
+import { writtenPurpose } from '../layers/mod.ts';
+import { checkWrites, commitPlaces, dirtySchema, milliseconds, outageSchema, writePolicies } from './write-policy.ts';
 
 /** Where the session listens. Without a port: NFS and MOUNT on 2049 and a portmapper on 111 (QEMU's nfs:// takes no port). */
 export const listenSchema = z.strictObject({
@@ -15,6 +17,9 @@ export const listenSchema = z.strictObject({
   port: z.number().int().min(0).max(65535).optional(),
 });
 export type ListenRule = z.infer<typeof listenSchema>;
+
+/** The first is what `--fetch` means if it is not given. */
+export const fetchModes = ['working-set', 'on-demand', 'whole'] as const;
 
 export const sessionPlanSchema = z.strictObject({
   kind: z.enum(['serve', 'proxy']),
@@ -26,8 +31,8 @@ export const sessionPlanSchema = z.strictObject({
   /** Networks (CIDR) whose clients may connect; loopback always may. */
   allow: z.array(z.string()),
   writes: z.enum(writePolicies),
-  /** Where COMMIT and FILE_SYNC data must be before they are answered: this host's disk (write-back's default), or the origin. */
-  commit: z.enum(['local', 'origin']).optional(),
+  /** Default: `local` for write-back, `next` for write-through. */
+  commit: z.enum(commitPlaces).optional(),
   dirty: dirtySchema.optional(),
   /** Default: what is not known here waits. */
   outage: outageSchema.optional(),
@@ -48,6 +53,17 @@ export const sessionPlanSchema = z.strictObject({
     .optional(),
   /** Content meta-data and packs at the origin are used where they are; needs the cache. Default: yes. */
   content: z.boolean().optional(),
+  /** What is fetched before it is asked for: nothing, the working set of a file that is used, or then the rest of it too. */
+  fetch: z.enum(fetchModes).optional(),
+  /** Bytes a second that this may take; default: all that readers leave. */
+  fetchRateBytesPerSecond: z.number().int().min(limits.blockBytes).optional(),
+  /** What the session's runs are for: they teach working sets of this name. Default: `boot`. */
+  purpose: z
+    .string()
+    .refine((text) => isPurpose(text) && text !== writtenPurpose)
+    .optional(),
+  /** serve: who may publish working sets for a file. Default: `readers`, whoever may read it. */
+  workingSets: z.enum(['owner', 'readers', 'none']).optional(),
   /** Nobody else changes the origin's files while this proxy runs: then no server has to tell what was before our writes. */
   soleWriter: z.boolean().optional(),
   /** How long attributes and look-ups are believed: the shorter the more recently the file changed, as kernel clients do. */

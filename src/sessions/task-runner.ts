@@ -1,12 +1,17 @@
 /** Runs tasks in a session's worker: what each means for a stack, with a dirty log or without. */
 import { limits, ViaductError } from '../base/mod.ts';
+import type { SessionChain } from './chain.ts';
 import { recordOf } from './error-record.ts';
 import type { SessionTask, TaskEvent, TaskProgress, TaskResult } from './tasks.ts';
+import type { SessionWarming } from './warming.ts';
 import type { SessionWriteBack } from './write-back.ts';
 
 export interface TaskTarget {
   /** Of a session with a dirty log. */
   readonly writeBack: SessionWriteBack | undefined;
+  readonly chain: SessionChain;
+  /** Of a session with a cache. */
+  readonly warming: SessionWarming | undefined;
   /** Everything that is cached is forgotten. */
   invalidate(): Promise<void>;
   /** Attributes, names and grants are; data stays and is checked against new attributes. */
@@ -30,8 +35,12 @@ async function perform(
 ): Promise<TaskResult> {
   const { writeBack } = target;
   switch (task.task) {
-    case 'write-back':
-      return writeBack === undefined ? nothingWaits : writeBack.writeBack(task.file, onProgress);
+    case 'write-back': {
+      const { file } = task;
+      const result = writeBack === undefined ? nothingWaits : await writeBack.writeBack(file, onProgress);
+      if (result.outcome !== 'done') return result;
+      return target.chain.bringOn(file === undefined ? file : await writeBack?.handleOf(file), onProgress);
+    }
     case 'invalidate': {
       // What redirect keeps is not for the origin; what is cached may go all the same.
       const isDrained = writeBack !== undefined && writeBack.policy === 'write-back';
@@ -46,10 +55,21 @@ async function perform(
     case 'redirect':
       if (task.how === 'commit') return withLog(writeBack).commitRedirect(task.takeOver === true, onProgress);
       return withLog(writeBack).discardRedirect();
+    case 'warm':
+      return withCache(target.warming).warm(task.file, task.what === 'whole', onProgress);
   }
 }
 
 const nothingWaits: TaskResult = { outcome: 'done', problems: [] };
+
+function withCache(warming: SessionWarming | undefined): SessionWarming {
+  if (warming !== undefined) return warming;
+  throw new ViaductError('CONFIGURATION_INVALID', {
+    cause: 'This session keeps nothing on this host: it has no cache.',
+    remedy:
+      '`viaduct status` shows the sessions of this user; choose one with --pid or --listen, or give it a --cache.',
+  });
+}
 
 function withLog(writeBack: SessionWriteBack | undefined): SessionWriteBack {
   if (writeBack !== undefined) return writeBack;

@@ -15,10 +15,12 @@ export type SessionTask =
   | { readonly task: 'clear-conflict'; readonly file: string }
   /** Of a redirect session: bring its changes to the origin (`takeOver`: also if somebody else has the write lease), or forget them. */
   | { readonly task: 'redirect'; readonly how: 'commit'; readonly takeOver?: boolean | undefined }
-  | { readonly task: 'redirect'; readonly how: 'discard' };
+  | { readonly task: 'redirect'; readonly how: 'discard' }
+  /** All of the file, or its working set alone, into the cache. */
+  | { readonly task: 'warm'; readonly file: string; readonly what: 'whole' | 'working-set' };
 
 export interface TaskProgress {
-  /** What write-back does at present; see `WriteBackStatus.drain.state`. */
+  /** What write-back does at present, see `WriteBackStatus.drain.state`; of `warm`: `fetching`. */
   readonly state: string;
   /** Bytes that were waiting when the task began, at least; what of them is still on its way; and the rate. */
   readonly totalBytes: number;
@@ -29,7 +31,7 @@ export interface TaskProgress {
   readonly problem: string | undefined;
 }
 
-export type TaskOutcome = 'done' | 'conflict' | 'refused' | 'lease-lost' | 'closed';
+export type TaskOutcome = 'done' | 'conflict' | 'refused' | 'lease-lost' | 'closed' | 'incomplete';
 
 export interface TaskResult {
   readonly outcome: TaskOutcome;
@@ -56,6 +58,11 @@ export function parseTask(value: unknown): SessionTask | undefined {
       return file === undefined ? undefined : { task: 'clear-conflict', file };
     case 'redirect':
       return parseRedirect(value);
+    case 'warm': {
+      const what = 'what' in value ? value.what : undefined;
+      if (file === undefined || (what !== 'whole' && what !== 'working-set')) return undefined;
+      return { task: 'warm', file, what };
+    }
     default:
       return undefined;
   }
