@@ -3,7 +3,7 @@
  *
  *     COMMIT_THROUGH   the arguments of COMMIT            its reply, once the data is at the origin and not only on a disk of this hop
  *     PENDING          patienceMs                         status | hop* | what is behind the last
- *     WRITE_BACK       wait                               status | outcome
+ *     WRITE_BACK       -                                  status | outcome, once it is done
  */
 import { callOf, checkObject, type Nfs3Procedure, procedures, replyUnion, serveOperation } from '../nfs3/mod.ts';
 import type { RpcCall, ServedProcedure } from '../rpc/mod.ts';
@@ -16,7 +16,6 @@ import type {
   Filesystem,
   Hop,
   HopState,
-  WriteBackOrder,
   WriteBackOutcome,
 } from '../vfs/mod.ts';
 import { Status } from '../vfs/mod.ts';
@@ -111,15 +110,12 @@ export const pending: Nfs3Procedure<{ readonly patienceMs: number }, ChainReply>
   refuse: (status) => ({ status }),
 };
 
-export const writeBack: Nfs3Procedure<WriteBackOrder, WriteBackOutcome> = {
+export const writeBack: Nfs3Procedure<undefined, WriteBackOutcome> = {
   program: channelProgram,
   number: 17,
   name: 'WRITE_BACK',
   idempotent: true,
-  arguments: {
-    encode: (writer, { wait }) => writer.bool(wait),
-    decode: (reader) => ({ wait: reader.bool() }),
-  },
+  arguments: { encode() {}, decode: () => undefined },
   reply: replyUnion({
     encodeSuccess: (writer, { outcome }: WriteBackOutcome & { readonly status: 0 }) =>
       writer.uint32(outcomes.indexOf(outcome)),
@@ -141,7 +137,7 @@ export function chainProcedures(filesystem: Filesystem, link: ChainLink | undefi
       (call, args) => filesystem.commit({ ...call, reach: 'origin' }, args),
     ),
     serve(pending, (call, args) => link?.pending(callOf(call), args)),
-    serve(writeBack, (call, order) => link?.writeBack(callOf(call), order)),
+    serve(writeBack, (call) => link?.writeBack(callOf(call))),
   ];
 }
 

@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { formatSize, systemClock } from '../base/mod.ts';
 import { askProcesses, endedSessions, mayKeepChanges, type ProcessStatus, type StatusAnswer } from '../control/mod.ts';
 import type { SessionStatus } from '../sessions/mod.ts';
+import { describeChain } from './chain-text.ts';
 import { printJson, printLine } from './output.ts';
 import { controlDirectory } from './process-choice.ts';
 import { openLogIndex } from './session-end.ts';
@@ -80,6 +81,7 @@ function describeSession(session: SessionStatus): string[] {
   }
   if (place !== undefined) lines.push(`  listens   ${place.host}:${place.port}, portmapper: ${place.portmapper}`);
   if (session.data?.writeBack !== undefined) lines.push(...describeWriteBack(session.data.writeBack));
+  if (session.data?.chain !== undefined) lines.push(...describeChain(session.data.chain));
   if (session.lastError !== undefined)
     lines.push(`  error     ${session.lastError.code}: ${session.lastError.cause.split('\n')[0]}`);
   const content = session.data?.layers.content;

@@ -8,12 +8,15 @@ import {
   type WriteBackStatus,
   whenFull,
 } from '../sessions/mod.ts';
+import { chainsOf, describeChains } from './chain-text.ts';
 import { formatDuration } from './values.ts';
 
 /** Files that are listed without --json. */
 const listed = 10;
 /** Sessions that have ended, in the one answer. */
 const listedEnded = 3;
+
+const stablePlace = { local: 'on this host’s disk', next: 'with the next one', origin: 'on the origin' } as const;
 
 /** Of all sessions together. `unknown`: some that may keep changes did not say. */
 export function theOneAnswer(
@@ -32,6 +35,7 @@ export function theOneAnswer(
   ];
   if (silent > 0)
     parts.push(`${silent} ${silent === 1 ? 'session does' : 'sessions do'} not answer: what they keep is not known`);
+  parts.push(...describeChains(chainsOf(sessions)));
   parts.push(...describeAllEnded(ended));
   const unnamed = ended.reduce((sum, one) => sum + one.unnamedConflicts, 0);
   const conflicts = [...statuses, ...ended].reduce((sum, status) => sum + status.conflicts.length, unnamed);
@@ -48,7 +52,8 @@ export function isEverythingAtOrigin(
   return (
     unknown === 0 &&
     ended.length === 0 &&
-    sessions.every((session) => !keepsChanges(session) || session.data?.writeBack?.isAtOrigin === true)
+    sessions.every((session) => !keepsChanges(session) || session.data?.writeBack?.isAtOrigin === true) &&
+    chainsOf(sessions).every((chain) => chain.isAtOrigin)
   );
 }
 
@@ -173,7 +178,7 @@ export function describeWriteBack(status: WriteBackStatus): string[] {
   const full = Math.round((100 * log.reservedBytes) / Math.max(1, log.limitBytes));
   const slowed = log.waitingWriters > 0 ? `; ${log.waitingWriters} writers wait for room` : '';
   const lines = [
-    `  policy    ${policy}${policy === 'write-back' ? `, stable data on ${commit === 'local' ? 'this host’s disk' : 'the origin'}` : ''}`,
+    `  policy    ${policy}${policy === 'write-back' ? `, stable data ${stablePlace[commit]}` : ''}`,
     `  log       ${log.directory}: ${formatSize(log.reservedBytes)} of ${formatSize(log.limitBytes)} (${full} %) reserved, ${formatSize(log.usedBytes)} of it in use${slowed}`,
   ];
   lines.push(...describeDisk(status));

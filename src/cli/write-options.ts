@@ -3,6 +3,8 @@ import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { limits, ViaductError } from '../base/mod.ts';
 import {
+  type CommitPlace,
+  commitPlaces,
   defaultDirty,
   defaultOutage,
   keepsLog,
@@ -15,7 +17,7 @@ import { notEmpty, parseDuration, parseSize } from './values.ts';
 export interface WriteFlags {
   readonly policy?: WritePolicy;
   readonly readOnly?: boolean;
-  readonly commit?: 'local' | 'origin';
+  readonly commit?: CommitPlace;
   readonly dirtyLog?: string;
   readonly dirtyLimit?: string;
   readonly dirtyAge?: string;
@@ -44,8 +46,8 @@ export function addWriteOptions(command: Command): Command {
     .addOption(
       new Option(
         '--commit <place>',
-        'write-back: where data must be when a client asks for stable data: on this host’s disk, or at the origin (default: local)',
-      ).choices(['local', 'origin']),
+        'where data must be when a client asks for stable data: on this host’s disk (default of write-back), with what the origin’s address names (another proxy may keep it there; default of write-through), or at the origin itself, past every proxy',
+      ).choices(commitPlaces),
     )
     .option(
       '--dirty-log <directory>',

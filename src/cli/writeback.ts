@@ -13,7 +13,8 @@ interface WritebackFlags extends ChoiceFlags {
 
 const help = `
 ${fileHelp}
-All that was written before FILE's last change goes with it: the origin is never ahead of itself.
+All that was written before FILE's last change goes with it: the origin is never ahead of itself. Where the origin of the session is
+another proxy that keeps changes, that one is told to bring them on, and it is done when the origin has them.
 
 With --wait: exit code 0 when all of it is at the origin; 4: a conflict, or the origin refuses (nothing is lost); 5: another host took
 the write lease; 6: not done within --timeout (it goes on). While the origin is away it waits. With --json: a line {"kind":"progress","progress":{...}} twice a second, at the
@@ -44,8 +45,8 @@ export function writebackCommand(): Command {
 async function writeback(file: string | undefined, flags: WritebackFlags): Promise<void> {
   const timeoutMs = timeoutOf(flags);
   const chosen = await chooseProcess(flags, file, {
-    what: 'has a session with --policy write-back',
-    fits: (session) => session.writes === 'write-back',
+    what: 'has a session with --policy write-back, or with a proxy behind it that may keep changes',
+    fits: (session) => session.writes === 'write-back' || session.data?.chain !== undefined,
   });
   const doneText = file === undefined ? 'everything is at the origin' : `${chosen.file} is at the origin`;
   const view = { wait: flags.wait === true, json: flags.json === true, timeoutMs, doneText };

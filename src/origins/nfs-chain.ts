@@ -29,8 +29,8 @@ export class NfsChain implements vfs.ChainLink {
     return this.mayKeep() ? this.#client.perform(pending, call, args) : { status: Status.NOTSUPP };
   }
 
-  async writeBack(call: vfs.Call, order: vfs.WriteBackOrder): Promise<vfs.WriteBackOutcome> {
-    return this.mayKeep() ? this.#client.perform(writeBack, call, order) : { status: Status.NOTSUPP };
+  async writeBack(call: vfs.Call): Promise<vfs.WriteBackOutcome> {
+    return this.mayKeep() ? this.#client.perform(writeBack, call, undefined) : { status: Status.NOTSUPP };
   }
 
   async commit(call: vfs.Call, args: vfs.CommitArguments): Promise<vfs.CommitReply> {

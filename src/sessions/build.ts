@@ -203,7 +203,14 @@ function pileUp(
   const publisher = publisherFor(top, origin, description.workingSets, surroundings);
   return {
     top,
-    programs: [sessionChannel(top, origin, { leases, isReadOnly, keepsChanges: writeBack !== undefined, chain, publisher }, { ...surroundings, stateDirectory })],
+    programs: [
+      sessionChannel(
+        top,
+        origin,
+        { leases, isReadOnly, keepsChanges: writeBack !== undefined, chain, publisher },
+        { ...surroundings, stateDirectory },
+      ),
+    ],
     stats: () => Object.fromEntries(Object.entries(counters).map(([name, count]) => [name, count()])),
     writeBack,
     chain,

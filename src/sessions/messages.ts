@@ -8,6 +8,7 @@
  */
 import type { Log } from '../base/mod.ts';
 import type { CacheShare } from '../cache/mod.ts';
+import type { ChainStatus } from './chain.ts';
 import type { ErrorRecord } from './error-record.ts';
 import type { SessionPlan } from './plan.ts';
 import type { SessionTask, TaskEvent } from './tasks.ts';
@@ -49,6 +50,8 @@ export interface WorkerStats {
   readonly layers: Readonly<Record<string, object>>;
   /** Of a session with a dirty log. */
   readonly writeBack: WriteBackStatus | undefined;
+  /** Of a session whose origin is a Viaduct that may keep changes. */
+  readonly chain?: ChainStatus | undefined;
 }
 
 /** Fields of a log line as data that can be posted and printed: errors, bigints and buffers become readable, functions go. */

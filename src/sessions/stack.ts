@@ -17,7 +17,14 @@
  */
 import { join } from 'node:path';
 import { fetchModes, type SessionPlan } from './plan.ts';
-import { type CommitPlace, type DirtyRule, defaultOutage, keepsLog, type LoggedPolicy, type WritePolicy } from './write-policy.ts';
+import {
+  type CommitPlace,
+  type DirtyRule,
+  defaultOutage,
+  keepsLog,
+  type LoggedPolicy,
+  type WritePolicy,
+} from './write-policy.ts';
 
 export type LayerDescription =
   | { readonly layer: 'hidden' }

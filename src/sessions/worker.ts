@@ -104,11 +104,10 @@ async function openDataPath(start: WorkerStart, tools: Tools): Promise<DataPath>
     open.push(() => listening.close());
     return {
       report: { kind: 'ready', place: listening.place },
-      stats: async () => ({
-        server: server.stats(),
-        layers: stack.stats(),
-        writeBack: await stack.writeBack?.status(),
-      }),
+      stats: async () => {
+        const [writeBack, chain] = await Promise.all([stack.writeBack?.status(), stack.chain.status()]);
+        return { server: server.stats(), layers: stack.stats(), writeBack, chain };
+      },
       run: (task, tell) => void runTask(stack, task, tell),
       close: closeAll,
     };

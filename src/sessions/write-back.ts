@@ -62,6 +62,16 @@ export class SessionWriteBack {
     return this.#status(disk);
   }
 
+  /** What is known without asking anybody. */
+  glance(): WriteBackStatus {
+    return this.#status();
+  }
+
+  /** As FILE of `writeBack` means it. */
+  handleOf(file: string): Promise<FileHandle> {
+    return this.#findPatiently(file, () => {});
+  }
+
   /** `file`: a path inside the export; without it everything. */
   async writeBack(file: string | undefined, onProgress: (progress: TaskProgress) => void): Promise<TaskResult> {
     const { policy, layer } = this.#parts;

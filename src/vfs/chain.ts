@@ -43,10 +43,6 @@ export type ChainReply =
     }
   | { readonly status: Failure };
 
-export interface WriteBackOrder {
-  /** Answer when all that was there at the order is at the origin, or cannot be; otherwise at once. */
-  readonly wait: boolean;
-}
 export type WriteBackOutcome =
   | { readonly status: 0; readonly outcome: 'done' | 'conflict' | 'refused' | 'lease-lost' | 'closed' }
   | { readonly status: Failure };
@@ -55,5 +51,6 @@ export type WriteBackOutcome =
 export interface ChainLink {
   /** Answers within about `patienceMs`, whoever is away. */
   pending(call: Call, args: { readonly patienceMs: number }): Promise<ChainReply>;
-  writeBack(call: Call, order: WriteBackOrder): Promise<WriteBackOutcome>;
+  /** Answers when all that was there at the call is at the origin, or cannot be. */
+  writeBack(call: Call): Promise<WriteBackOutcome>;
 }

@@ -1,7 +1,7 @@
 /** Floor 1: the `Filesystem` contract. Knows no RPC. */
 export * from './attributes.ts';
 export * from './beyond-nfs.ts';
-export type { ChainLink, ChainReply, Hop, HopState, WriteBackOrder, WriteBackOutcome } from './chain.ts';
+export type { ChainLink, ChainReply, Hop, HopState, WriteBackOutcome } from './chain.ts';
 export { type Credential, credential, inGroup, nobody, nobodyId } from './credential.ts';
 export * from './filesystem.ts';
 export { ForwardingFilesystem } from './forwarding.ts';
