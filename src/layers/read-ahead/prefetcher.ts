@@ -60,7 +60,7 @@ const steadyGain = 1.5;
 const smallestGuessBytes = 2 * limits.blockBytes;
 
 /** Wanted blocks are asked for in batches of this part of what they may have in flight, that a pack gives them in few READs. */
-const batchShare = 4;
+const batchShare = 8;
 const mostBatchBlocks = 16;
 /** With what may wait for the cache's disk before nothing more is fetched, as much as may wait at all: what comes is kept. */
 const mostWantedBytes = 16 * 1024 * 1024;
@@ -93,11 +93,14 @@ export class FilePolicy {
    * are used for the first time.
    */
   touch(offset: number, end: number, missed: boolean): number {
-    const isStream = this.#options.sequential && this.streams.touch(offset, end, missed);
+    const first = Math.floor(offset / blockBytes);
+    // A reader who is ahead of his working set begins no stream: what he will read is known.
+    const isForeseen = this.isKnown && this.wanted?.lists(first) === true;
+    const isStream = this.#options.sequential && this.streams.touch(offset, end, missed && !isForeseen);
     const isGuessed = missed && !isStream && !this.isKnown;
     let used = 0;
     const last = Math.floor((end - 1) / blockBytes);
-    for (let block = Math.floor(offset / blockBytes); block <= last; block++) {
+    for (let block = first; block <= last; block++) {
       if (this.neighbourhood.touch(block, isGuessed)) used++;
     }
     this.hasWishes = isStream || missed || used > 0;
@@ -242,8 +245,8 @@ export class Prefetcher {
     if (this.#wanting.size === 0) return false;
     const limit = this.#wantedLimit();
     const batch = Math.max(1, Math.min(mostBatchBlocks, Math.floor(limit / batchShare / blockBytes)));
-    const isIdle = this.#inFlightBytes === 0;
-    if (!isIdle && limit - this.#inFlightBytes < batch * blockBytes) return false;
+    // With half a batch of room: so the limit is kept on the average.
+    if (this.#inFlightBytes > 0 && limit - this.#inFlightBytes < (batch * blockBytes) / 2) return false;
     const waitMs = this.#meter.waitMs(this.#clock.now());
     if (waitMs > 0) {
       this.#pumpAfter(waitMs);

@@ -32,6 +32,8 @@ export class WantedBlocks {
   readonly #end: () => void;
   readonly #lists: Uint32Array[] = [];
   readonly #asked: BlockBits;
+  /** All that was ever listed. */
+  readonly #listed = new BlockBits();
   /** Blocks whose request failed. */
   readonly #retries: number[] = [];
   #listAt = 0;
@@ -86,6 +88,7 @@ export class WantedBlocks {
   append(blocks: Uint32Array): void {
     if (this.#hasEnded || blocks.length === 0) return;
     this.#lists.push(blocks);
+    for (const block of blocks) this.#listed.add(block);
     this.#listedLeft += blocks.length;
   }
 
@@ -93,6 +96,11 @@ export class WantedBlocks {
   wantRest(blockCount: number): void {
     this.#restEnd = Math.max(this.#restEnd, blockCount);
     this.#rest ??= 0;
+  }
+
+  /** Whether it was foreseen that somebody would read the block. */
+  lists(block: number): boolean {
+    return this.#listed.has(block);
   }
 
   /** The next blocks that are wanted and unknown. Each run is to be answered by `done`. */
