@@ -78,6 +78,8 @@ export const limits = {
   changeChains: 4_096,
   /** Clean files whose presented times write-back remembers: some 400 bytes each, copied into each segment of the dirty log. */
   writeBackRecords: 4096,
+  /** Credentials of writers that write-back remembers before it forgets those whose changes are at the origin: some 100 bytes each, noted likewise. */
+  writeBackWriters: 256,
   /** Names lately seen, of which one is wanted when a file becomes dirty; about 200 bytes each. */
   writeBackPlaces: 16_384,
   /** Longest path that is noted with a file that waits to be written back: with all else that is noted of it, it fits a note of 4,096 bytes. */
@@ -135,6 +137,11 @@ export const limits = {
   keptImages: 16_384,
   /** Smallest file whose meta-data is looked for: below it one READ brings all. */
   contentSmallestBytes: MiB,
+  /**
+   * A slower link has its READs compressed by the server: zstd packs 60 to 100 MB/s a core there, so below half of that a reply comes
+   * sooner packed, and one core keeps the link busy.
+   */
+  packedReadBytesPerSecond: 32 * MiB,
 } as const;
 
 assert(limits.recordBytes > limits.transferBytes + 4 * KiB, 'a record must hold a transfer and its header');

@@ -390,6 +390,7 @@ export class Appender {
   /** A new current segment with copies of what later records need at its head; undefined: no room. */
   async makeSegment({ recordsBytes, limitBytes, moved, settle, ofSpare }: Making): Promise<Segment | undefined> {
     const { segments, state, facts } = this.#options;
+    this.#forgetFiles(moved ?? []);
     const items = snapshotItems(state, segments.table(), moved ?? []);
     const headBytes = snapshotBytes(items);
     if (moved === undefined) segments.headIs(headBytes);
@@ -417,6 +418,15 @@ export class Appender {
     segments.add(segment);
     segments.current = segment;
     return segment;
+  }
+
+  /** The head of a segment names those that are left: here those go that nobody uses. */
+  #forgetFiles(moved: readonly Item[]): void {
+    const { files, boundary } = this.#options.state;
+    const named = new Set<number>();
+    for (const items of [this.#again, this.#control, this.#changes, moved])
+      for (const item of items) if (item.file !== 0) named.add(item.file);
+    files.forgetReleased(boundary, (number) => named.has(number));
   }
 
   /** Everything that waits is rejected, and all that comes. */

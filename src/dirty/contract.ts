@@ -204,6 +204,11 @@ export interface DirtyLogFace {
 
   /** The number of the file with this key (at most 256 bytes), made if need be; durable with the first change that uses it. */
   file(key: string): FileNumber;
+  /**
+   * The number is not used any more until `file` has answered it again: once nothing of the file is dirty or void, it is forgotten, and its
+   * key has another number after that. So it is from the start with all files that are found in the log.
+   */
+  release(file: FileNumber): void;
   keyOf(file: FileNumber): string | undefined;
   /** Notes: small things to remember, ordered with the changes, durable with the next `stabilize` or `sync`. undefined forgets. Values are at most 4,096 bytes. */
   note(key: string, value: Uint8Array | undefined): void;

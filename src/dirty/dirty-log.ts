@@ -101,6 +101,10 @@ export class DirtyLog implements DirtyLogFace {
     return this.#state.files.named(key).number;
   }
 
+  release(file: FileNumber): void {
+    this.#state.files.release(file);
+  }
+
   keyOf(file: FileNumber): string | undefined {
     return this.#state.files.get(file)?.key;
   }

@@ -2,7 +2,8 @@
  * What the log knows of each file: its number and key, its newest extents, its size and times, the epochs that changed it.
  *
  * Invariants: a file is dirty exactly while `marks` is not empty; then size and time are those of its last change. Marks and cuts are
- * in the order of their epochs, one a file and epoch. No question costs more for more epochs.
+ * in the order of their epochs, one a file and epoch. No question costs more for more epochs. A file is forgotten only when nobody uses its
+ * number, and no record that still counts speaks of it.
  */
 import type { DirtyState, EpochNumber, FileNumber, LogTime } from './contract.ts';
 import { ExtentTree } from './extent-tree.ts';
@@ -36,6 +37,8 @@ export class DirtyFile {
   droppedAt = 0;
   /** Size after the last record that was encoded, undefined while unknown: tells whether a SIZE cuts. */
   encodedSize: number | undefined;
+  /** Nobody uses its number, but the log itself. */
+  isReleased = false;
   #marks: Mark[] = [];
   #head = 0;
   /** Ascending in both: the first one counts, the next one when its epoch is drained. */
@@ -139,8 +142,23 @@ export class DirtyFileTable {
   nextNumber = 1;
 
   named(key: string): DirtyFile {
-    const known = this.#byKey.get(key);
-    return known ?? this.add(this.nextNumber, key);
+    const file = this.#byKey.get(key) ?? this.add(this.nextNumber, key);
+    file.isReleased = false;
+    return file;
+  }
+
+  release(number: FileNumber): void {
+    const file = this.#byNumber.get(number);
+    if (file !== undefined) file.isReleased = true;
+  }
+
+  /** Those that are released and clean go, unless `isNamed`: records on their way into the log name them. What was dropped counts until `boundary`. */
+  forgetReleased(boundary: number, isNamed: (number: FileNumber) => boolean): void {
+    for (const file of this.#byNumber.values()) {
+      if (!file.isReleased || file.isDirty || file.droppedAt > boundary || isNamed(file.number)) continue;
+      this.#byNumber.delete(file.number);
+      if (this.#byKey.get(file.key) === file) this.#byKey.delete(file.key);
+    }
   }
 
   add(number: FileNumber, key: string): DirtyFile {

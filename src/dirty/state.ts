@@ -37,7 +37,10 @@ export class LogState {
   /** Recovery only: these take effect at once when they are asked for. */
   recover(record: RecordHeader, payload: Uint8Array): void {
     if (record.type === RecordType.FILE) {
-      this.files.add(record.file, Buffer.from(payload).toString('latin1')).recorded = true;
+      const file = this.files.add(record.file, Buffer.from(payload).toString('latin1'));
+      file.recorded = true;
+      // Nobody has asked for it yet in this life.
+      file.isReleased = true;
     } else if (record.type === RecordType.NOTE) {
       const { key, value } = decodeNote(payload);
       if (record.flags & flagForget) this.notes.delete(key);

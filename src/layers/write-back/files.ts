@@ -57,7 +57,7 @@ export class DirtyFileTable implements DirtyFiles {
     }
     for (const number of log.dirtyFiles()) {
       const handle = log.keyOf(number);
-      if (handle !== undefined && !this.#files.has(handle)) this.#add(emptyRecord(number, handle));
+      if (handle !== undefined && !this.#files.has(handle)) this.#add(emptyRecord(log.file(handle), handle));
     }
     for (const file of this.#files.values()) this.reload(file);
   }
@@ -129,7 +129,9 @@ export class DirtyFileTable implements DirtyFiles {
     if (file === undefined) return;
     this.#files.delete(handle);
     this.#byNumber.delete(file.record.number);
-    if (!this.#isClosed) this.#log.note(fileNotes + handle, undefined);
+    if (this.#isClosed) return;
+    this.#log.note(fileNotes + handle, undefined);
+    this.#log.release(file.record.number);
   }
 
   /** Nothing is noted any more: the log is about to be closed. */
