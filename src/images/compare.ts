@@ -1,9 +1,9 @@
-/** An image compared with its meta-data, sector by sector: by digest, zero for zero. */
+/** An image compared with its meta-data, sector by sector: by digest, zero for zero. Every byte is read; nothing is believed to be a hole. */
 import { ContentError, digestBytes, pageSectors } from '../content/mod.ts';
 import { inOrder } from './crew.ts';
 import type { ImageFile } from './image-file.ts';
 import { chunksOf, type LocalMeta } from './local-meta.ts';
-import { attemptAsync, changed, pageLength, pagesWithData, type ReadingOptions } from './reading.ts';
+import { attemptAsync, changed, pageLength, type ReadingOptions } from './reading.ts';
 import { pageBytes, pageMapBytes, type ScanResult, type ScanTask } from './tasks.ts';
 
 export interface Comparison {
@@ -27,7 +27,6 @@ export async function compare(
   const damagedPages: number[] = [];
   let wrongSectors = 0;
   let firstWrong: number | undefined;
-  let next = 0;
   const comparePage = (page: number, found: ScanResult): void => {
     let expected: ExpectedPage;
     try {
@@ -42,17 +41,12 @@ export async function compare(
       wrongSectors++;
     }
   };
-  /** Pages up to this one are holes. */
-  const passHoles = (page: number): void => {
-    for (; next < page; next++) comparePage(next, hole);
-  };
   const tasks = function* (): Iterable<ScanTask> {
-    for (const page of pagesWithData(fd, size)) yield { kind: 'scan', fd, page, size };
+    for (let page = 0; page < head.pageCount; page++) yield { kind: 'scan', fd, page, size, withHoles: true };
   };
   const take = (result: ScanResult, { page }: ScanTask): void => {
     if (result.isShort) throw changed(path);
-    passHoles(page);
-    comparePage(next++, result);
+    comparePage(page, result);
     onProgress?.({ path, stage: 'scan', doneBytes: page * pageBytes + pageLength(page, size), totalBytes: size });
   };
   const mayGoOn = async ({ page }: ScanTask): Promise<void> => {
@@ -61,8 +55,6 @@ export async function compare(
     signal.throwIfAborted();
   };
   await attemptAsync(`read ${path}`, () => inOrder(crew, tasks(), take, mayGoOn));
-  passHoles(head.pageCount);
-  onProgress?.({ path, stage: 'scan', doneBytes: size, totalBytes: size });
   return { wrongSectors, firstWrong, damagedPages };
 }
 
@@ -70,13 +62,6 @@ interface ExpectedPage {
   readonly map: Uint8Array;
   readonly digests: Uint8Array;
 }
-
-const hole: ScanResult = {
-  dataCount: 0,
-  map: new Uint8Array(pageMapBytes),
-  digests: new Uint8Array(0),
-  isShort: false,
-};
 
 function expectedPage(meta: LocalMeta, page: number, learn: (chunk: number, digest: Uint8Array) => void): ExpectedPage {
   const map = new Uint8Array(pageMapBytes);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import {
   chmodSync,
   chownSync,
+  closeSync,
   linkSync,
   lstatSync,
   mkdirSync,
@@ -78,6 +79,28 @@ test('what is packed is the file, with each chunk once, whatever its holes, zero
   for (const at of [0, 3, 7, 250, 260, 300]) writeSync(fd, bytesOf('z'), 0, sector, 150 * MiB + at * sector);
   assert.equal((await packImage(sparse, options())).dataBytes, 8 * sector);
   assert.deepEqual(await unpacked(sparse), readFileSync(sparse));
+});
+
+test('data between holes of any layout is found', async () => {
+  const directory = folder('holes');
+  for (let seed = 1; seed <= 12; seed++) {
+    const random = seededRandom(seed);
+    const image = join(directory, `disk-${seed}.raw`);
+    const sectors = 1 + (random.uint32() % 6_000);
+    writeFileSync(image, '');
+    truncateSync(image, sectors * sector - (random.uint32() % sector));
+    const { size } = statSync(image);
+    const fd = openSync(image, 'r+');
+    for (let extent = random.uint32() % 60; extent > 0; extent--) {
+      const offset = random.uint32() % size;
+      const count = Math.min(size - offset, 1 + (random.uint32() % (random.uint32() % 4 === 0 ? 300_000 : 9_000)));
+      writeSync(fd, Buffer.alloc(count, 1 + (random.uint32() % 250)), 0, count, offset);
+    }
+    closeSync(fd);
+    await packImage(image, options());
+    assert.ok((await unpacked(image)).equals(readFileSync(image)), `seed ${seed}`);
+    assert.equal((await verifyImage(image, options())).isRight, true, `seed ${seed}`);
+  }
 });
 
 test('an empty file and one of nothing but zeros have meta-data and no pack', async () => {

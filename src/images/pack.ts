@@ -34,7 +34,7 @@ import { LocalMeta } from './local-meta.ts';
 import { type PackOrder, packOrder } from './pack-order.ts';
 import { PartFile } from './part-file.ts';
 import { privateName } from './paths.ts';
-import { attemptAsync, changed, pageLength, pagesWithData, type ReadingOptions, settled } from './reading.ts';
+import { attemptAsync, changed, onDisk, pageLength, pagesWithData, type ReadingOptions, settled } from './reading.ts';
 import { findShared, type Shared, type Sibling } from './siblings.ts';
 import { type PackTask, pageBytes, type ScanTask } from './tasks.ts';
 import { readWorkingSets } from './working-sets.ts';
@@ -187,10 +187,11 @@ class Packing {
     const { crew, onProgress } = this.#options;
     const { size } = stamp;
     let resumed = 0;
+    await attemptAsync(`write ${path} to its disk`, () => onDisk(fd));
     const tasks = function* (): Iterable<ScanTask> {
       for (const page of pagesWithData(fd, size)) {
         if (part.has(page)) resumed += pageLength(page, size);
-        else yield { kind: 'scan', fd, page, size };
+        else yield { kind: 'scan', fd, page, size, withHoles: false };
       }
     };
     const take = (result: Parameters<PartFile['append']>[1], { page }: ScanTask): void => {

@@ -1,4 +1,5 @@
 /** How an image is read: when it has come to rest, page by page without its holes, and what its changing meanwhile means. */
+import { fdatasync } from 'node:fs';
 import { type Clock, sleep, ViaductError } from '../base/mod.ts';
 import { errno, seekData } from '../native/mod.ts';
 import { sameStamp } from '../vfs/mod.ts';
@@ -57,6 +58,20 @@ export function changed(path: string): ViaductError {
   return new ViaductError('IMAGE_CHANGED', {
     cause: `${path} was changed, or replaced, while it was read.`,
     remedy: 'Nothing was put in place. Start again when nobody writes to it.',
+  });
+}
+
+/**
+ * What is written is on the disk. File systems have been known to tell holes where data waited to be written (ZFS until 2023), and what
+ * is packed must not be lost where the pack is not.
+ */
+export function onDisk(fd: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    fdatasync(fd, (error) => {
+      // A file system that is not written to has nothing to wait for.
+      if (error === null || error.code === 'EROFS' || error.code === 'EINVAL') resolve();
+      else reject(error);
+    });
   });
 }
 

@@ -33,6 +33,8 @@ export interface ScanTask {
   readonly fd: number;
   readonly page: number;
   readonly size: number;
+  /** Also what the file system says is a hole. */
+  readonly withHoles: boolean;
 }
 
 export interface ScanResult {
@@ -102,7 +104,7 @@ export class TaskRunner {
     }
   }
 
-  #scan({ fd, page, size }: ScanTask): ScanResult {
+  #scan({ fd, page, size, withHoles }: ScanTask): ScanResult {
     const map = new Uint8Array(pageMapBytes);
     const start = page * pageBytes;
     const end = Math.min(start + pageBytes, size);
@@ -110,7 +112,7 @@ export class TaskRunner {
     let at = start;
     let isShort = false;
     while (at < end && !isShort) {
-      const [from, to] = nextExtent(fd, at, end);
+      const [from, to] = withHoles ? [at, end] : nextExtent(fd, at, end);
       for (at = from; at < to && !isShort; ) {
         const wanted = Math.min(readBytes, to - at);
         isShort = readFully(fd, this.#read, wanted, at) < wanted;
