@@ -230,6 +230,8 @@ test('bodies that are too long or not understood are refused, and nothing is don
   assert.equal(await post('/writeback', '{"file":7}'), 400);
   assert.equal(await post('/writeback', '{"wait":"yes"}'), 400);
   assert.equal(await post('/conflicts/clear', '{}'), 400);
+  assert.equal(await post('/warm', '{"file":"/a"}'), 400);
+  assert.equal(await post('/warm', '{"what":"whole"}'), 400);
   assert.equal(await post('/writeback', `{"file":"${'a'.repeat(limits.controlBodyBytes)}"}`), 413);
   assert.equal(await post('/nothing', '{}'), 404);
   assert.equal(runs, 0);
