@@ -42,6 +42,16 @@ const smallestPackedBytes = 8 * 1024;
 const zeroShare = 1 / 8;
 const replyHeadBytes = 512;
 
+export interface MeasuredVector {
+  readonly reply: vfs.VectorReadReply;
+  /** What crossed of the data. */
+  readonly storedBytes: number;
+}
+
+export interface VectorCaller extends vfs.VectorReader {
+  readVectorMeasured(call: vfs.Call, args: vfs.VectorReadArguments): Promise<MeasuredVector>;
+}
+
 export class NfsChannelData implements vfs.VectorReader, vfs.PathWalker, vfs.OriginIdentifier, vfs.WorkingSetPublisher {
   readonly vectorRanges: number = wireLimits.ranges;
   readonly vectorBytes: number = wireLimits.packedBytes;
@@ -72,13 +82,19 @@ export class NfsChannelData implements vfs.VectorReader, vfs.PathWalker, vfs.Ori
   }
 
   async readVector(call: vfs.Call, args: vfs.VectorReadArguments): Promise<vfs.VectorReadReply> {
-    if (!this.canReadVectors()) return { status: Status.NOTSUPP };
+    return (await this.readVectorMeasured(call, args)).reply;
+  }
+
+  async readVectorMeasured(call: vfs.Call, args: vfs.VectorReadArguments): Promise<MeasuredVector> {
+    const refused = (status: vfs.Failure): MeasuredVector => ({ reply: { status }, storedBytes: 0 });
+    if (!this.canReadVectors()) return refused(Status.NOTSUPP);
     const status = args.ranges.length > wireLimits.ranges ? Status.INVAL : checkVector(args);
-    if (status !== 0) return { status };
+    if (status !== 0) return refused(status);
     const bytes = args.ranges.reduce((sum, range) => sum + range.count, replyHeadBytes);
     const reply: PackedVectorReply = await this.#client.perform(readVector, call, args, { replyBytes: bytes });
-    if (reply.status !== 0) return reply;
-    return (await unpackVector(args, reply)) ?? { status: Status.IO };
+    if (reply.status !== 0) return { reply, storedBytes: 0 };
+    const storedBytes = reply.packed.stored.reduce((sum, slice) => sum + slice.length, 0);
+    return { reply: (await unpackVector(args, reply)) ?? { status: Status.IO }, storedBytes };
   }
 
   async walk(call: vfs.Call, args: vfs.WalkArguments): Promise<vfs.WalkReply> {

@@ -31,6 +31,8 @@ import {
   type FsinfoReply,
   type FsstatReply,
   type PathconfReply,
+  type ReadArguments,
+  type ReadReply,
   type SetattrArguments,
   Stability,
   statusName,
@@ -46,6 +48,7 @@ import { LateMount } from './nfs-late-mount.ts';
 import { LeaseRelay } from './nfs-lease-relay.ts';
 import { OriginMemory, type RememberedOrigin } from './nfs-memory.ts';
 import { mountOrigin } from './nfs-mount.ts';
+import { PackedReads, type PackedReadsStats } from './nfs-packed-reads.ts';
 import { RootGuard } from './nfs-root-guard.ts';
 
 export interface NfsOriginOptions {
@@ -77,7 +80,7 @@ export interface NfsOriginOptions {
   readonly relaysLeases?: boolean | undefined;
 }
 
-export interface NfsOriginStats extends RpcClientStats {
+export interface NfsOriginStats extends RpcClientStats, PackedReadsStats {
   readonly state: ClientState;
   /** The server serves another file system now: calls are answered STALE. */
   readonly foreign: boolean;
@@ -274,7 +277,17 @@ function start(
     fsstat: fsstat && { status: 0, ...fsstat },
   };
   const relay = options.relaysLeases === true ? new LeaseRelay(caller) : undefined;
-  return new NfsOrigin(next, { client, guard: caller, channel, listeners, late, facts, relay, reach: options.reach });
+  return new NfsOrigin(next, {
+    client,
+    clock,
+    guard: caller,
+    channel,
+    listeners,
+    late,
+    facts,
+    relay,
+    reach: options.reach,
+  });
 }
 
 export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
@@ -289,6 +302,7 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
   readonly facts: NfsOriginFacts;
   /** Its leases, for clients of ours. */
   readonly relay: LeaseRelay | undefined;
+  readonly #reads: PackedReads;
   readonly #reach: 'origin' | undefined;
   readonly #channel: NfsChannel;
   readonly #client: RpcClient;
@@ -300,6 +314,7 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
     next: Nfs3Client,
     parts: {
       readonly client: RpcClient;
+      readonly clock: Clock;
       readonly guard: RootGuard;
       readonly channel: NfsChannel;
       readonly listeners: NfsOriginListener[];
@@ -314,6 +329,9 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
     this.writeMaximum = Math.min(next.writeMaximum, limits.transferBytes);
     this.channel = parts.channel;
     this.data = new NfsChannelData(next, () => parts.channel.features());
+    const receivedBytes = (): number => parts.client.stats().bytesIn;
+    const { data, readMaximum } = this;
+    this.#reads = new PackedReads({ next, data, clock: parts.clock, receivedBytes, readMaximum });
     this.chain = new NfsChain(next, () => parts.channel.features());
     this.relay = parts.relay;
     this.#reach = parts.reach;
@@ -323,6 +341,10 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
     this.#listeners = parts.listeners;
     this.#late = parts.late;
     this.facts = parts.facts;
+  }
+
+  override read(call: Call, args: ReadArguments): Eventual<ReadReply> {
+    return this.#reads.read(call, args);
   }
 
   override write(call: Call, args: WriteArguments): Eventual<WriteReply> {
@@ -363,7 +385,7 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
 
   stats(): NfsOriginStats {
     const { foreign, opening } = { foreign: this.#guard.isForeign(), opening: this.#guard.isOpening() };
-    return { ...this.#client.stats(), state: this.#client.state(), foreign, opening };
+    return { ...this.#client.stats(), ...this.#reads.stats(), state: this.#client.state(), foreign, opening };
   }
 }
 

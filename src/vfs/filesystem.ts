@@ -121,6 +121,8 @@ export type ReadReply =
        * about the link. Absent: this call had the origin send what it answers.
        */
       readonly link?: 'unused' | 'shared' | undefined;
+      /** What crossed the link for it, if that was not the data as it is. */
+      readonly linkBytes?: number | undefined;
     }
   | { readonly status: Failure; readonly attributes?: Attributes | undefined };
 

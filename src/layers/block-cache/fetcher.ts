@@ -22,6 +22,10 @@ const mostFillBytes = 32 * 1024 * 1024;
 /** Fills in a row that kept nothing, and how long prefetch then rests: it would fetch in vain. */
 const failuresBeforeRest = 8;
 const restMs = 5_000;
+/** A reply of which less than this part crossed says nothing of the link's rate. */
+const nextToNothing = 16;
+const shareSmoothing = 1 / 8;
+const smallestShare = 1 / 4;
 
 type Reply = Extract<ReadReply, { status: 0 }>;
 
@@ -45,6 +49,7 @@ export class Fetcher implements Ahead {
   #restUntilMs = 0;
   #transferBytes: number = limits.transferBytes;
   #isTransferKnown = false;
+  #linkShare = 1;
   #isClosed = false;
 
   constructor(options: FetcherOptions) {
@@ -133,8 +138,10 @@ export class Fetcher implements Ahead {
     while (offset < end && flight.failure === undefined && flight.error === undefined) {
       const count = end - offset;
       const ticket = file.cached?.ticket(offset, count);
-      const mark = this.#prefetcher.begin(count);
-      let got = 0;
+      // In flight counts what will cross, as far as that can be told.
+      const expected = Math.ceil(count * this.#linkShare);
+      const mark = this.#prefetcher.begin(expected);
+      let crossed = 0;
       let link: Reply['link'];
       try {
         const reply = await this.#next.read(flight.call, { object: file.handle, offset, count });
@@ -143,17 +150,24 @@ export class Fetcher implements Ahead {
           flight.failureAttributes = reply.attributes;
           return;
         }
-        got = reply.count;
-        link = reply.link;
+        crossed = reply.linkBytes ?? reply.count;
+        link = reply.link ?? (crossed * nextToNothing < reply.count ? 'unused' : undefined);
+        if (reply.link === undefined) this.#learnLinkShare(crossed / Math.max(reply.count, 1));
         flight.add({ offset, ...reply, ticket });
         if (reply.eof || reply.count === 0) return;
         offset += reply.count;
       } catch (error) {
         flight.error = error;
       } finally {
-        this.#prefetcher.end(mark, count, got, link);
+        this.#prefetcher.end(mark, expected, crossed, link);
       }
     }
+  }
+
+  /** Compressed replies: what crosses of what is asked for. What comes next may be less so, and must not queue long for it. */
+  #learnLinkShare(share: number): void {
+    const learned = this.#linkShare + (share - this.#linkShare) * shareSmoothing;
+    this.#linkShare = Math.min(Math.max(learned, smallestShare), 1);
   }
 
   /** Puts a part into the clean cache if it is certain which version it is of. */
