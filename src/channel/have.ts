@@ -17,13 +17,7 @@ import { optionalCondition } from './conditional.ts';
 import { findChunk, readableChunks } from './find-chunk.ts';
 import { channelProgram, wireLimits } from './protocol.ts';
 
-export interface HaveArguments {
-  /** A directory near which it may lie. */
-  readonly near: vfs.FileHandle;
-  readonly digests: readonly Uint8Array[];
-}
-export interface HaveReply {
-  readonly status: 0 | vfs.Failure;
+export interface HaveReply extends vfs.HaveReply {
   readonly found: Bitmap;
 }
 
@@ -52,7 +46,7 @@ const digest: Codec<Uint8Array> = {
   decode: (reader) => Buffer.from(reader.fixedBinaryString(digestBytes), 'latin1'),
 };
 
-export const have: Nfs3Procedure<HaveArguments, HaveReply> = {
+export const have: Nfs3Procedure<vfs.HaveArguments, HaveReply> = {
   program: channelProgram,
   number: 12,
   name: 'HAVE',
@@ -129,7 +123,7 @@ export const writeReferences: Nfs3Procedure<ReferenceWrite, ReferenceReply> = {
   refuse: (status) => ({ reply: refuseWithWcc(status), status, written: Bitmap.of(0) }),
 };
 
-export function checkHave({ near, digests }: HaveArguments): vfs.Failure | 0 {
+export function checkHave({ near, digests }: vfs.HaveArguments): vfs.Failure | 0 {
   if (near.length === 0) return vfs.Status.BADHANDLE;
   return digests.length === 0 ? vfs.Status.INVAL : 0;
 }
@@ -149,7 +143,7 @@ export async function performHave(
   filesystem: vfs.Filesystem,
   source: vfs.ChunkSource,
   call: vfs.Call,
-  { near, digests }: HaveArguments,
+  { near, digests }: vfs.HaveArguments,
 ): Promise<HaveReply> {
   await source.prepare(call, near);
   const isReadable = readableChunks(filesystem, call);
@@ -164,7 +158,7 @@ export async function performHave(
   return { status: 0, found };
 }
 
-/** At the server: neighbours are written together. */
+/** At the server: one WRITE, of the first sectors, as far as they follow each other and are found; so its reply is that of one change. */
 export async function performWriteReferences(
   filesystem: vfs.Filesystem,
   source: vfs.ChunkSource,
@@ -174,25 +168,14 @@ export async function performWriteReferences(
   await source.prepare(call, near);
   const chunks = await Promise.all(references.map(({ digest: wanted }) => findChunk(filesystem, source, call, wanted)));
   const written = Bitmap.of(references.length);
-  let whole: vfs.WriteReply & { readonly status: 0 } = nothing;
-  for (let from = 0; from < references.length; ) {
-    const run = runFrom(references, chunks, from);
-    if (run.length === 0) {
-      from++;
-      continue;
-    }
-    const { offset } = references[from]!;
-    const args = { object, offset, count: run.length * chunkBytes, stable, data: run, expected };
-    const wrong = checkWrite(args);
-    const reply = wrong === 0 ? await filesystem.write(call, args) : refuseWithWcc(wrong);
-    if (reply.status !== 0) return { reply, status: reply.status, written };
-    const sectors = Math.floor(reply.count / chunkBytes);
-    for (let i = 0; i < sectors; i++) written.set(from + i);
-    whole = combined(whole, reply);
-    if (sectors < run.length) break;
-    from += run.length;
-  }
-  return { reply: whole, status: 0, written };
+  const run = firstRun(references, chunks);
+  if (run.length === 0) return { reply: nothing, status: 0, written };
+  const args = { object, offset: references[0]!.offset, count: run.length * chunkBytes, stable, data: run, expected };
+  const wrong = checkWrite(args);
+  const reply = wrong === 0 ? await filesystem.write(call, args) : refuseWithWcc(wrong);
+  if (reply.status !== 0) return { reply, status: reply.status, written };
+  for (let i = 0; i < Math.floor(reply.count / chunkBytes); i++) written.set(i);
+  return { reply, status: 0, written };
 }
 
 const nothing = {
@@ -203,27 +186,11 @@ const nothing = {
   verifier: '\0'.repeat(8),
 } as const;
 
-function combined(
-  before: vfs.WriteReply & { readonly status: 0 },
-  last: vfs.WriteReply & { readonly status: 0 },
-): vfs.WriteReply & { readonly status: 0 } {
-  if (before === nothing) return last;
-  const committed = Math.min(before.committed, last.committed) as vfs.StabilityCode;
-  const wcc = { before: before.wcc.before, after: last.wcc.after };
-  return { status: 0, wcc, count: before.count + last.count, committed, verifier: last.verifier };
-}
-
-/** Chunks that were found, from there on, as long as one follows the other in the file. */
-function runFrom(
-  references: readonly Reference[],
-  chunks: readonly (Uint8Array | undefined)[],
-  from: number,
-): Uint8Array[] {
+function firstRun(references: readonly Reference[], chunks: readonly (Uint8Array | undefined)[]): Uint8Array[] {
   const run: Uint8Array[] = [];
-  const first = references[from]!.offset;
-  for (let i = from; i < references.length; i++) {
-    const chunk = chunks[i];
-    if (chunk === undefined || references[i]!.offset !== first + run.length * chunkBytes) break;
+  const first = references[0]!.offset;
+  for (const [i, chunk] of chunks.entries()) {
+    if (chunk === undefined || references[i]!.offset !== first + i * chunkBytes) break;
     run.push(chunk);
   }
   return run;

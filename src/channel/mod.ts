@@ -5,7 +5,6 @@ export { ChunkIndex, type ChunkIndexOptions } from './chunk-index.ts';
 export { channelClient } from './client.ts';
 export { setattrIf, writeIf } from './conditional.ts';
 export {
-  type HaveArguments,
   type HaveReply,
   have,
   type Reference,

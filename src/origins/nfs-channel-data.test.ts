@@ -284,19 +284,25 @@ test('what the server has in other files it fills in by itself, if the caller ma
   const references = digests.map((digest, i) => ({ offset: offsets[i]!, digest }));
   const args = { object, near, stable: Stability.UNSTABLE, references };
   const { reply, written } = ok(await origin.data.writeReferences(other, args));
-  // What it may not read, does not have, and has no more, is not written.
+  // One WRITE, up to what it does not have.
   assert.deepEqual(
     references.map((_, i) => written.has(i)),
-    [true, false, true, false, false],
+    [true, false, false, false, false],
   );
+  assert.ok(reply.status === 0 && reply.count === 4096);
+  // What it may not read, and what it has no more, is not written.
+  for (const [i, isWritten] of [true, false, true, false, false].entries()) {
+    const one = ok(await origin.data.writeReferences(other, { ...args, references: [references[i]!] }));
+    assert.equal(one.written.has(0), isWritten, `reference ${i}`);
+  }
   assert.deepEqual(
     noting.writes.map(({ offset, count }) => [offset, count]),
     [
       [0, 4096],
+      [0, 4096],
       [8192, 4096],
     ],
   );
-  assert.ok(reply.status === 0 && reply.count === 8192);
   assert.ok((await contentOf(memory, object, MiB)).equals(Buffer.concat([sector(3), Buffer.alloc(4096), sector(4)])));
   assert.equal(memory.unreleased, 0);
 });
@@ -322,6 +328,54 @@ test('sectors that follow each other are written at once, from a file onto itsel
   assert.deepEqual(noting.writes, [{ offset: 0, count: 16 * 4096, isConditional: false }]);
   const expected = Buffer.concat([golden.subarray(8 * 4096), golden.subarray(0, 8 * 4096)]);
   assert.ok((await contentOf(memory, object, MiB)).equals(expected));
+});
+
+test('a write of what the server said that it has is its digests; what it lacks after all is sent', async (t) => {
+  const { memory, noting, origin } = await place(t);
+  const golden = randomBytes(64 * 4096);
+  const source = await file(memory, 'golden', golden);
+  await describeFile(memory, 'golden', source, golden);
+  const object = await file(memory, 'clone', Buffer.alloc(0));
+  const near = memory.root;
+  const digests = Array.from({ length: 64 }, (_, i) => digestOf(golden.subarray(i * 4096, (i + 1) * 4096)));
+  assert.equal(ok(await origin.data.have(call, { near, digests })).found.has(63), true);
+  const known = { near, digests };
+  const args = { object, offset: 8192, count: golden.length, stable: Stability.UNSTABLE, data: [golden], known };
+  let before = origin.stats().bytesOut;
+  const whole = ok(await origin.write(writeBack, args));
+  assert.equal(whole.count, golden.length);
+  assert.ok(whole.wcc.before !== undefined && whole.wcc.after?.size === 8192 + golden.length);
+  assert.equal(ok(await memory.commit(call, { object, offset: 0, count: 0 })).verifier, whole.verifier);
+  assert.ok(origin.stats().bytesOut - before < 4000);
+  // The server's file changed since it was described: done in part, as far as it is what it was.
+  const write = {
+    object: source,
+    offset: 40 * 4096,
+    count: 4,
+    stable: Stability.FILE_SYNC,
+    data: [Buffer.from('else')],
+  };
+  ok(await memory.write(call, write));
+  const short = ok(await origin.write(writeBack, { ...args, offset: 1 << 19 }));
+  assert.ok(short.count === 40 * 4096 && short.wcc.before !== undefined);
+  const rest = { ...args, offset: (1 << 19) + 40 * 4096, count: 4096 * 24, data: [golden.subarray(40 * 4096)] };
+  before = origin.stats().bytesOut;
+  ok(await origin.write(writeBack, { ...rest, known: { near, digests: digests.slice(40) } }));
+  assert.ok(origin.stats().bytesOut - before > 4096 * 24);
+  const content = await contentOf(memory, object, MiB);
+  assert.ok(content.subarray(8192, 8192 + golden.length).equals(golden));
+  assert.ok(content.subarray(1 << 19).equals(golden));
+  const { knownWriteBytes, knownWriteMissBytes } = origin.stats();
+  assert.deepEqual([knownWriteBytes, knownWriteMissBytes], [104 * 4096, 24 * 4096]);
+  // Refusals are the WRITE's; digests that are not those of the data's sectors are no hint.
+  noting.refusal = Status.NOSPC;
+  refused(await origin.write(writeBack, args), Status.NOSPC);
+  noting.refusal = undefined;
+  for (const wrong of [{ offset: 1 }, { known: { near, digests: digests.slice(1) } }]) {
+    before = origin.stats().bytesOut;
+    ok(await origin.write(writeBack, { ...args, ...wrong }));
+    assert.ok(origin.stats().bytesOut - before > golden.length);
+  }
 });
 
 test('references that are no sectors in rising order are refused, and so are conditions that nobody checks', async (t) => {

@@ -5,13 +5,13 @@
  *     readVector, walk, identify     for layers that know of them
  *     writePacked                    instead of a WRITE that is worth packing: nobody above sees a difference
  *     publishWorkingSet              what was learned of a file
- *     have, writeReferences          data that the server may have already
+ *     have                           which data the server has already
+ *     writeKnown                     instead of a WRITE of such data: nobody above sees a difference
  */
 import {
   Bitmap,
   checkVector,
   Feature,
-  type HaveArguments,
   type HaveReply,
   have,
   identity,
@@ -32,6 +32,7 @@ import {
   writeReferences,
   wrongWalk,
 } from '../channel/mod.ts';
+import { chunkBytes } from '../content/mod.ts';
 import { type Nfs3Client, wrongWrite } from '../nfs3/mod.ts';
 import * as vfs from '../vfs/mod.ts';
 
@@ -52,12 +53,31 @@ export interface VectorCaller extends vfs.VectorReader {
   readVectorMeasured(call: vfs.Call, args: vfs.VectorReadArguments): Promise<MeasuredVector>;
 }
 
-export class NfsChannelData implements vfs.VectorReader, vfs.PathWalker, vfs.OriginIdentifier, vfs.WorkingSetPublisher {
+export interface ChannelDataStats {
+  /** Of WRITEs of what the server said that it has: what it had, and what was sent after all. */
+  readonly knownWriteBytes: number;
+  readonly knownWriteMissBytes: number;
+}
+
+/** What says nothing about the change itself: the data is sent instead. */
+const referenceFaults: ReadonlySet<number> = new Set([Status.NOTSUPP, Status.INVAL, Status.IO, Status.SERVERFAULT]);
+
+/** Exactly the sectors of the first `bytes`. */
+function isFront(written: Bitmap, items: number, bytes: number): boolean {
+  const whole = Math.floor(bytes / chunkBytes);
+  for (let i = 0; i < items; i++) if (written.has(i) !== i < whole) return false;
+  return true;
+}
+
+export class NfsChannelData
+  implements vfs.VectorReader, vfs.PathWalker, vfs.OriginIdentifier, vfs.WorkingSetPublisher, vfs.ChunkHolder
+{
   readonly vectorRanges: number = wireLimits.ranges;
   readonly vectorBytes: number = wireLimits.packedBytes;
   readonly walkNames: number = wireLimits.walkNames;
   readonly #client: Nfs3Client;
   readonly #features: () => readonly string[];
+  readonly #counts = { knownWriteBytes: 0, knownWriteMissBytes: 0 };
 
   constructor(client: Nfs3Client, features: () => readonly string[]) {
     this.#client = client;
@@ -115,17 +135,51 @@ export class NfsChannelData implements vfs.VectorReader, vfs.PathWalker, vfs.Ori
   }
 
   /** Answers which of the chunks the server could supply now: it may be fewer when it is asked to. */
-  async have(call: vfs.Call, args: HaveArguments): Promise<HaveReply> {
+  async have(call: vfs.Call, args: vfs.HaveArguments): Promise<HaveReply> {
     if (!this.canReference()) return { status: Status.NOTSUPP, found: Bitmap.of(0) };
     if (args.digests.length > wireLimits.digests) return have.refuse(Status.INVAL);
     return this.#client.perform(have, call, args);
   }
 
-  /** `expected` only where conditions are honoured; with it, and several runs of sectors, only under a lease (docs/channel.md). */
+  /** `expected` only where conditions are honoured (docs/channel.md). */
   async writeReferences(call: vfs.Call, args: ReferenceWrite): Promise<ReferenceReply> {
     if (!this.canReference()) return writeReferences.refuse(Status.NOTSUPP);
     if (args.references.length > wireLimits.references) return writeReferences.refuse(Status.INVAL);
     return this.#client.perform(writeReferences, call, args);
+  }
+
+  /** A WRITE of what the server said that it has: its digests. What it turns out not to have is sent. Undefined: send it as it is. */
+  writeKnown(call: vfs.Call, args: vfs.WriteArguments): Promise<vfs.WriteReply> | undefined {
+    const { known, offset, count, expected } = args;
+    if (known === undefined || !this.canReference()) return undefined;
+    const isFit = offset % chunkBytes === 0 && count === known.digests.length * chunkBytes;
+    if (!isFit || count === 0 || known.digests.length > wireLimits.references) return undefined;
+    if (expected !== undefined && !this.#offers(Feature.CONDITIONAL)) return undefined;
+    return this.#writeKnown(call, args, known);
+  }
+
+  async #writeKnown(
+    call: vfs.Call,
+    args: vfs.WriteArguments,
+    { near, digests }: NonNullable<vfs.WriteArguments['known']>,
+  ): Promise<vfs.WriteReply> {
+    const { object, offset, stable, expected } = args;
+    const references = digests.map((digest, i) => ({ offset: offset + i * chunkBytes, digest }));
+    const { reply, written } = await this.writeReferences(call, { object, near, stable, expected, references });
+    if (reply.status !== 0 && !referenceFaults.has(reply.status)) return reply;
+    if (reply.status === 0 && wrongWrite(args, reply) === undefined && isFront(written, digests.length, reply.count)) {
+      this.#counts.knownWriteBytes += reply.count;
+      return reply;
+    }
+    this.#counts.knownWriteMissBytes += args.count;
+    const late = await (this.writePacked(call, args) ?? this.#client.write(call, args));
+    if (reply.status !== 0 || isFront(written, digests.length, 0)) return late;
+    // It wrote what it should not have said or done: what the file was before it is unknown.
+    return { ...late, wcc: { after: late.wcc.after } };
+  }
+
+  stats(): ChannelDataStats {
+    return this.#counts;
   }
 
   /**

@@ -43,7 +43,7 @@ import {
 import { formatOrigin, type NfsAddress } from './address.ts';
 import { NfsChain } from './nfs-chain.ts';
 import { NfsChannel, type OriginChannel, sayHello } from './nfs-channel.ts';
-import { NfsChannelData } from './nfs-channel-data.ts';
+import { type ChannelDataStats, NfsChannelData } from './nfs-channel-data.ts';
 import { LateMount } from './nfs-late-mount.ts';
 import { LeaseRelay } from './nfs-lease-relay.ts';
 import { OriginMemory, type RememberedOrigin } from './nfs-memory.ts';
@@ -80,7 +80,7 @@ export interface NfsOriginOptions {
   readonly relaysLeases?: boolean | undefined;
 }
 
-export interface NfsOriginStats extends RpcClientStats, PackedReadsStats {
+export interface NfsOriginStats extends RpcClientStats, PackedReadsStats, ChannelDataStats {
   readonly state: ClientState;
   /** The server serves another file system now: calls are answered STALE. */
   readonly foreign: boolean;
@@ -348,7 +348,8 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
   }
 
   override write(call: Call, args: WriteArguments): Eventual<WriteReply> {
-    const reply = this.data.writePacked(call, args) ?? this.next.write(call, args);
+    const { data } = this;
+    const reply = data.writeKnown(call, args) ?? data.writePacked(call, args) ?? this.next.write(call, args);
     if (args.stable === Stability.UNSTABLE || !this.#goesThrough(call)) return reply;
     return chain(reply, (value) => this.chain.written(call, args, value));
   }
@@ -385,7 +386,14 @@ export class NfsOrigin extends ForwardingFilesystem implements Filesystem {
 
   stats(): NfsOriginStats {
     const { foreign, opening } = { foreign: this.#guard.isForeign(), opening: this.#guard.isOpening() };
-    return { ...this.#client.stats(), ...this.#reads.stats(), state: this.#client.state(), foreign, opening };
+    return {
+      ...this.#client.stats(),
+      ...this.#reads.stats(),
+      ...this.data.stats(),
+      state: this.#client.state(),
+      foreign,
+      opening,
+    };
   }
 }
 

@@ -102,6 +102,24 @@ export interface ChunkSource {
   find(digest: Uint8Array): readonly ChunkPlace[];
 }
 
+export interface HaveArguments {
+  /** A directory near which it may lie. */
+  readonly near: FileHandle;
+  /** Of sectors; 16 bytes each. */
+  readonly digests: readonly Uint8Array[];
+}
+export interface HaveReply {
+  readonly status: 0 | Failure;
+  /** Which of them the server could supply now; no promise. */
+  readonly found: { has(item: number): boolean };
+}
+
+/** A server that may have what is to be written to it: then `WriteArguments.known` saves the way. */
+export interface ChunkHolder {
+  canReference(): boolean;
+  have(call: Call, args: HaveArguments): Promise<HaveReply>;
+}
+
 export interface PublishArguments {
   /** Where the file is. */
   readonly place: Place;

@@ -138,6 +138,11 @@ export interface WriteArguments {
    * fencing token made of it (so that they can be pipelined). Layers pass it on; file systems that cannot check it ignore it.
    */
   readonly expected?: WccAttributes | undefined;
+  /**
+   * The server said that it has these sectors: their digests, for all of `data`, which begins and ends with a sector, and the
+   * directory that was asked about (`ChunkHolder`). A hint: the effect is that of `data`, though it may be done in part.
+   */
+  readonly known?: { readonly near: FileHandle; readonly digests: readonly Uint8Array[] } | undefined;
 }
 export type WriteReply =
   | {
