@@ -15,6 +15,7 @@ import * as vfs from '../../vfs/mod.ts';
 import { isGone, type SizeRange, slackMs, timeMs } from './conflict.ts';
 import { WccChain } from './conflict-chain.ts';
 import type { FileRecord } from './contract.ts';
+import { isPassing } from './drain-leftovers.ts';
 import { Caller, plainCall } from './drain-origin.ts';
 import { bytesOf, type DrainParts, nameOf, refusalOf } from './drain-parts.ts';
 import { type Part, UnstableParts } from './drain-unstable.ts';
@@ -354,10 +355,12 @@ export class FileRun {
     if (isLast && (times?.mtime !== undefined || times?.atime !== undefined)) {
       this.#final = undefined;
       const status = await this.#setattr({ atime: times.atime, mtime: times.mtime }, this.plan.writer);
-      if (status !== 0) this.#parts.logger.warn({ file: nameOf(this.record!), status }, 'times were not taken');
+      // Who is refused only for now is tried again when the epoch is done.
+      sentTimes = !isPassing(status);
+      if (status !== 0 && sentTimes)
+        this.#parts.logger.warn({ file: nameOf(this.record!), status }, 'times were not taken');
       final = this.#final ?? (await this.#look());
       if (final === undefined) return;
-      sentTimes = true;
     }
     this.#settled(final, sentTimes ? times : undefined);
   }

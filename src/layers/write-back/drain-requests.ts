@@ -1,7 +1,7 @@
 /**
  * Who waits for the drain, and what they are told: up to which epoch everything is at the origin, and the conflicts that were met.
  *
- *     add ──► waiting ──its epochs are drained──► noting ──durably noted──► done, or conflict while one is not cleared
+ *     add ──► waiting ──its epochs are drained──► noting ──durably noted──► done, or conflict while one is not cleared, or refused while times are owed
  *                └──refused, discarded, lease lost, closed──► answered at once
  *
  * Invariant: each request is answered once; `done` only when a power loss would not send its epochs again.
@@ -38,17 +38,20 @@ export class DrainRequests {
     this.#conflicts.add(file);
   }
 
-  /** Answers the requests of which nothing is left, as soon as that is noted: one sync for all of them. `oldest`: the oldest epoch that is left. */
-  answerDone(oldest: EpochNumber, noted: () => Promise<void> | undefined): void {
+  /**
+   * Answers the requests of which nothing is left, as soon as that is noted: one sync for all of them. `oldest`: the oldest epoch that is left;
+   * `owed`: what clean files still lack at the origin.
+   */
+  answerDone(oldest: EpochNumber, owed: readonly string[], noted: () => Promise<void> | undefined): void {
     const done = this.#requests.filter(({ upTo }) => upTo < oldest);
     if (done.length === 0) return;
     this.#requests = this.#requests.filter(({ upTo }) => upTo >= oldest);
     const noting = noted();
-    if (noting === undefined) this.#answer(done);
+    if (noting === undefined) this.#answer(done, owed);
     // The next epoch need not wait: its intents share the sync.
     else
       noting.then(
-        () => this.#answer(done),
+        () => this.#answer(done, owed),
         (error: unknown) => {
           const problems = [`the dirty log does not sync: ${String(error)}`];
           for (const { resolve } of done) resolve({ outcome: this.#isClosed ? 'closed' : 'refused', problems });
@@ -65,9 +68,10 @@ export class DrainRequests {
     this.answerAll('closed', []);
   }
 
-  #answer(done: readonly Request[]): void {
-    const problems = this.#isClosed ? [] : this.#conflictLines();
-    const outcome = problems.length > 0 ? 'conflict' : 'done';
+  #answer(done: readonly Request[], owed: readonly string[]): void {
+    const conflicts = this.#isClosed ? [] : this.#conflictLines();
+    const problems = this.#isClosed ? [] : [...conflicts, ...owed];
+    const outcome = conflicts.length > 0 ? 'conflict' : owed.length > 0 ? 'refused' : 'done';
     for (const { resolve } of done) resolve({ outcome: this.#isClosed ? 'closed' : outcome, problems });
   }
 

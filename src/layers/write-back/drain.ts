@@ -19,7 +19,7 @@ import { ConflictSaver } from './conflict-saver.ts';
 import type { DrainContext, DrainFace, DrainOptions, DrainResult, DrainStatus } from './contract.ts';
 import { type EpochEnd, EpochRun } from './drain-epoch.ts';
 import { DrainGate } from './drain-gate.ts';
-import { hasLeftovers, settleLeftovers } from './drain-leftovers.ts';
+import { Leftovers } from './drain-leftovers.ts';
 import { DrainMeter } from './drain-meter.ts';
 import { OriginCalls, plainCall } from './drain-origin.ts';
 import type { DrainParts } from './drain-parts.ts';
@@ -54,6 +54,7 @@ export class Drain implements DrainFace {
   readonly #saver: ConflictSaver;
   readonly #ages: EpochAges;
   readonly #requests: DrainRequests;
+  readonly #leftovers: Leftovers;
   #run: EpochRun | undefined;
   #runStart = 0;
   #working: Promise<void> | undefined;
@@ -69,7 +70,6 @@ export class Drain implements DrainFace {
   #settled = 0;
   #noted = 0;
   #knowsOrigin = false;
-  #hasLeftovers = false;
   #closed = false;
 
   constructor(context: DrainContext, { clock, logger, random, options, conflicts }: DrainTools) {
@@ -96,8 +96,8 @@ export class Drain implements DrainFace {
     this.#saver = new ConflictSaver(this.#parts, conflicts ?? local);
     for (const record of context.files.all()) {
       if (record.conflict !== undefined) this.#requests.onConflict(record.number);
-      if (hasLeftovers(this.#parts, record)) this.#hasLeftovers = true;
     }
+    this.#leftovers = new Leftovers(this.#parts);
     this.wake();
   }
 
@@ -119,8 +119,7 @@ export class Drain implements DrainFace {
     if (upTo !== undefined && newest !== undefined && newest.sealedMs === undefined && newest.number <= upTo)
       log.seal();
     const sealed = upTo ?? epochs.findLast((epoch) => epoch.sealedMs !== undefined)?.number ?? 0;
-    // Times of clean files wait for the request, too.
-    if (this.#parts.options.isManual) this.#hasLeftovers = true;
+    this.#leftovers.again();
     const answer = this.#requests.add(sealed);
     this.#retryAtMs = 0;
     this.wake();
@@ -155,7 +154,7 @@ export class Drain implements DrainFace {
       epochsPending: epochs.length,
       movedBytes: meter.movedBytes,
       bytesPerSecond: rate,
-      secondsLeft: epochs.length === 0 ? 0 : left,
+      secondsLeft: epochs.length === 0 && this.#leftovers.problems.length === 0 ? 0 : left,
       problem: this.#problemNow(state),
     };
   }
@@ -186,6 +185,7 @@ export class Drain implements DrainFace {
     if (context.origin.lease().state === 'lost') return 'lease-lost';
     if (this.#working !== undefined) return origin.silentMs() > awayMs ? 'origin-away' : 'writing';
     if (this.#state !== 'normal') return this.#state;
+    if (epochs.length === 0 && this.#leftovers.problems.length > 0) return 'refused';
     return epochs.length === 0 ? 'idle' : 'waiting';
   }
 
@@ -194,7 +194,8 @@ export class Drain implements DrainFace {
     if (lease.state === 'lost') return `the write lease was taken over by ${lease.holder}; everything is kept here`;
     if (state === 'origin-away')
       return `the origin has not answered for ${Math.round(this.#parts.origin.silentMs() / 1000)} s`;
-    return this.#problems.length === 0 ? undefined : this.#problems.join('; ');
+    const problems = [...this.#problems, ...this.#leftovers.problems];
+    return problems.length === 0 ? undefined : problems.join('; ');
   }
 
   /** Is there something to do now? When next? */
@@ -237,12 +238,14 @@ export class Drain implements DrainFace {
     if (lease === 'lost' || lease === 'acquiring') return oldest === undefined ? Number.POSITIVE_INFINITY : leaseMs;
     const backoffMs = this.#retryAtMs - clock.now();
     if (backoffMs > 0) return backoffMs;
-    return this.#maySettle() || this.#noted < this.#settled ? 0 : this.#epochWaitMs(oldest);
+    if (this.#noted < this.#settled) return 0;
+    const settleMs = this.#maySettle ? this.#leftovers.waitMs : Number.POSITIVE_INFINITY;
+    return Math.min(settleMs, this.#epochWaitMs(oldest));
   }
 
   /** What is left of clean files is a change at the origin, too. */
-  #maySettle(): boolean {
-    return this.#hasLeftovers && (!this.#parts.options.isManual || !this.#requests.isEmpty);
+  get #maySettle(): boolean {
+    return !this.#parts.options.isManual || !this.#requests.isEmpty;
   }
 
   /** The epoch under way is gone from the log: nothing of it may be noted as written back. */
@@ -347,11 +350,7 @@ export class Drain implements DrainFace {
   /** Times that a client set while the file's last epoch was on its way. */
   async #sendLateTimes({ plan }: EpochRun): Promise<void> {
     const { files } = this.#parts.context;
-    const late = plan.files.flatMap(({ file }) => files.byNumber(file) ?? []);
-    await settleLeftovers(
-      this.#parts,
-      late.filter((record) => hasLeftovers(this.#parts, record)),
-    );
+    await this.#leftovers.settleLate(plan.files.flatMap(({ file }) => files.byNumber(file) ?? []));
   }
 
   /** Once: what the origin takes in a WRITE, and what the process before left unsettled. */
@@ -364,10 +363,8 @@ export class Drain implements DrainFace {
       }
       this.#knowsOrigin = true;
     }
-    if (!this.#maySettle()) return;
-    const records = [...context.files.all()].filter((record) => hasLeftovers(this.#parts, record));
-    await settleLeftovers(this.#parts, records);
-    this.#hasLeftovers = false;
+    if (!this.#maySettle || !this.#leftovers.isDue) return;
+    await this.#leftovers.settle();
     this.#settled++;
   }
 
@@ -388,7 +385,8 @@ export class Drain implements DrainFace {
   }
 
   #answerDone(oldest: EpochInfo | undefined): void {
-    if (this.#requests.isEmpty || this.#maySettle()) return;
-    this.#requests.answerDone(oldest?.number ?? Number.POSITIVE_INFINITY, () => this.noted());
+    if (this.#requests.isEmpty || this.#leftovers.waitMs === 0) return;
+    const { problems } = this.#leftovers;
+    this.#requests.answerDone(oldest?.number ?? Number.POSITIVE_INFINITY, problems, () => this.noted());
   }
 }
