@@ -28,6 +28,8 @@ export interface Figure {
 export interface BenchCase {
   readonly name: string;
   readonly title: string;
+  /** It is ended after that, without a result. */
+  readonly limitMinutes?: number;
   /** What needs the host's network (fetching packages); runs before the network is private. */
   prepare?(signal: AbortSignal): Promise<void>;
   run(context: BenchContext): Promise<readonly Figure[]>;

@@ -15,6 +15,7 @@ import { enterPrivateNetwork } from '../test/support/namespace.ts';
 import { run, scratchFolder } from '../test/support/programs.ts';
 import { type BenchCase, type CaseResult, median, pairRatios } from './case.ts';
 import { bootCase } from './cases/boot.ts';
+import { content } from './cases/content.ts';
 import { firstTouch } from './cases/first-touch.ts';
 import { largeCache } from './cases/large-cache.ts';
 import { warmReads } from './cases/warm-reads.ts';
@@ -22,7 +23,7 @@ import { writeBack } from './cases/write-back.ts';
 import { writes } from './cases/writes.ts';
 import { writeReport } from './report.ts';
 
-const cases: readonly BenchCase[] = [warmReads, bootCase, firstTouch, largeCache, writes, writeBack];
+const cases: readonly BenchCase[] = [warmReads, bootCase, firstTouch, largeCache, writes, writeBack, content];
 const resultsFolder = join(import.meta.dirname, 'results');
 
 interface Flags {
@@ -40,12 +41,14 @@ const flags = new Command('bench')
   .parse()
   .opts<Flags>();
 
-const unknown = flags.case?.find((name) => !cases.some((known) => known.name === name));
+/** `content` means `content-boot` too. */
+const means = (wanted: string, name: string): boolean => name === wanted || name.startsWith(`${wanted}-`);
+const unknown = flags.case?.find((wanted) => !cases.some(({ name }) => means(wanted, name)));
 if (unknown !== undefined) {
   console.error(`bench: there is no case ${unknown}; there are ${cases.map(({ name }) => name).join(', ')}`);
   process.exit(2);
 }
-const chosen = cases.filter(({ name }) => flags.case === undefined || flags.case.includes(name));
+const chosen = cases.filter(({ name }) => flags.case?.some((wanted) => means(wanted, name)) ?? true);
 if (flags.inside === true) await runInside(chosen[0]!);
 else await runAll();
 
@@ -70,13 +73,14 @@ async function runInside(benchCase: BenchCase): Promise<void> {
   const quick = flags.quick === true;
   console.log(`${benchCase.title}${quick ? ' (quick)' : ''}`);
   try {
-    const figures = await benchCase.run({
+    const running = benchCase.run({
       pairs: quick ? 2 : Number(flags.pairs),
       quick,
       scratch: scratch.path,
       signal: abort.signal,
       say: (text) => console.log(`  ${text}`),
     });
+    const figures = await Promise.race([running, limitOf(benchCase)]);
     for (const figure of figures) {
       const [subject, baseline] = [median(figure.subject), median(figure.baseline)];
       const ratio = median(pairRatios(figure)).toFixed(2);
@@ -92,6 +96,14 @@ async function runInside(benchCase: BenchCase): Promise<void> {
   } finally {
     await scratch.remove();
   }
+}
+
+/** What it started ends with this process: they have a process namespace of their own. */
+function limitOf({ name, limitMinutes = 120 }: BenchCase): Promise<never> {
+  return new Promise((_, reject) => {
+    const end = (): void => reject(new Error(`${name} was not done after ${limitMinutes} minutes`));
+    setTimeout(end, limitMinutes * 60_000).unref();
+  });
 }
 
 /** What the figures depend on; no names of hosts or people. */

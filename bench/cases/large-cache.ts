@@ -1,10 +1,11 @@
 /** Resident memory while serving, and the time to open, with a cache of 100 GiB configured; against one of 1 GiB. */
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run } from '../../test/support/programs.ts';
 import { proxy, serve } from '../../test/support/viaduct.ts';
 import { type BenchCase, interleave } from '../case.ts';
 import { randomFile } from '../files.ts';
+import { residentMebibytes } from '../resident.ts';
 
 const MiB = 1024 * 1024;
 
@@ -70,17 +71,3 @@ export const largeCache: BenchCase = {
     ];
   },
 };
-
-/** Of a process and all its descendants: the launcher is a script that becomes Node or starts it. */
-async function residentMebibytes(root: number): Promise<number> {
-  const parents = new Map<number, number>();
-  const resident = new Map<number, number>();
-  for (const entry of await readdir('/proc')) {
-    if (!/^\d+$/.test(entry)) continue;
-    const status = await readFile(`/proc/${entry}/status`, 'utf8').catch(() => '');
-    parents.set(Number(entry), Number(/^PPid:\s+(\d+)/m.exec(status)?.[1] ?? 0));
-    resident.set(Number(entry), Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0));
-  }
-  const isOurs = (pid: number): boolean => pid === root || (pid > 1 && isOurs(parents.get(pid) ?? 0));
-  return [...resident].filter(([pid]) => isOurs(pid)).reduce((sum, [, kibibytes]) => sum + kibibytes, 0) / 1024;
-}
