@@ -15,7 +15,7 @@ import { damaged } from './plan.ts';
 import { RecordType } from './record.ts';
 import { isWanted, type RescueParts, rescueHeld } from './rescue.ts';
 import { SegmentScanner } from './scanner.ts';
-import { isFull, type Segment } from './segments.ts';
+import { isFull, type Segment, type Segments } from './segments.ts';
 import type { LogState } from './state.ts';
 import type { LogMark } from './syncer.ts';
 
@@ -28,18 +28,12 @@ export async function goOnWithoutRoom(parts: RescueParts): Promise<LogMark> {
   try {
     const mark = await renew(parts);
     appender.syncedLsn = Math.max(appender.syncedLsn, mark.lsn);
-    const small = segments.smallOnes();
-    const before = segments.all().at(-small.length - 1);
-    const first = small[0]?.number ?? 0;
-    const beforeSmall =
-      before === undefined
-        ? { address: addressOf(first - 1, firstPosition), lsn: 0 }
-        : { address: addressOf(before.number, before.end), lsn: before.lastLsn };
+    const beforeSmall = beforeSmallOnes(segments);
     const tries = [
       { ...mark, ofSpare: false },
       { ...mark, ofSpare: true },
     ];
-    if (small.length > 0) tries.splice(1, 0, { ...mark, ...beforeSmall, ofSpare: true });
+    if (beforeSmall !== undefined) tries.splice(1, 0, { ...mark, ...beforeSmall, ofSpare: true });
     for (const { address, lsn, ofSpare } of tries) {
       try {
         return await rescueHeld({ ...parts, stableAddress: address, stableLsn: lsn, ofSpare });
@@ -53,6 +47,34 @@ export async function goOnWithoutRoom(parts: RescueParts): Promise<LogMark> {
   } finally {
     release();
   }
+}
+
+/**
+ * Into a spare without touching anything that is there: what is not stable, and what small segments hold. Rejects with ENOSPC if that does
+ * not fit into one, or as the disk does; then nothing has changed.
+ */
+export async function moveIntoSpare(parts: RescueParts): Promise<LogMark> {
+  const release = await parts.appender.hold();
+  try {
+    const small = beforeSmallOnes(parts.segments);
+    const { stableAddress, stableLsn } = parts;
+    const stable = { stableAddress, stableLsn };
+    const isSmallFirst = small !== undefined && small.address < stableAddress;
+    const from = isSmallFirst ? { stableAddress: small.address, stableLsn: small.lsn } : stable;
+    return await rescueHeld({ ...parts, ...from, ofSpare: true });
+  } finally {
+    release();
+  }
+}
+
+/** Where the segments end before those whose room a spare can take over; undefined: there are none of these. */
+function beforeSmallOnes(segments: Segments): { readonly address: number; readonly lsn: number } | undefined {
+  const small = segments.smallOnes();
+  const [first] = small;
+  if (first === undefined) return undefined;
+  const before = segments.all().at(-small.length - 1);
+  if (before === undefined) return { address: addressOf(first.number - 1, firstPosition), lsn: 0 };
+  return { address: addressOf(before.number, before.end), lsn: before.lastLsn };
 }
 
 /** All is drained: the record that frees what lies before the segment that is written to now. Undefined: something waits after all. */

@@ -76,7 +76,7 @@ export class Reserve {
     return spare.file;
   }
 
-  /** The file of a segment that does not count any more becomes a spare. */
+  /** The file of a segment that does not count any more becomes a spare. Rejects as the disk does; the file stays open. */
   async giveBack(segment: number, file: LogFile): Promise<void> {
     const name = spareName(this.#nextNumber++);
     await this.#directory.rename(segmentName(segment), name);

@@ -218,7 +218,11 @@ export class Segments {
     const { directory } = this.#options;
     try {
       if (segment.isSpare) {
-        await this.#reserve.giveBack(segment.number, segment.file);
+        await this.#reserve.giveBack(segment.number, segment.file).catch((error: unknown) => {
+          // It belongs to nobody now; the next opening finds it by its name.
+          segment.removed();
+          throw error;
+        });
       } else {
         await segment.file.close();
         await directory.remove(segmentName(segment.number));

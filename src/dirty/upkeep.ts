@@ -14,7 +14,7 @@ import { cleanOldest } from './cleaner.ts';
 import type { DirtyLogOptions } from './contract.ts';
 import { noRoom, notKept } from './failures.ts';
 import { addressOf } from './format.ts';
-import { freeing, goOnWithoutRoom } from './full-disk.ts';
+import { freeing, goOnWithoutRoom, moveIntoSpare } from './full-disk.ts';
 import { controlItem } from './item.ts';
 import type { OpenedLog } from './opening.ts';
 import { stateItem } from './payloads.ts';
@@ -85,12 +85,22 @@ export class Upkeep {
       this.#stable(await this.#anew());
     } catch (error) {
       if (!isFull(error) || !opened.recovery.found) throw error;
-      await opened.removeVoid();
-      this.#stable(await this.#anewSomehow());
+      await this.#beginWithoutRoom(opened);
     }
     await opened.removeVoid();
     await segments.fillReserve();
     await this.syncer.request(false);
+  }
+
+  /** Until a spare holds what is in doubt, nothing that is there is removed or written to, unless there is no other way. */
+  async #beginWithoutRoom(opened: OpenedLog): Promise<void> {
+    try {
+      this.#stable(await this.#anew(moveIntoSpare));
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      await opened.removeVoid();
+      this.#stable(await this.#anewSomehow());
+    }
   }
 
   /** Pending while records are being moved; undefined: they are where the state says. */
