@@ -185,3 +185,21 @@ it('passes reads of files that are clean on as they are', async (test) => {
   await bench.read(object, 5, 50);
   assert.deepEqual(marked?.seen, [{ object, offset: 5, count: 50 }]);
 });
+
+it('releases what came of a read that broke in another place', async (test) => {
+  const { fixture, bench, object } = await start(test);
+  await bench.write(object, 4000, pattern(100, 7), Stability.UNSTABLE);
+  let held = 0;
+  const remove = fixture.faults.on('read', async ({ offset }, proceed) => {
+    if (offset === 0) throw new Error('the layer below broke');
+    await new Promise((resolve) => setImmediate(resolve));
+    const reply = await proceed();
+    held++;
+    return reply;
+  });
+  const reading = async () => fixture.layer.read(bench.call, { object, offset: 0, count: 8000 });
+  await assert.rejects(reading(), /broke/);
+  assert.equal(held, 1, 'the other place was read');
+  assert.equal(fixture.memory.unreleased, 0);
+  remove();
+});

@@ -107,7 +107,13 @@ export class Reader {
       parts.push(part);
     }
     if (isHere) return this.#answer(call, args, file, before, parts as Outcome[], view);
-    return Promise.all(parts).then((done) => this.#answer(call, args, file, before, done, view));
+    return Promise.allSettled(parts).then((settled) => {
+      const outcomes = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+      const broken = settled.find((one) => one.status === 'rejected');
+      if (broken === undefined) return this.#answer(call, args, file, before, outcomes, view);
+      release(outcomes, view);
+      throw broken.reason;
+    });
   }
 
   #part(call: vfs.Call, object: vfs.FileHandle, { kind, offset, count, data }: Piece): Eventual<Outcome> {
@@ -141,20 +147,17 @@ export class Reader {
     view: View | undefined,
   ): Eventual<vfs.ReadReply> {
     const { presented, log } = this.#workings;
-    const release = (): void => {
-      for (const outcome of outcomes) if (typeof outcome === 'object') outcome.release?.();
-      view?.release();
-    };
+    const releaseAll = (): void => release(outcomes, view);
     const failure = outcomes.find((outcome) => typeof outcome === 'number');
     const known = presented.current(args.object);
     if (failure !== undefined) {
-      release();
+      releaseAll();
       return { status: failure, attributes: known };
     }
     // A cut that was on its way into the log counted before.
     const isCut = (log.state(file.record.number)?.size ?? before.size) < before.size;
     if (file.resizes !== before.resizes || isCut) {
-      release();
+      releaseAll();
       return this.read(call, args);
     }
     const data: Uint8Array[] = [];
@@ -167,10 +170,15 @@ export class Reader {
     // A change that is still on its way into the log is not to be seen in the size only.
     const size = log.state(file.record.number)?.size ?? known?.size;
     if (size === undefined) {
-      release();
+      releaseAll();
       return this.read(call, args);
     }
     const attributes = known === undefined || size === known.size ? known : { ...known, size };
-    return { status: 0, attributes, data, count, eof: args.offset + count >= size, release };
+    return { status: 0, attributes, data, count, eof: args.offset + count >= size, release: releaseAll };
   }
+}
+
+function release(outcomes: readonly Outcome[], view: View | undefined): void {
+  for (const outcome of outcomes) if (typeof outcome === 'object') outcome.release?.();
+  view?.release();
 }
