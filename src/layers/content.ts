@@ -86,6 +86,8 @@ export class Content extends ForwardingFilesystem {
   readonly #groups: Groups;
   readonly #finder: Finder;
   readonly #composer: Composer;
+  /** Directories in which Viaducts in front of this one look for meta-data. */
+  readonly #composedAhead = new BoundedMap<FileHandle, { touched: boolean }>(limits.contentFiles);
   /** Changes of ours that are under way, by file. */
   readonly #changing = new Map<FileHandle, number>();
   #looking = 0;
@@ -128,19 +130,21 @@ export class Content extends ForwardingFilesystem {
   #lookedUp(call: vfs.Call, args: Place, reply: vfs.LookupReply): vfs.LookupReply {
     if (reply.status !== 0) return reply;
     // Asked for by a Viaduct in front of this one.
-    if (args.name === contentDirectory) this.#finder.noteHidden(reply.object);
-    // That one puts files together itself, of meta-data and packs that it reads as files; found here as well, they would cross twice.
-    if (call.isViaduct === true) return reply;
+    if (args.name === contentDirectory) {
+      this.#finder.noteHidden(reply.object);
+      if (call.isViaduct === true) this.#composedAhead.set(args.directory, { touched: true });
+    }
     if (!isCandidate(reply.attributes) || this.#finder.isHidden(args.directory)) return reply;
     const file = this.#note(args, reply.object);
     // What many files were looked up for, nobody knows; those that are read will be found then.
-    if (this.#looking < mostBackground) this.#look(call, reply.object, file);
+    // A Viaduct asks for the meta-data itself if it has a use for it: that is seen by the time that it reads.
+    if (this.#looking < mostBackground && call.isViaduct !== true) this.#look(call, reply.object, file);
     return reply;
   }
 
   override readdirplus(call: vfs.Call, args: vfs.ReaddirArguments): Eventual<vfs.ReaddirReply<vfs.DirectoryEntryPlus>> {
     return chain(this.next.readdirplus(call, args), (reply) => {
-      if (reply.status !== 0 || call.isViaduct === true || this.#finder.isHidden(args.directory)) return reply;
+      if (reply.status !== 0 || this.#finder.isHidden(args.directory)) return reply;
       for (const { object, attributes, name } of reply.entries) {
         if (object !== undefined && isCandidate(attributes)) this.#note({ directory: args.directory, name }, object);
       }
@@ -153,7 +157,7 @@ export class Content extends ForwardingFilesystem {
     if (file === undefined) return this.next.read(call, args);
     file.touched = true;
     if (file.described !== undefined) return this.#described(call, args, file, file.described);
-    if (call.isViaduct === true) return this.next.read(call, args);
+    if (this.#isComposedAhead(call, file)) return this.next.read(call, args);
     const isFirst = file.restUntilMs === 0;
     this.#look(call, args.object, file);
     if (file.rounds === undefined || !isFirst) return this.next.read(call, args);
@@ -162,6 +166,17 @@ export class Content extends ForwardingFilesystem {
       if (file.described === undefined) return this.next.read(call, args);
       return this.#described(call, args, file, file.described);
     });
+  }
+
+  /**
+   * A Viaduct in front of this one puts the file together itself, of meta-data and packs that it reads as files, and this is what they had not;
+   * found here as well, they would cross twice.
+   */
+  #isComposedAhead({ isViaduct, priority }: vfs.Call, { place }: Candidate): boolean {
+    if (isViaduct !== true && priority !== 'prefetch') return false;
+    const looked = this.#composedAhead.get(place.directory);
+    if (looked !== undefined) looked.touched = true;
+    return looked !== undefined;
   }
 
   #described(call: vfs.Call, args: vfs.ReadArguments, file: Candidate, its: Described): Eventual<vfs.ReadReply> {
