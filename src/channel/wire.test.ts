@@ -8,6 +8,7 @@ import type * as vfs from '../vfs/mod.ts';
 import { Status } from '../vfs/mod.ts';
 import { type Codec, XdrError, XdrReader, XdrWriter } from '../xdr/mod.ts';
 import { Bitmap } from './bitmap.ts';
+import { commitThrough, pending, writeBack } from './chain.ts';
 import { setattrIf, writeIf } from './conditional.ts';
 import { have, writeReferences } from './have.ts';
 import { hello } from './hello.ts';
@@ -61,6 +62,17 @@ const expected = fc.record({ size: ms, mtime: time, ctime: time });
 const conditional = (args: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> =>
   fc.tuple(args, expected).map(([plain, condition]) => ({ ...(plain as object), expected: condition }));
 
+const hop = fc.record({
+  host: bytes(0, 255),
+  policy: fc.constantFrom('read-only', 'write-through', 'write-back', 'redirect'),
+  isAtNext: fc.boolean(),
+  pendingBytes: ms,
+  pendingFiles: word,
+  conflicts: word,
+  oldestAgeMs: fc.option(ms, { nil: undefined }),
+  state: fc.constantFrom('passing', 'idle', 'waiting', 'writing', 'origin-away', 'refused', 'lease-lost', 'damaged'),
+  secondsLeft: fc.option(ms, { nil: undefined }),
+});
 const stable = fc.constantFrom(0, 1, 2);
 const blob = (minLength: number, maxLength = minLength): fc.Arbitrary<Uint8Array> =>
   fc.uint8Array({ minLength, maxLength }).map((array) => Buffer.from(array));
@@ -194,6 +206,30 @@ const cases: readonly Case[] = [
       .tuple(nfsArbitraries.write.reply, blob(0, 9))
       .map(([reply, array]) => ({ reply, status: (reply as { status: number }).status, written: new Bitmap(array) })),
   ),
+  of(commitThrough, nfsArbitraries.commit.args, nfsArbitraries.commit.reply),
+  of(
+    pending,
+    fc.record({ patienceMs: word }),
+    fc.oneof(
+      fc.record({
+        status: fc.constant(0),
+        hops: fc.array(hop, { maxLength: 4 }),
+        end: fc.constantFrom('origin', 'silent', 'cut'),
+      }),
+      fc.record({ status: failure }),
+    ),
+  ),
+  of(
+    writeBack,
+    fc.constant(undefined),
+    fc.oneof(
+      fc.record({
+        status: fc.constant(0),
+        outcome: fc.constantFrom('done', 'conflict', 'refused', 'lease-lost', 'closed'),
+      }),
+      fc.record({ status: failure }),
+    ),
+  ),
   of(writeIf, conditional(nfsArbitraries.write.args), nfsArbitraries.write.reply),
   of(setattrIf, conditional(nfsArbitraries.setattr.args), nfsArbitraries.setattr.reply),
 ];
@@ -242,6 +278,7 @@ describe('the table and limits of the channel', () => {
     const procedures = [
       ...[hello, leaseAcquire, leaseRenew, leaseRelease, leaseStatus, writeIf, setattrIf],
       ...[readVector, walk, identity, writePacked, have, writeReferences, publishWorkingSet],
+      ...[commitThrough, pending, writeBack],
     ];
     assert.deepEqual(
       procedures.map(({ number, name }) => `${number} ${name}`),
@@ -260,6 +297,9 @@ describe('the table and limits of the channel', () => {
         '12 HAVE',
         '13 WRITE_REF',
         '14 PUBLISH_WORKING_SET',
+        '15 COMMIT_THROUGH',
+        '16 PENDING',
+        '17 WRITE_BACK',
       ],
     );
     const args = { tree: 'AB', holder: 'host', instance: '0123456789abcdef', takeOver: true };

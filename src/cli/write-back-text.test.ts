@@ -14,7 +14,15 @@ const quiet: WriteBackStatus = {
   pendingFiles: 0,
   oldestAgeMs: undefined,
   drain: {
-    ...{ state: 'idle', pendingBytes: 0, epochsPending: 0, movedBytes: 0, bytesPerSecond: 0, secondsLeft: 0 },
+    ...{
+      state: 'idle',
+      pendingBytes: 0,
+      epochsPending: 0,
+      knownBytes: 0,
+      movedBytes: 0,
+      bytesPerSecond: 0,
+      secondsLeft: 0,
+    },
     problem: undefined,
   },
   files: [],
@@ -164,4 +172,29 @@ test('the room of the log’s disk: what records fill and what is reserved; a di
   assert.equal(of('full'), `  log       its disk is FULL: 0 B of 1.0 GiB free; ${waits}`);
   assert.equal(of('short'), `  log       its disk is nearly full: 0 B of 1.0 GiB free; then ${waits}`);
   assert.match(of('full', 'redirect') ?? '', /are answered with "no space"/);
+});
+
+test('what Viaducts behind a session keep is part of the one answer, with where it is', () => {
+  const hop = {
+    ...{ host: 'lan', policy: 'write-back' as const, isAtNext: false, pendingBytes: 3 * MiB, pendingFiles: 1 },
+    ...{ conflicts: 0, oldestAgeMs: 5_000, state: 'writing' as const, secondsLeft: undefined },
+  };
+  const behind = (change: object): SessionStatus => {
+    const told = session(quiet);
+    const chain = { isAtOrigin: false, hops: [hop], end: 'origin' as const, ...change };
+    return { ...told, data: { ...told.data!, chain } };
+  };
+  assert.equal(
+    theOneAnswer([behind({})], 0),
+    '3.0 MiB of 1 file still at lan, not at the origin yet, oldest 5 s, writing',
+  );
+  assert.equal(isEverythingAtOrigin([behind({})], 0), false);
+  // Two sessions behind one proxy tell of the same.
+  assert.equal(theOneAnswer([behind({}), behind({})], 0), theOneAnswer([behind({})], 0));
+  const silent = behind({ hops: [], end: 'silent' });
+  assert.match(theOneAnswer([silent], 0), /does not answer: what it keeps is not known/);
+  assert.equal(isEverythingAtOrigin([silent], 0), false);
+  const done = behind({ isAtOrigin: true, hops: [{ ...hop, isAtNext: true, pendingBytes: 0, pendingFiles: 0 }] });
+  assert.equal(theOneAnswer([done], 0), 'everything is at the origin');
+  assert.equal(isEverythingAtOrigin([done], 0), true);
 });
