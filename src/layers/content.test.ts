@@ -106,6 +106,25 @@ describe('a described file', () => {
     assert.equal(house.content.stats().packBytes, before);
   });
 
+  test('is left to a Viaduct in front that looked for its meta-data, and composed for one that did not', async () => {
+    for (const looks of [true, false]) {
+      await using house = await House.open();
+      const bytes = imageBytes(MiB + 4097);
+      const object = await house.file('disk', bytes);
+      const viaduct = { ...alice, isViaduct: true };
+      const found = await house.top.lookup(viaduct, { directory: house.origin.root, name: 'disk' });
+      assert.equal(found.status, 0);
+      if (looks) await house.top.lookup(viaduct, { directory: house.origin.root, name: '.viaduct' });
+      const got = await house.read(object, 0, bytes.length, viaduct);
+      assert.ok(got.equals(bytes.subarray(0, got.length)));
+      assert.equal(house.content.stats().heads, looks ? 0 : 1);
+      // An ordinary client beside it.
+      await house.lookup('disk');
+      await house.read(object, 0, 4096, alice, house.content);
+      assert.equal(house.content.stats().heads, 1);
+    }
+  });
+
   test('after a restart nothing of what was read is asked for, zeros and meta-data included', async () => {
     await using house = await House.open();
     const bytes = imageBytes(4 * MiB);
