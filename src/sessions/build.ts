@@ -37,6 +37,7 @@ import {
 } from './build-write-back.ts';
 import { SessionChain } from './chain.ts';
 import { type ServedOrigin, SessionLeases, sessionChannel } from './channel.ts';
+import { closeAfterError, closeEach } from './close-each.ts';
 import type { HintsFile } from './hints-file.ts';
 import { ReadOnly } from './read-only.ts';
 import type { SessionLease } from './session-lease.ts';
@@ -78,8 +79,7 @@ export async function buildStack(description: StackDescription, surroundings: Su
     return pileUp(description, origin, ground, surroundings);
   } catch (error) {
     ground?.lease?.close();
-    await ground?.log.close();
-    await origin.filesystem.close();
+    await closeAfterError([() => ground?.log.close(), () => origin.filesystem.close()], surroundings.log);
     throw error;
   }
 }
@@ -116,8 +116,7 @@ async function openGround(
     ground = { rule, log, nfs, lease };
     return ground;
   } catch (error) {
-    await lease?.release();
-    await log?.close();
+    await closeAfterError([() => lease?.release(), () => log?.close()], tools.log);
     throw error;
   }
 }
@@ -247,8 +246,7 @@ async function closeStack(
   const left = writeBack?.left();
   if (left?.files === 0) await lease?.release(isAway);
   lease?.close();
-  await top.close();
-  hints?.close();
+  await closeEach([() => top.close(), () => hints?.close()]);
   return left;
 }
 

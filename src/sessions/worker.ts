@@ -13,6 +13,7 @@ import { mount3Program } from '../mount3/mod.ts';
 import { nfs3Program } from '../nfs3/mod.ts';
 import { DuplicateRequestCache, PeerPolicy, RpcServer } from '../rpc/mod.ts';
 import { buildStack } from './build.ts';
+import { closeAfterError, closeEach } from './close-each.ts';
 import { recordOf } from './error-record.ts';
 import { openListeners } from './listen.ts';
 import {
@@ -80,7 +81,7 @@ async function openDataPath(start: WorkerStart, tools: Tools): Promise<DataPath>
   const replies = repliesFile(plan);
   const isFirstUse = replies !== undefined && !existsSync(replies);
   const closeAll = async (): Promise<LeftBehind | undefined> => {
-    for (const close of open.reverse()) await close();
+    await closeEach(open.reverse());
     return left;
   };
   try {
@@ -112,7 +113,7 @@ async function openDataPath(start: WorkerStart, tools: Tools): Promise<DataPath>
       close: closeAll,
     };
   } catch (error) {
-    await closeAll();
+    await closeAfterError(open.reverse(), tools.log);
     // A start that failed leaves nothing where nothing was.
     if (replies !== undefined && isFirstUse) rmSync(replies, { force: true });
     throw error;

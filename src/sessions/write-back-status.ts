@@ -65,6 +65,7 @@ export interface LeftBehind {
   readonly policy: LoggedPolicy;
   readonly directory: string;
   readonly bytes: number;
+  /** Files with changes that wait, or times that the origin has not taken yet. */
   readonly files: number;
   /** Files in a conflict that nobody has cleared. */
   readonly conflicts: number;

@@ -111,9 +111,10 @@ export class SessionWriteBack {
   /** What would stay behind if the session ended now: to be asked when clients are gone, before the layer is closed. */
   left(): LeftBehind {
     const { layer, policy, directory } = this.#parts;
-    const { dirtyBytes, dirtyFiles, conflicts, lease } = layer.status();
+    const { dirtyBytes, dirtyFiles, owedFiles, conflicts, lease } = layer.status();
+    const files = dirtyFiles + owedFiles;
     const lostTo = lease.state === 'lost' ? lease.holder : undefined;
-    return { policy, directory, bytes: dirtyBytes, files: dirtyFiles, conflicts: conflicts.length, lostTo };
+    return { policy, directory, bytes: dirtyBytes, files, conflicts: conflicts.length, lostTo };
   }
 
   /** One commit after the other: the first to end gives the lease back. */

@@ -27,6 +27,8 @@ export interface WriteBackStatus {
   readonly isAtOrigin: boolean;
   readonly dirtyBytes: number;
   readonly dirtyFiles: number;
+  /** Clean ones whose times the origin has to be told of. */
+  readonly owedFiles: number;
   /** The largest, at most `limits.listedDirtyFiles`. */
   readonly files: readonly DirtyFileStatus[];
   readonly oldestAgeMs: number | undefined;
@@ -42,12 +44,12 @@ export function statusOf(workings: Workings, drain: DrainStatus): WriteBackStatu
   const nowMs = clock.wallTimeMs();
   const dirty: DirtyFileStatus[] = [];
   const conflicts: ConflictStatus[] = [];
-  let owesTimes = false;
+  let owedFiles = 0;
   for (const record of files.all()) {
     const name = { path: pathOf(workings, record), handle: Buffer.from(record.handle, 'latin1').toString('hex') };
     if (record.conflict !== undefined) conflicts.push({ ...name, conflict: record.conflict });
-    if (record.times !== undefined) owesTimes = true;
     const state = log.state(record.number);
+    if (state === undefined && record.times !== undefined) owedFiles++;
     if (state === undefined) continue;
     const { dirtyBytes, size, oldestMs } = state;
     dirty.push({ ...name, dirtyBytes, size, oldestAgeMs: Math.max(0, nowMs - oldestMs) });
@@ -56,9 +58,10 @@ export function statusOf(workings: Workings, drain: DrainStatus): WriteBackStatu
   return {
     mode: options.mode,
     commit: options.commit,
-    isAtOrigin: dirty.length === 0 && stats.epochs === 0 && conflicts.length === 0 && !owesTimes,
+    isAtOrigin: dirty.length === 0 && stats.epochs === 0 && conflicts.length === 0 && owedFiles === 0,
     dirtyBytes: stats.dirtyBytes,
     dirtyFiles: dirty.length,
+    owedFiles,
     files: dirty.slice(0, limits.listedDirtyFiles),
     oldestAgeMs: stats.oldestMs === undefined ? undefined : Math.max(0, nowMs - stats.oldestMs),
     drain,
