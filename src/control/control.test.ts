@@ -1,6 +1,6 @@
 /** Control sockets: who can open them, what they answer, and what becomes of those of dead processes. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { request } from 'node:http';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { limits, silentLog, systemClock, ViaductError } from '../base/mod.ts';
 import type { TaskProgress } from '../sessions/mod.ts';
+import { KeptLog } from '../testing/mod.ts';
 import {
   askProcesses,
   askTask,
@@ -238,4 +239,19 @@ test('bodies that are too long or not understood are refused, and nothing is don
   assert.equal(await post('/writeback', ''), 200);
   assert.equal(runs, 1);
   await server.close();
+});
+
+test('what lies in the place of a socket and cannot be removed is told', async () => {
+  const path = join(directory, '909.sock');
+  mkdirSync(path);
+  const log = new KeptLog();
+  const options = { directory, pid: 909, uid, status: () => Promise.resolve(status), run: nothing };
+  await assert.rejects(
+    ControlServer.start({ ...options, log }),
+    (error) => error instanceof ViaductError && error.code === 'ADDRESS_IN_USE',
+  );
+  assert.deepEqual(
+    log.lines.map(({ level, message }) => [level, message]),
+    [['warn', 'the control socket could not be removed']],
+  );
 });

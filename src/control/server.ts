@@ -37,17 +37,19 @@ const requestLimits = {
 export class ControlServer {
   readonly path: string;
   readonly #server: Server;
+  readonly #log: Log;
 
-  private constructor(path: string, server: Server) {
+  private constructor(path: string, server: Server, log: Log) {
     this.path = path;
     this.#server = server;
+    this.#log = log;
   }
 
   static async start(options: ControlServerOptions): Promise<ControlServer> {
     prepareRuntimeDirectory(options.directory, options.uid);
     const path = join(options.directory, `${options.pid}.sock`);
     // A socket with our own pid can only be of a process that died.
-    removeFile(path);
+    removeFile(path, options.log);
     const server = createServer(requestLimits, (request, response) => {
       answer(options, request, response).catch((error: unknown) => {
         options.log.error({ error: String(error) }, 'a request to the control socket could not be answered');
@@ -59,14 +61,14 @@ export class ControlServer {
     await listen(server, path);
     // A listening socket must not keep a process alive that has nothing else to do.
     server.unref();
-    return new ControlServer(path, server);
+    return new ControlServer(path, server, options.log);
   }
 
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#server.closeAllConnections();
     await closed;
-    removeFile(this.path);
+    removeFile(this.path, this.#log);
   }
 }
 
@@ -155,10 +157,11 @@ function listen(server: Server, path: string): Promise<void> {
   });
 }
 
-function removeFile(path: string): void {
+function removeFile(path: string, log: Log): void {
   try {
     unlinkSync(path);
-  } catch {
-    // It was not there.
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return;
+    log.warn({ path, cause: String(error) }, 'the control socket could not be removed');
   }
 }
