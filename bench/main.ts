@@ -16,6 +16,9 @@ import { run, scratchFolder } from '../test/support/programs.ts';
 import { type BenchCase, type CaseResult, median, pairRatios } from './case.ts';
 import { bootCase } from './cases/boot.ts';
 import { content } from './cases/content.ts';
+import { contentBoot } from './cases/content-boot.ts';
+import { contentLatency } from './cases/content-latency.ts';
+import { contentPack } from './cases/content-pack.ts';
 import { firstTouch } from './cases/first-touch.ts';
 import { largeCache } from './cases/large-cache.ts';
 import { warmReads } from './cases/warm-reads.ts';
@@ -23,7 +26,18 @@ import { writeBack } from './cases/write-back.ts';
 import { writes } from './cases/writes.ts';
 import { writeReport } from './report.ts';
 
-const cases: readonly BenchCase[] = [warmReads, bootCase, firstTouch, largeCache, writes, writeBack, content];
+const cases: readonly BenchCase[] = [
+  warmReads,
+  bootCase,
+  firstTouch,
+  largeCache,
+  writes,
+  writeBack,
+  content,
+  contentBoot,
+  contentPack,
+  contentLatency,
+];
 const resultsFolder = join(import.meta.dirname, 'results');
 
 interface Flags {
