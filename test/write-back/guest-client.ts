@@ -7,10 +7,10 @@ import { copyFile, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { seededRandom, systemCode } from '../../src/base/mod.ts';
-import { type Kernel, mountCommand, runMicroVm } from '../kernel/microvm.ts';
+import { mountCommand } from '../kernel/microvm.ts';
 import { run, sha256File } from '../support/programs.ts';
 import { Bed } from './bed.ts';
-import { assertNoErrors } from './guest-lines.ts';
+import { delayOf, type GuestOptions, workUnderKills } from './killed-guest.ts';
 import type { Round } from './round.ts';
 import { Sampler } from './sampler.ts';
 
@@ -74,57 +74,25 @@ umount /tmp/nfs || exit 92
 `;
 }
 
-interface GuestOptions {
-  readonly kernel: Kernel;
-  readonly seconds: number;
-  readonly kills: number;
-}
-
 export async function guestClient(round: number, options: GuestOptions): Promise<Round> {
   const random = seededRandom(round);
   const mode = journalModes[round % journalModes.length]!;
-  const after = ['100ms', '1s', '5s'][round % 3]!;
+  const after = delayOf(round);
   return await Bed.use({ name: 'client', limitMs: 250_000, after, listen: `127.0.0.1:${port}` }, async (bed) => {
     await bed.startOrigin();
     await bed.startProxy();
     const database = new Database(bed);
     const sampler = new Sampler(() => database.look(), random, 250);
-    const promises: string[] = [];
-    let begun = (): void => {};
-    const works = new Promise<void>((resolve) => {
-      begun = resolve;
+    const { lines } = await workUnderKills(bed, {
+      ...{ ...options, random, sampler, awayMs: 800 },
+      machine: { memoryMiB: 192, programs: ['/usr/bin/sqlite3'], script: script(mode, options.seconds) },
+      errors: /ERROR|I\/O error|Call Trace|BUG:|Stale|stale/,
     });
-    const guest = runMicroVm(options.kernel, {
-      memoryMiB: 192,
-      node: false,
-      programs: ['/usr/bin/sqlite3'],
-      timeoutMs: (options.seconds + 90) * 1000,
-      script: script(mode, options.seconds),
-      onLine(line) {
-        promises.push(line);
-        if (line === 'WORK') begun();
-      },
-    });
-    const pause = (ms: number): Promise<unknown> =>
-      Promise.race([guest, new Promise((resolve) => setTimeout(resolve, ms))]);
-    await Promise.race([guest, works]);
-    sampler.start();
-    for (let kill = 1; kill <= options.kills; kill++) {
-      await pause(((options.seconds * 1000) / (options.kills + 1)) * (0.6 + (random.uint32() % 40) / 100));
-      await bed.killProxy();
-      await pause(random.uint32() % 800);
-      await bed.startProxy();
-    }
-    const { exitCode, lines } = await guest;
-    assert.equal(exitCode, 0, lines.slice(-40).join('\n'));
-    assertNoErrors(lines, /ERROR|I\/O error|Call Trace|BUG:|Stale|stale/);
-    await bed.writeBackAll();
-    await sampler.stop();
     await database.look();
-    const transactions = promises.filter((line) => line.startsWith('SQL ')).length;
+    const transactions = lines.filter((line) => line.startsWith('SQL ')).length;
     assert.ok(transactions > 0, 'no transaction was committed');
     assert.equal(database.rows, transactions, 'transactions at the origin');
-    await assertFiles(bed, promises);
+    await assertFiles(bed, lines);
     return { mode, after, transactions, looks: sampler.looks, rollbacks: database.hot };
   });
 }

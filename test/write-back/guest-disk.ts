@@ -8,10 +8,10 @@ import assert from 'node:assert/strict';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { seededRandom } from '../../src/base/mod.ts';
-import { type Kernel, type MicroVmResult, runMicroVm } from '../kernel/microvm.ts';
+import type { MicroVmResult } from '../kernel/microvm.ts';
 import { attempt, run, sha256File } from '../support/programs.ts';
 import { Bed } from './bed.ts';
-import { assertNoErrors } from './guest-lines.ts';
+import { delayOf, type GuestOptions, workUnderKills } from './killed-guest.ts';
 import type { Round } from './round.ts';
 import { Sampler } from './sampler.ts';
 
@@ -37,15 +37,9 @@ cd /
 umount /tmp/scratch || exit 92
 `;
 
-export interface GuestDiskOptions {
-  readonly kernel: Kernel;
-  readonly seconds: number;
-  readonly kills: number;
-}
-
-export async function guestDisk(round: number, options: GuestDiskOptions): Promise<Round> {
+export async function guestDisk(round: number, options: GuestOptions): Promise<Round> {
   const random = seededRandom(round);
-  const after = ['100ms', '1s', '5s'][round % 3]!;
+  const after = delayOf(round);
   const losesPower = round % 2 === 0;
   return await Bed.use({ name: 'disk', limitMs: 250_000, after }, async (bed) => {
     const image = join(bed.exported, 'disk.raw');
@@ -53,41 +47,12 @@ export async function guestDisk(round: number, options: GuestDiskOptions): Promi
     await bed.startOrigin();
     await bed.startProxy();
     const sampler = new Sampler(() => lookAtDisk(bed), random, 400);
-    const power = new AbortController();
-    let begun = (): void => {};
-    const works = new Promise<void>((resolve) => {
-      begun = resolve;
+    const result = await workUnderKills(bed, {
+      ...{ ...options, random, sampler, awayMs: 600 },
+      machine: { memoryMiB: 160, disk: bed.url('disk.raw'), script: script(options.seconds) },
+      errors: /ERROR|I\/O error|EXT4-fs error|Call Trace|BUG:|QEMU:/,
+      powerLossMs: losesPower ? 1500 : undefined,
     });
-    const guest = runMicroVm(options.kernel, {
-      memoryMiB: 160,
-      node: false,
-      disk: bed.url('disk.raw'),
-      signal: power.signal,
-      timeoutMs: (options.seconds + 90) * 1000,
-      script: script(options.seconds),
-      onLine(line) {
-        if (line === 'WORK') begun();
-      },
-    });
-    const pause = (ms: number): Promise<unknown> =>
-      Promise.race([guest, new Promise((resolve) => setTimeout(resolve, ms))]);
-    await Promise.race([guest, works]);
-    sampler.start();
-    for (let kill = 1; kill <= options.kills; kill++) {
-      await pause(((options.seconds * 1000) / (options.kills + 1)) * (0.6 + (random.uint32() % 40) / 100));
-      await bed.killProxy();
-      await pause(random.uint32() % 600);
-      await bed.startProxy();
-    }
-    if (losesPower) {
-      await pause(random.uint32() % 1500);
-      power.abort();
-    }
-    const result = await guest;
-    if (!losesPower) assert.equal(result.exitCode, 0, result.lines.slice(-40).join('\n'));
-    assertNoErrors(result.lines, /ERROR|I\/O error|EXT4-fs error|Call Trace|BUG:|QEMU:/);
-    await bed.writeBackAll();
-    await sampler.stop();
     if (!losesPower) await run('e2fsck', ['-f', '-n', image]);
     const files = await assertFiles(bed, result, losesPower);
     await bed.assertOnly(['disk.raw']);
