@@ -54,13 +54,12 @@ export interface VectorCaller extends vfs.VectorReader {
 }
 
 export interface ChannelDataStats {
-  /** Of WRITEs of what the server said that it has: what it had, and what was sent after all. */
+  /** Written by the server of what it had, without being sent. */
   readonly knownWriteBytes: number;
-  readonly knownWriteMissBytes: number;
 }
 
-/** What says nothing about the change itself: the data is sent instead. */
-const referenceFaults: ReadonlySet<number> = new Set([Status.NOTSUPP, Status.INVAL, Status.IO, Status.SERVERFAULT]);
+/** Whatever was done: the data is sent instead. */
+const referenceFaults: ReadonlySet<number> = new Set([Status.INVAL, Status.IO, Status.SERVERFAULT]);
 
 /** Exactly the sectors of the first `bytes`. */
 function isFront(written: Bitmap, items: number, bytes: number): boolean {
@@ -77,7 +76,7 @@ export class NfsChannelData
   readonly walkNames: number = wireLimits.walkNames;
   readonly #client: Nfs3Client;
   readonly #features: () => readonly string[];
-  readonly #counts = { knownWriteBytes: 0, knownWriteMissBytes: 0 };
+  readonly #counts = { knownWriteBytes: 0 };
 
   constructor(client: Nfs3Client, features: () => readonly string[]) {
     this.#client = client;
@@ -148,7 +147,7 @@ export class NfsChannelData
     return this.#client.perform(writeReferences, call, args);
   }
 
-  /** A WRITE of what the server said that it has: its digests. What it turns out not to have is sent. Undefined: send it as it is. */
+  /** A WRITE of what the server said that it has: its digests. Undefined: send it as it is. */
   writeKnown(call: vfs.Call, args: vfs.WriteArguments): Promise<vfs.WriteReply> | undefined {
     const { known, offset, count, expected } = args;
     if (known === undefined || !this.canReference()) return undefined;
@@ -167,14 +166,13 @@ export class NfsChannelData
     const references = digests.map((digest, i) => ({ offset: offset + i * chunkBytes, digest }));
     const { reply, written } = await this.writeReferences(call, { object, near, stable, expected, references });
     if (reply.status !== 0 && !referenceFaults.has(reply.status)) return reply;
-    if (reply.status === 0 && wrongWrite(args, reply) === undefined && isFront(written, digests.length, reply.count)) {
+    if (reply.status === 0 && isFront(written, digests.length, reply.count)) {
       this.#counts.knownWriteBytes += reply.count;
-      return reply;
+      if (reply.count > 0 && wrongWrite(args, reply) === undefined) return reply;
+      if (reply.count === 0) return writeReferences.refuse(Status.NOTSUPP).reply;
     }
-    this.#counts.knownWriteMissBytes += args.count;
+    // It failed, or did what it should not: what was done, and what the file was before it, nobody knows.
     const late = await (this.writePacked(call, args) ?? this.#client.write(call, args));
-    if (reply.status !== 0 || isFront(written, digests.length, 0)) return late;
-    // It wrote what it should not have said or done: what the file was before it is unknown.
     return { ...late, wcc: { after: late.wcc.after } };
   }
 

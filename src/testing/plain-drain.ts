@@ -100,6 +100,7 @@ export class PlainDrain implements DrainFace {
       state: 'idle',
       pendingBytes,
       epochsPending: this.#context.log.epochs().length,
+      knownBytes: 0,
       movedBytes: 0,
       bytesPerSecond: 0,
       secondsLeft: pendingBytes === 0 ? 0 : undefined,

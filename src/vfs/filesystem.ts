@@ -140,7 +140,8 @@ export interface WriteArguments {
   readonly expected?: WccAttributes | undefined;
   /**
    * The server said that it has these sectors: their digests, for all of `data`, which begins and ends with a sector, and the
-   * directory that was asked about (`ChunkHolder`). A hint: the effect is that of `data`, though it may be done in part.
+   * directory that was asked about (`ChunkHolder`). A hint: what is done, whole or in part, is what `data` would have done. NOTSUPP: it does
+   * not have them after all, and nothing was done.
    */
   readonly known?: { readonly near: FileHandle; readonly digests: readonly Uint8Array[] } | undefined;
 }

@@ -6,7 +6,16 @@
  *                   └──────────────► DirtyFiles (handles, stamps, presented times, conflicts) ◄──────┘
  */
 import type { DirtyLogFace, EpochNumber, FileNumber } from '../../dirty/mod.ts';
-import type { Attributes, Credential, FileHandle, Filesystem, Place, Time, WccAttributes } from '../../vfs/mod.ts';
+import type {
+  Attributes,
+  ChunkHolder,
+  Credential,
+  FileHandle,
+  Filesystem,
+  Place,
+  Time,
+  WccAttributes,
+} from '../../vfs/mod.ts';
 
 /** What the layer remembers of a file that is or was dirty; persisted as notes of the log by DirtyFiles. */
 export interface FileRecord {
@@ -63,6 +72,8 @@ export interface DirtyFiles {
 export interface OriginFacts {
   /** Attributes from the origin itself, past every cache. */
   readonly fresh: Pick<Filesystem, 'getattr' | 'lookup'>;
+  /** It may have data already that is to be written; absent: it cannot say so. */
+  readonly chunks?: ChunkHolder | undefined;
   /** Whether WRITE and SETATTR honour `expected` (WriteArguments). */
   conditionalWrites(): boolean;
   /**
@@ -122,6 +133,8 @@ export interface DrainStatus {
   readonly pendingBytes: number;
   readonly epochsPending: number;
   readonly movedBytes: number;
+  /** Of those: what the origin had already, so that only digests were sent. */
+  readonly knownBytes: number;
   /** At present; 0 while nothing moves. */
   readonly bytesPerSecond: number;
   /** Undefined: unknown (nothing moves, or the origin is away). 0: everything is at the origin. */

@@ -15,10 +15,11 @@ import * as vfs from '../../vfs/mod.ts';
 import { isGone, type SizeRange, slackMs, timeMs } from './conflict.ts';
 import { WccChain } from './conflict-chain.ts';
 import type { FileRecord } from './contract.ts';
+import { KnownAhead } from './drain-known.ts';
 import { isPassing } from './drain-leftovers.ts';
 import { Caller, plainCall } from './drain-origin.ts';
 import { bytesOf, type DrainParts, nameOf, refusalOf } from './drain-parts.ts';
-import { type Part, UnstableParts } from './drain-unstable.ts';
+import { asData, type Part, UnstableParts, weightOf } from './drain-unstable.ts';
 import { isLater, sameData, wccOf } from './times.ts';
 
 const { Stability, Status } = vfs;
@@ -51,6 +52,8 @@ export class FileRun {
   /** The next byte of the plan that was not handed out yet, and what came back unsent or refused. */
   #extent = 0;
   #within = 0;
+  #handedOut = 0;
+  readonly #known: KnownAhead | undefined;
   readonly #returned: Part[] = [];
   #end: FileEnd | undefined;
   /** Nothing more is sent before somebody has looked: a change was refused with NOT_SYNC, or the origin lost data. */
@@ -74,6 +77,7 @@ export class FileRun {
     this.plan = plan;
     this.#caller = new Caller(parts.origin, this.record?.owner);
     this.#isCut = plan.cutTo === undefined;
+    this.#known = KnownAhead.of(parts, epoch, plan, this.#caller);
   }
 
   get record(): FileRecord | undefined {
@@ -169,6 +173,14 @@ export class FileRun {
   }
 
   async #write(): Promise<void> {
+    try {
+      await this.#writeAll();
+    } finally {
+      await this.#known?.settle();
+    }
+  }
+
+  async #writeAll(): Promise<void> {
     const { gate } = this.#parts;
     const { extents } = this.plan;
     this.#isSingle = extents.length === 1 && extents[0]!.count <= this.#requestBytes(Stability.FILE_SYNC);
@@ -176,15 +188,18 @@ export class FileRun {
     for (;;) {
       const underWay = new Set<Promise<void>>();
       for (;;) {
+        const isAsking = this.#returned.length === 0 && !this.#isSingle;
+        const preparing = isAsking ? this.#known?.prepare(this.#handedOut) : undefined;
+        if (preparing !== undefined) await preparing;
         // The size is asked for as late as possible: it follows the link.
         const mostBytes = this.#requestBytes(stable);
         const wanted = this.#next(mostBytes);
         if (wanted === undefined) break;
-        const entering = gate.enter(wanted.count);
+        const entering = gate.enter(weightOf(wanted));
         if (entering instanceof Promise) await entering;
         if (this.#end !== undefined || this.#mustLook || this.#parts.isStopped() || this.isDropped()) {
-          gate.left(wanted.count);
-          this.#returned.push(wanted);
+          gate.left(weightOf(wanted));
+          this.#returned.push(asData(wanted));
           break;
         }
         const sending: Promise<void> = this.#send(wanted, stable).then(
@@ -210,19 +225,27 @@ export class FileRun {
   /** The next part to send. Cut at multiples of the request size, as servers like it. */
   #next(mostBytes: number): Part | undefined {
     const returned = this.#returned.pop();
-    if (returned !== undefined) return returned;
+    if (returned !== undefined) {
+      if (returned.count <= mostBytes || this.#isSingle) return returned;
+      const { offset, count, writer } = returned;
+      this.#returned.push({ offset: offset + mostBytes, count: count - mostBytes, writer });
+      return { offset, count: mostBytes, writer };
+    }
     const extent = this.plan.extents[this.#extent];
     if (extent === undefined) return undefined;
     const offset = extent.offset + this.#within;
     // A single WRITE must be one: the answer that comes last need not be the last one's.
     const room = this.#isSingle ? mostBytes : mostBytes - (offset % mostBytes);
-    const count = Math.min(extent.count - this.#within, room);
+    const left = extent.count - this.#within;
+    const data = Math.min(left, room);
+    const { count, digests } = this.#known?.take(offset, data, left) ?? { count: data, digests: undefined };
     this.#within += count;
+    this.#handedOut += count;
     if (this.#within === extent.count) {
       this.#extent++;
       this.#within = 0;
     }
-    return { offset, count, writer: extent.writer };
+    return { offset, count, writer: extent.writer, digests };
   }
 
   /** The part has entered the gate. */
@@ -233,8 +256,8 @@ export class FileRun {
     try {
       const data = await bytesOf(view);
       if (data === undefined || this.#end !== undefined || this.isDropped()) {
-        gate.left(count);
-        this.#returned.push(part);
+        gate.left(weightOf(part));
+        this.#returned.push(asData(part));
         const problem = `the dirty log: bytes ${offset} to ${offset + count} of ${nameOf(this.record!)} do not verify`;
         if (data === undefined && !this.isDropped()) this.#end ??= { end: 'damaged', problem };
         return;
@@ -247,25 +270,32 @@ export class FileRun {
 
   async #sendBytes(part: Part, stable: vfs.StabilityCode, data: vfs.Payload, writer: number): Promise<void> {
     const { gate, context, clock } = this.#parts;
-    const { offset, count } = part;
-    const object = this.record!.handle;
+    const { offset, count, digests } = part;
+    const { handle: object, place } = this.record!;
+    const known = digests && { near: place?.directory ?? context.next.root, digests };
     const sentMs = clock.now();
-    const mark = gate.sent(count);
+    const mark = gate.sent(weightOf(part));
     this.#chain!.sent();
     let reply: vfs.WriteReply = { status: Status.IO, wcc: {} };
+    let isUnknown = false;
     try {
       reply = await this.#caller.ask(context.files.credentialOf(writer), (call) =>
-        context.next.write(call, { object, offset, count, stable, data, ...this.#condition() }),
+        context.next.write(call, { object, offset, count, stable, data, known, ...this.#condition() }),
       );
+      isUnknown = known !== undefined && reply.status === Status.NOTSUPP;
     } finally {
       gate.answered(mark);
-      this.#learn(reply);
+      if (isUnknown) this.#chain!.refused();
+      else this.#learn(reply);
     }
-    if (reply.status === Status.NOT_SYNC) {
+    if (isUnknown) {
+      this.#parts.known?.rest();
+      this.#returned.push(asData(part));
+    } else if (reply.status === Status.NOT_SYNC) {
       this.#mustLook = true;
-      this.#returned.push(part);
+      this.#returned.push(asData(part));
     } else if (reply.status !== 0 || reply.count === 0) {
-      this.#returned.push(part);
+      this.#returned.push(asData(part));
       this.#fail('WRITE', reply.status === 0 ? Status.IO : reply.status);
     } else this.#wrote(part, reply, sentMs);
   }
@@ -278,10 +308,11 @@ export class FileRun {
   }
 
   #wrote(part: Part, reply: Extract<vfs.WriteReply, { status: 0 }>, sentMs: number): void {
-    const { meter, clock, originClock } = this.#parts;
-    const { offset, count, writer } = part;
+    const { meter, clock, originClock, known } = this.#parts;
+    const { offset, count, writer, digests } = part;
     const taken = Math.min(reply.count, count);
     meter.moved(taken, clock.now());
+    if (digests !== undefined && known !== undefined) known.knownBytes += taken;
     this.#looks = 0;
     if (reply.committed === Stability.UNSTABLE) {
       this.#unstable.wrote({ offset, count: taken, writer }, reply.verifier);
@@ -292,8 +323,9 @@ export class FileRun {
     this.#final = this.#isSingle ? after : undefined;
     this.#size = Math.max(this.#size, offset + taken);
     if (taken < count) {
-      // RFC 1813 3.3.7: a server may take less. Another time it is not offered more.
-      this.#parts.writeMaximum = Math.min(this.#parts.writeMaximum, Math.max(taken, limits.sectorBytes));
+      // RFC 1813 3.3.7: a server may take less. Another time it is not offered more; or it had no more of it.
+      if (digests !== undefined) known?.rest();
+      else this.#parts.writeMaximum = Math.min(this.#parts.writeMaximum, Math.max(taken, limits.sectorBytes));
       this.#returned.push({ offset: offset + taken, count: count - taken, writer });
     }
   }

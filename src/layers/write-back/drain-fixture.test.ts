@@ -20,6 +20,7 @@ export interface WorldOptions extends Partial<DrainOptions> {
   readonly limitBytes?: number;
   readonly conflicts?: ConflictDirectory;
   readonly conditional?: boolean;
+  readonly chunks?: vfs.ChunkHolder;
   /** Calls that were carried out twice. */
   readonly restarts?: () => number;
 }
@@ -122,7 +123,14 @@ export class World {
   }
 
   content(object: string): Buffer {
-    return Buffer.concat(ok(this.memory.read(callBy(root), { object, offset: 0, count: 1 << 20 })).data);
+    const parts: Uint8Array[] = [];
+    for (let offset = 0, isEnd = false; !isEnd; offset += 1 << 20) {
+      const reply = ok(this.memory.read(callBy(root), { object, offset, count: 1 << 20 }));
+      assert.ok(reply.status === 0);
+      parts.push(...reply.data);
+      isEnd = reply.eof;
+    }
+    return Buffer.concat(parts);
   }
 
   find(name: string): string | undefined {
@@ -170,6 +178,7 @@ export class ProxyLife {
       next,
       origin: {
         fresh: gate,
+        chunks: options.chunks,
         conditionalWrites: () => options.conditional ?? false,
         restarts: () => next.stats().originRestarts + (options.restarts?.() ?? 0),
         lostMs: () => world.lostMs,

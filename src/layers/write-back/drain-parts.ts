@@ -5,6 +5,7 @@ import { type Payload, statusName } from '../../vfs/mod.ts';
 import type { OriginClock } from './conflict-clock.ts';
 import type { DrainContext, DrainOptions, FileRecord } from './contract.ts';
 import type { DrainGate } from './drain-gate.ts';
+import type { KnownPolicy } from './drain-known.ts';
 import type { DrainMeter } from './drain-meter.ts';
 import type { OriginCalls } from './drain-origin.ts';
 import type { RecentAnswers } from './drain-recent.ts';
@@ -19,6 +20,8 @@ export interface DrainParts {
   readonly origin: OriginCalls;
   readonly originClock: OriginClock;
   readonly recent: RecentAnswers;
+  /** Present if the origin may be asked what it has already. */
+  readonly known: KnownPolicy | undefined;
   /** Largest WRITE that the server takes; learnt. */
   writeMaximum: number;
   /** Nothing more may leave: closed, or the lease is lost. */

@@ -14,6 +14,21 @@ export interface Part {
   readonly offset: number;
   readonly count: number;
   readonly writer: number;
+  /** The origin has it, it said: these are its sectors. */
+  readonly digests?: readonly Uint8Array[] | undefined;
+}
+
+/** A WRITE of what the origin has counts as this part of its data: the origin has to read it and to write it. */
+const referenceWeight = 16;
+
+/** What is sent once more is sent as data, whatever the origin said that it has. */
+export function asData({ offset, count, writer }: Part): Part {
+  return { offset, count, writer };
+}
+
+/** What it takes of the way to the origin. */
+export function weightOf({ count, digests }: Part): number {
+  return digests === undefined ? count : Math.ceil(count / referenceWeight);
 }
 
 export class UnstableParts {

@@ -19,6 +19,7 @@ import { ConflictSaver } from './conflict-saver.ts';
 import type { DrainContext, DrainFace, DrainOptions, DrainResult, DrainStatus } from './contract.ts';
 import { type EpochEnd, EpochRun } from './drain-epoch.ts';
 import { DrainGate } from './drain-gate.ts';
+import { KnownPolicy } from './drain-known.ts';
 import { Leftovers } from './drain-leftovers.ts';
 import { DrainMeter } from './drain-meter.ts';
 import { OriginCalls, plainCall } from './drain-origin.ts';
@@ -86,6 +87,7 @@ export class Drain implements DrainFace {
       origin: new OriginCalls(clock),
       originClock: new OriginClock(clock),
       recent: new RecentAnswers(clock),
+      known: context.origin.chunks && new KnownPolicy(context.origin.chunks),
       writeMaximum: limits.transferBytes,
       isStopped: () => this.#closed || context.origin.lease().state === 'lost',
       sync: () => this.#sync(),
@@ -153,6 +155,7 @@ export class Drain implements DrainFace {
       pendingBytes,
       epochsPending: epochs.length,
       movedBytes: meter.movedBytes,
+      knownBytes: this.#parts.known?.knownBytes ?? 0,
       bytesPerSecond: rate,
       secondsLeft: epochs.length === 0 && this.#leftovers.problems.length === 0 ? 0 : left,
       problem: this.#problemNow(state),
