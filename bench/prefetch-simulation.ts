@@ -63,21 +63,21 @@ class Link {
   bytes = 0;
   #freeAtMs = 0;
   readonly #events: Events;
-  readonly #roundTripMs: number;
+  readonly roundTripMs: number;
   readonly #bytesPerMs: number;
 
   constructor(events: Events, roundTripMs: number, megabits: number) {
     this.#events = events;
-    this.#roundTripMs = roundTripMs;
+    this.roundTripMs = roundTripMs;
     this.#bytesPerMs = (megabits * 1e6) / 8 / 1000;
   }
 
   request(bytes: number, done: () => void): void {
     this.bytes += bytes;
-    this.#events.after(this.#roundTripMs / 2, () => {
+    this.#events.after(this.roundTripMs / 2, () => {
       const start = Math.max(this.#freeAtMs, this.#events.nowMs);
       this.#freeAtMs = start + (bytes + headerBytes) / this.#bytesPerMs;
-      this.#events.after(this.#freeAtMs - this.#events.nowMs + this.#roundTripMs / 2, done);
+      this.#events.after(this.#freeAtMs - this.#events.nowMs + this.roundTripMs / 2, done);
     });
   }
 }
@@ -110,6 +110,8 @@ class Replay {
     };
     const clock: Clock = { now: () => events.nowMs, wallTimeMs: () => events.nowMs, after };
     this.#prefetcher = new Prefetcher(options, clock);
+    // The look-up of the file.
+    this.#prefetcher.heard(link.roundTripMs);
     this.#policy = new FilePolicy(options);
     const blockCount = Math.ceil(trace.fileBytes / blockBytes);
     this.#present = new Uint8Array(blockCount);

@@ -99,14 +99,35 @@ export class BlockCache extends ForwardingFilesystem {
 
   override read(call: vfs.Call, args: vfs.ReadArguments): Eventual<vfs.ReadReply> {
     const grant = this.next.access(call, { object: args.object, access: Access.READ });
-    if (isPromise(grant)) return grant.then((granted) => this.#granted(call, args, granted));
+    if (isPromise(grant)) {
+      this.#hear(grant);
+      return grant.then((granted) => this.#granted(call, args, granted));
+    }
     return this.#granted(call, args, grant);
+  }
+
+  override lookup(call: vfs.Call, args: vfs.Place): Eventual<vfs.LookupReply> {
+    const reply = this.next.lookup(call, args);
+    if (isPromise(reply)) this.#hear(reply);
+    return reply;
+  }
+
+  /** What is not answered from memory shows how far the origin is, before any data is read. Whoever waits for it waits no turn longer. */
+  #hear(coming: Promise<{ readonly status: number }>): void {
+    const beganMs = this.#clock.now();
+    const heard = ({ status }: { readonly status: number }): void => {
+      if (status === 0) this.#prefetcher.heard(this.#clock.now() - beganMs);
+    };
+    coming.then(heard, () => {});
   }
 
   #granted(call: vfs.Call, args: vfs.ReadArguments, grant: vfs.AccessReply): Eventual<vfs.ReadReply> {
     if (grant.status !== 0 || (grant.access & Access.READ) === 0) return this.#pass(call, args);
     const got = this.next.getattr(call, { object: args.object });
-    if (isPromise(got)) return got.then((reply) => this.#confirmed(call, args, reply));
+    if (isPromise(got)) {
+      this.#hear(got);
+      return got.then((reply) => this.#confirmed(call, args, reply));
+    }
     return this.#known(call, args, got);
   }
 

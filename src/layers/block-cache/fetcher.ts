@@ -24,8 +24,6 @@ const failuresBeforeRest = 8;
 const restMs = 5_000;
 /** A reply of which less than this part crossed says nothing of the link's rate. */
 const nextToNothing = 16;
-const shareSmoothing = 1 / 8;
-const smallestShare = 1 / 4;
 
 type Reply = Extract<ReadReply, { status: 0 }>;
 
@@ -49,7 +47,6 @@ export class Fetcher implements Ahead {
   #restUntilMs = 0;
   #transferBytes: number = limits.transferBytes;
   #isTransferKnown = false;
-  #linkShare = 1;
   #isClosed = false;
 
   constructor(options: FetcherOptions) {
@@ -139,7 +136,7 @@ export class Fetcher implements Ahead {
       const count = end - offset;
       const ticket = file.cached?.ticket(offset, count);
       // In flight counts what will cross, as far as that can be told.
-      const expected = Math.ceil(count * this.#linkShare);
+      const expected = Math.ceil(count * this.#prefetcher.link.share);
       const mark = this.#prefetcher.begin(expected);
       let crossed = 0;
       let link: Reply['link'];
@@ -152,7 +149,7 @@ export class Fetcher implements Ahead {
         }
         crossed = reply.linkBytes ?? reply.count;
         link = reply.link ?? (crossed * nextToNothing < reply.count ? 'unused' : undefined);
-        if (reply.link === undefined) this.#learnLinkShare(crossed / Math.max(reply.count, 1));
+        if (reply.link !== 'unused') this.#prefetcher.link.learnShare(crossed, reply.count);
         flight.add({ offset, ...reply, ticket });
         if (reply.eof || reply.count === 0) return;
         offset += reply.count;
@@ -162,12 +159,6 @@ export class Fetcher implements Ahead {
         this.#prefetcher.end(mark, expected, crossed, link);
       }
     }
-  }
-
-  /** Compressed replies: what crosses of what is asked for. What comes next may be less so, and must not queue long for it. */
-  #learnLinkShare(share: number): void {
-    const learned = this.#linkShare + (share - this.#linkShare) * shareSmoothing;
-    this.#linkShare = Math.min(Math.max(learned, smallestShare), 1);
   }
 
   /** Puts a part into the clean cache if it is certain which version it is of. */

@@ -46,6 +46,8 @@ export interface ComposerOptions {
 
 /** What the link had to do with an answer. */
 interface LinkUse {
+  /** What crosses it for this answer. */
+  bytes: number;
   isUsed: boolean;
   isShared: boolean;
 }
@@ -95,7 +97,7 @@ export class Composer {
     const { content } = file;
     const { coverCount } = content;
     const pieces = new Pieces(args.offset, end);
-    const link: LinkUse = { isUsed: false, isShared: false };
+    const link: LinkUse = { bytes: 0, isUsed: false, isShared: false };
     const wanted = await this.#plan(file, call, pieces, link);
     lent.push(...(await this.#options.local.find(wanted)));
     for (const one of wanted) if (one.bytes !== undefined) pieces.put(one.sector, one.bytes);
@@ -109,6 +111,7 @@ export class Composer {
     plain.read(pieces.missing((sector) => isComing.has(sector)));
     const parts = await plain.settled();
     if (parts.length > 0) link.isUsed = true;
+    for (const part of parts) link.bytes += part.linkBytes;
     if (plain.isIncomplete) return undefined;
     for (const { attributes } of parts) {
       if (attributes === undefined || !content.holdsFor(stampOfAttributes(attributes))) return undefined;
@@ -119,7 +122,15 @@ export class Composer {
     this.#teach(file, wanted);
     const eof = end >= attributes.size;
     const use = link.isUsed ? undefined : link.isShared ? 'shared' : 'unused';
-    return { status: 0, attributes, data: pieces.assemble(parts), count: end - args.offset, eof, link: use };
+    return {
+      status: 0,
+      attributes,
+      data: pieces.assemble(parts),
+      count: end - args.offset,
+      eof,
+      link: use,
+      linkBytes: link.bytes,
+    };
   }
 
   /** Zeros into their pieces; the described sectors, with their digests. */
@@ -183,6 +194,7 @@ export class Composer {
         if (!isWorthwhile || !groups.isUsable(pack, call, place)) continue;
         bytes = groups.fetch(file, pack, call, place);
         link.isUsed = true;
+        link.bytes += place.count;
       }
       byGroup.set({ place, bytes }, sectors);
     }

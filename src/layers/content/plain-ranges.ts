@@ -5,6 +5,7 @@ import type { PlainPart } from './pieces.ts';
 
 interface OwnPart extends PlainPart {
   readonly attributes?: Attributes | undefined;
+  readonly linkBytes: number;
 }
 
 export class PlainRanges {
@@ -51,7 +52,8 @@ export class PlainRanges {
         return;
       }
       if (reply.release !== undefined) this.#releases.push(reply.release);
-      this.#parts.push({ offset: at, count: reply.count, data: reply.data, attributes: reply.attributes });
+      const { count, data, attributes, linkBytes = count } = reply;
+      this.#parts.push({ offset: at, count, data, attributes, linkBytes });
       at += reply.count;
       if (at < end && (reply.eof || reply.count === 0)) this.isIncomplete = true;
     }

@@ -7,12 +7,17 @@
  * put in flight by it makes demand reads queue. So when the pipe is full, the largest rate over windows of several request
  * durations counts. Round trip: the smallest duration of the last minutes, less what its own bytes need on the wire.
  *
+ * At the start no such sample is high enough, and over a long link each costs a round trip. But the round trip is known from calls
+ * that bring no data, and what was asked for at once needs no more time on the link than passes after it: a rate that is never too
+ * high. The best of those is remembered (`figures`), for the next stream and the next life of the session.
+ *
  * Invariants: never divides by zero; memory is constant (two buckets a filter); all times come in as arguments.
  *
  *     |--- bucket before ---|--- current bucket ---|      a filter's answer is the best of both buckets
  */
 const rateBucketMs = 10_000;
 const roundTripBucketMs = 60_000;
+const capacityBucketMs = 600_000;
 /** Below this the clock's own noise decides. */
 const shortestMs = 0.05;
 /** The rate still grows if a sample beats the plateau by this factor. */
@@ -22,12 +27,36 @@ const plateauRounds = 3;
 const windowDurations = 4;
 const shortestWindowMs = 100;
 
+/** Requests within this part of a round trip count as sent at once. */
+const batchShare = 8;
+/** How soon it is noticed that what is read is packed otherwise, and the best packing that is believed. */
+const shareMemoryBytes = 512 * 1024;
+const smallestShare = 1 / 8;
+
+/** What was asked for at once. */
+interface Batch {
+  readonly beganMs: number;
+  /** What of it came so far. */
+  bytes: number;
+}
+
+function newBatch(beganMs: number): Batch {
+  return { beganMs, bytes: 0 };
+}
+
+/** What a link was found to do. */
+export interface LinkFigures {
+  readonly bytesPerMs: number;
+  readonly roundTripMs: number;
+}
+
 /** Kept at the issue of a request, handed back when it is done. */
 export interface TransferMark {
   readonly atMs: number;
   readonly delivered: number;
   /** As much was in flight as the limit allows: only then does a missing growth mean that the pipe is full. */
   readonly atLimit: boolean;
+  readonly batch: Batch;
 }
 
 export class LinkEstimator {
@@ -35,17 +64,39 @@ export class LinkEstimator {
   /** By single requests, and over windows. */
   readonly #burstRate = new WindowedBest(rateBucketMs, Math.max);
   readonly #steadyRate = new WindowedBest(rateBucketMs, Math.max);
+  /** By what came of requests that were sent at once: never too high, if the round trip is not. */
+  readonly #batchRate = new WindowedBest(rateBucketMs, Math.max);
+  #batch = newBatch(Number.NEGATIVE_INFINITY);
+  /** The largest of what is never too high, for the next start. */
+  readonly #capacity = new WindowedBest(capacityBucketMs, Math.max);
+  /** Of calls that bring no data. */
+  readonly #heardRoundTrip = new WindowedBest(roundTripBucketMs, Math.min);
+  #share = 1;
   #openRequests = 0;
   #windowBeganMs = 0;
+  #isWindowAtLimit = true;
   #windowDelivered = 0;
   readonly #roundTrip = new WindowedBest(roundTripBucketMs, Math.min);
   #plateauRate = 0;
   #roundsOnPlateau = 0;
   #roundEnds = 0;
 
+  /** What it was found to do before; it may have changed since. */
+  remember({ bytesPerMs, roundTripMs }: LinkFigures, nowMs: number): void {
+    this.#capacity.add(bytesPerMs, nowMs);
+    this.#heardRoundTrip.add(roundTripMs, nowMs);
+  }
+
+  /** Some call of few bytes was answered. */
+  heard(durationMs: number, nowMs: number): void {
+    this.#heardRoundTrip.add(Math.max(durationMs, shortestMs), nowMs);
+  }
+
   begin(nowMs: number, atLimit: boolean): TransferMark {
     if (this.#openRequests++ === 0) this.#beginWindow(nowMs);
-    return { atMs: nowMs, delivered: this.#delivered, atLimit };
+    if (!atLimit) this.#isWindowAtLimit = false;
+    if (nowMs - this.#batch.beganMs > this.heardRoundTripMs / batchShare) this.#batch = newBatch(nowMs);
+    return { atMs: nowMs, delivered: this.#delivered, atLimit, batch: this.#batch };
   }
 
   /** It was answered without the link: no sample. */
@@ -54,8 +105,9 @@ export class LinkEstimator {
   }
 
   /** It waited for what another request had asked for: its bytes count, its duration does not. */
-  joined(bytes: number): void {
+  joined(mark: TransferMark, bytes: number): void {
     this.#delivered += bytes;
+    mark.batch.bytes += bytes;
     this.#openRequests--;
   }
 
@@ -64,11 +116,10 @@ export class LinkEstimator {
     const duration = Math.max(nowMs - mark.atMs, shortestMs);
     if (bytes > 0) this.#burstRate.add((this.#delivered - mark.delivered) / duration, nowMs);
     this.#openRequests--;
+    mark.batch.bytes += bytes;
+    this.#measureBatch(mark.batch, nowMs);
     const windowMs = nowMs - this.#windowBeganMs;
-    if (windowMs >= Math.max(shortestWindowMs, windowDurations * duration)) {
-      this.#steadyRate.add((this.#delivered - this.#windowDelivered) / windowMs, nowMs);
-      this.#beginWindow(nowMs);
-    }
+    if (windowMs >= Math.max(shortestWindowMs, windowDurations * duration)) this.#endWindow(windowMs, nowMs);
     // While the rate grows it is too low to be subtracted: the round trip would seem to vanish.
     const onWire = this.growing ? 0 : bytes / this.bytesPerMs;
     this.#roundTrip.add(Math.max(duration - onWire, duration / 2), nowMs);
@@ -77,16 +128,38 @@ export class LinkEstimator {
 
   /** Bytes per millisecond; 0 before the first transfer. */
   get bytesPerMs(): number {
-    return this.growing ? (this.#burstRate.value ?? 0) : this.steadyBytesPerMs;
+    if (!this.growing) return this.steadyBytesPerMs;
+    return Math.max(this.#burstRate.value ?? 0, this.#batchRate.value ?? 0);
   }
   /** By windows, if there was one: never too high by much, but late. */
   get steadyBytesPerMs(): number {
     const burst = this.#burstRate.value ?? 0;
     return Math.min(burst, this.#steadyRate.value ?? burst);
   }
-  /** 0 before the first transfer. */
+  /** 0 before the first answer. */
   get roundTripMs(): number {
-    return this.#roundTrip.value ?? 0;
+    return this.#roundTrip.value ?? this.#heardRoundTrip.value ?? 0;
+  }
+  /** Of calls that bring no data; 0: none was heard of. */
+  get heardRoundTripMs(): number {
+    return this.#heardRoundTrip.value ?? 0;
+  }
+  /** The best that it was found to do lately, also while little was asked of it; undefined: nothing is known. */
+  get figures(): LinkFigures | undefined {
+    const bytesPerMs = this.#capacity.value;
+    return bytesPerMs === undefined
+      ? undefined
+      : { bytesPerMs, roundTripMs: this.heardRoundTripMs || this.roundTripMs };
+  }
+  /** What crosses of what is read, lately: compressed replies and packs need less. */
+  get share(): number {
+    return this.#share;
+  }
+  learnShare(crossed: number, bytes: number): void {
+    const weight = bytes / (bytes + shareMemoryBytes);
+    const learned = this.#share + (crossed / Math.max(bytes, 1) - this.#share) * weight;
+    // What comes next may be packed less, and must not queue long for it.
+    this.#share = Math.min(Math.max(learned, smallestShare), 1);
   }
   /** The rate still grows with what is in flight: the pipe is not full yet. */
   get growing(): boolean {
@@ -110,9 +183,29 @@ export class LinkEstimator {
     }
   }
 
+  /** What of a batch came needed no more than the time since its first byte can have been here. */
+  #measureBatch({ beganMs, bytes }: Batch, nowMs: number): void {
+    // One that was learned from data has their own time on the link in it.
+    const roundTripMs = this.heardRoundTripMs;
+    if (roundTripMs === 0) return;
+    const onWireMs = Math.max(nowMs - beganMs - roundTripMs, roundTripMs / batchShare, shortestMs);
+    this.#batchRate.add(bytes / onWireMs, nowMs);
+    this.#capacity.add(bytes / onWireMs, nowMs);
+  }
+
+  #endWindow(windowMs: number, nowMs: number): void {
+    const rate = (this.#delivered - this.#windowDelivered) / windowMs;
+    this.#steadyRate.add(rate, nowMs);
+    // More was asked of it all the time, and this is what it gave.
+    if (this.#isWindowAtLimit && !this.growing) this.#capacity.forget();
+    this.#capacity.add(rate, nowMs);
+    this.#beginWindow(nowMs);
+  }
+
   #beginWindow(nowMs: number): void {
     this.#windowBeganMs = nowMs;
     this.#windowDelivered = this.#delivered;
+    this.#isWindowAtLimit = true;
   }
 }
 
@@ -136,6 +229,11 @@ class WindowedBest {
       this.#beganMs = nowMs;
     }
     this.#current = this.#current === undefined ? sample : this.#best(this.#current, sample);
+  }
+
+  forget(): void {
+    this.#before = undefined;
+    this.#current = undefined;
   }
 
   get value(): number | undefined {

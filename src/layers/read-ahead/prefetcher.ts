@@ -3,7 +3,8 @@
  * sets, whole files), then neighbourhoods, as long as what is in flight is no more than the link needs to stay busy, so that a demand
  * read waits for little.
  *
- * Streams may have a multiple of the bandwidth-delay product in flight: their reader waits for nothing else. Neighbourhoods are a
+ * Streams may have a multiple of the bandwidth-delay product in flight: their reader waits for nothing else. They begin with half of
+ * what the link is known to hold, so that the start costs as many round trips over a long link as over a short one. Neighbourhoods are a
  * guess, so what they may have in flight follows the delay, as LEDBAT does (RFC 6817): it grows while requests queue for less than
  * `queueMs` at the link, and shrinks when they queue longer, because a demand read would stand in the same queue.
  * What is wanted comes before its reader: it has the bandwidth-delay product in flight and `requestMs` more, which is what a demand
@@ -56,6 +57,10 @@ const smallestFlightBytes = 256 * 1024;
 /** Above the bandwidth-delay product: growing, the rate must be able to double; later a short queue keeps the link busy. */
 const growthGain = 2;
 const steadyGain = 1.5;
+/** Of a link of which only the round trip is known: 20 Mbit/s. */
+const assumedBytesPerMs = 2_500;
+/** Above it a call waited for something else. */
+const longestRoundTripMs = 2_000;
 /** What neighbourhoods may always have in flight. */
 const smallestGuessBytes = 2 * limits.blockBytes;
 
@@ -148,6 +153,11 @@ export class Prefetcher {
     return this.#inFlightBytes;
   }
 
+  /** Some call of few bytes went to the origin and was answered. */
+  heard(durationMs: number): void {
+    if (durationMs <= longestRoundTripMs) this.link.heard(durationMs, this.#clock.now());
+  }
+
   /** A reader touched the file: its policy may have new wishes. */
   wake(target: PrefetchTarget): void {
     this.#wishing.delete(target);
@@ -168,7 +178,7 @@ export class Prefetcher {
     if (this.#wanting.delete(target)) target.policy.wanted?.giveUp();
   }
 
-  /** Every request to the origin for data, demand or prefetch, is counted and measured. */
+  /** Every request to the origin for data, demand or prefetch, is counted and measured, by what crosses the link. */
   begin(bytes: number): TransferMark {
     this.#inFlightBytes += bytes;
     const limit = this.#wanting.size > 0 ? this.#wantedLimit() : this.#streamLimit();
@@ -177,7 +187,7 @@ export class Prefetcher {
 
   end(mark: TransferMark, askedBytes: number, gotBytes: number, link?: LinkUse): void {
     if (link === 'unused') this.link.cancel();
-    else if (link === 'shared') this.link.joined(gotBytes);
+    else if (link === 'shared') this.link.joined(mark, gotBytes);
     else {
       const nowMs = this.#clock.now();
       this.link.end(mark, gotBytes, nowMs);
@@ -211,7 +221,10 @@ export class Prefetcher {
     const most = this.#requestBlocks();
     for (const target of [...this.#wishing].reverse()) {
       if (!target.isReady) continue;
-      const run = target.policy.streams.next(target.view, most, this.#streamLimit());
+      // Beside a list of what is wanted, whatever else is read is little.
+      const startBytes = target.policy.wanted === undefined ? this.#startBytes() : 0;
+      const { share } = this.link;
+      const run = target.policy.streams.next(target.view, most, this.#streamLimit() / share, startBytes / share);
       if (run !== undefined && this.#start(target, run)) return true;
     }
     return false;
@@ -244,9 +257,10 @@ export class Prefetcher {
   #startWanted(): boolean {
     if (this.#wanting.size === 0) return false;
     const limit = this.#wantedLimit();
-    const batch = Math.max(1, Math.min(mostBatchBlocks, Math.floor(limit / batchShare / blockBytes)));
+    const crossing = blockBytes * this.link.share;
+    const batch = Math.max(1, Math.min(mostBatchBlocks, Math.floor(limit / batchShare / crossing)));
     // With half a batch of room: so the limit is kept on the average.
-    if (this.#inFlightBytes > 0 && limit - this.#inFlightBytes < (batch * blockBytes) / 2) return false;
+    if (this.#inFlightBytes > 0 && limit - this.#inFlightBytes < (batch * crossing) / 2) return false;
     const waitMs = this.#meter.waitMs(this.#clock.now());
     if (waitMs > 0) {
       this.#pumpAfter(waitMs);
@@ -308,7 +322,13 @@ export class Prefetcher {
   #streamLimit(): number {
     const gain = this.link.growing ? growthGain : steadyGain;
     const wanted = smallestFlightBytes + gain * this.link.bandwidthDelayBytes;
-    return Math.min(wanted, this.#options.mostBytes);
+    return Math.min(Math.max(wanted, 2 * this.#startBytes()), this.#options.mostBytes);
+  }
+
+  /** What a stream may ask for at once: half of what the link holds, or what it would hold if it were a slow one. */
+  #startBytes(): number {
+    const { figures, heardRoundTripMs } = this.link;
+    return (figures === undefined ? assumedBytesPerMs : figures.bytesPerMs / 2) * heardRoundTripMs;
   }
 
   /** One step of the delay-based control: `durationMs` less round trip and own bytes is the time that was spent in queues. */
@@ -323,7 +343,9 @@ export class Prefetcher {
   }
 
   #requestBlocks(): number {
-    const bytes = Math.max(this.link.bytesPerMs * this.#options.requestMs, blockBytes);
-    return Math.max(1, Math.floor(Math.min(bytes, limits.transferBytes) / blockBytes));
+    const bytes = Math.max((this.link.bytesPerMs * this.#options.requestMs) / this.link.share, blockBytes);
+    // Of what may be in flight, one request must not be most.
+    const most = Math.min(limits.transferBytes, this.#streamLimit() / this.link.share / 4);
+    return Math.max(1, Math.floor(Math.min(bytes, most) / blockBytes));
   }
 }

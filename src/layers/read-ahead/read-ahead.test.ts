@@ -76,6 +76,19 @@ function touchBlock(streams: SequentialStreams, view: Blocks, index: number): vo
 }
 
 describe('sequential streams', () => {
+  test('a whole block at the beginning of a file begins a stream at once, a look at a header does not', () => {
+    for (const [end, isStream] of [
+      [block, true],
+      [4096, false],
+    ] as const) {
+      const streams = new SequentialStreams();
+      const view = new Blocks(1000);
+      view.asked.add(0);
+      streams.touch(0, end, true);
+      assert.equal(drain(streams, view) >= 4, isStream);
+    }
+  });
+
   test('one touch is no stream, two adjacent ones are', () => {
     const streams = new SequentialStreams();
     const view = new Blocks(1000);
@@ -105,7 +118,7 @@ describe('sequential streams', () => {
     const view = new Blocks(20_000);
     // One block of a hundred has to be asked for.
     for (let index = 0; index < view.blockCount; index++) if (index % 100 !== 7) view.asked.add(index);
-    for (const index of [0, 1]) streams.touch(index * block, (index + 1) * block, true);
+    for (const index of [1, 2]) streams.touch(index * block, (index + 1) * block, true);
     const asked: number[] = [];
     for (let at = 0; at < 40; at++) {
       const run = streams.next(view, 1, 8 * block);
@@ -115,7 +128,7 @@ describe('sequential streams', () => {
     }
     assert.deepEqual(asked, [7, 107, 207, 307]);
     // The reader has passed two of them, and one came without the link.
-    streams.touch(2 * block, 150 * block, false);
+    streams.touch(3 * block, 150 * block, false);
     assert.equal(drain(streams, view, 4 * block), 2);
   });
   test('what came without the link gives its window back', () => {

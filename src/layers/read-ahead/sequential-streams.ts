@@ -1,7 +1,7 @@
 /**
  * Finds sequential readers in the touches of one file: several streams at a time, interleaved, slightly out of order (as
  * kernel clients send), forward and backward. A stream reads ahead of its reader by a window that doubles as the
- * reader consumes it.
+ * reader consumes it. Who begins at the beginning of the file with a whole block is taken for a reader of all of it.
  *
  * Invariants: at most `mostStreams`, the longest unused gives way; a touch belongs to one stream; `front` only moves in the
  * direction of the stream; what was asked for and not read yet is never more than the caller's limit. Forward, what needs no asking
@@ -27,6 +27,8 @@ const farthestBlocks = (1024 * 1024 * 1024) / blockBytes;
 const mostPassed = 1024;
 
 interface Stream {
+  /** It began at the beginning of the file, with more than a look at a header: it is taken for one at once. */
+  readonly isWhole: boolean;
   /** The bytes read so far: [low, high). */
   low: number;
   high: number;
@@ -60,11 +62,11 @@ export class SequentialStreams {
     return false;
   }
 
-  /** The next blocks that a stream wants, the latest used stream first. */
-  next(view: BlockView, mostBlocks: number, windowLimitBytes: number): BlockRun | undefined {
+  /** The next blocks that a stream wants, the latest used stream first. `startBytes`: what a new stream may ask for at once. */
+  next(view: BlockView, mostBlocks: number, windowLimitBytes: number, startBytes = 0): BlockRun | undefined {
     for (const stream of this.#streams) {
       if (stream.direction === 0) continue;
-      const window = Math.min(stream.windowBytes, windowLimitBytes);
+      const window = Math.min(Math.max(stream.windowBytes, startBytes), windowLimitBytes);
       const run =
         stream.direction > 0 ? forward(stream, view, mostBlocks, window) : backward(stream, view, mostBlocks, window);
       if (run !== undefined) return run;
@@ -104,7 +106,7 @@ export class SequentialStreams {
     }
     stream.consumedBytes += progress;
     if (missed || stream.consumedBytes >= stream.windowBytes / 2) {
-      stream.windowBytes = Math.min(stream.windowBytes * 2, limits.readAheadBytes);
+      stream.windowBytes = Math.min(stream.windowBytes * (stream.isWhole ? 4 : 2), limits.readAheadBytes);
       stream.consumedBytes = 0;
     }
     this.#toFront(stream);
@@ -112,14 +114,16 @@ export class SequentialStreams {
   }
 
   #open(offset: number, end: number): void {
+    const isWhole = offset === 0 && end >= blockBytes;
     const stream: Stream = {
+      isWhole,
       low: offset,
       high: end,
-      direction: 0,
+      direction: isWhole ? 1 : 0,
       stepsBack: 0,
       windowBytes: initialWindowBytes,
       consumedBytes: 0,
-      front: 0,
+      front: Math.ceil(end / blockBytes),
       asked: [],
       used: this.#clock,
     };
