@@ -1,6 +1,6 @@
 /** `viaduct warm PATH...`: files, or their working sets, into the cache of a running session, before anybody asks for them. */
 import { Command } from 'commander';
-import { addChoiceOptions, type ChoiceFlags, chooseProcess, fileHelp } from './process-choice.ts';
+import { addChoiceOptions, type ChoiceFlags, chooseProcess } from './process-choice.ts';
 import { showTask, timeoutOf } from './task-output.ts';
 
 interface WarmFlags extends ChoiceFlags {
@@ -11,7 +11,7 @@ interface WarmFlags extends ChoiceFlags {
 }
 
 const help = `
-${fileHelp.replaceAll('FILE', 'PATH')}
+PATH is a path inside the export (/golden/disk.raw), the nfs:// URL of a session, or a path below a mount made by \`viaduct mount\`.
 What is here already is not fetched again, so a warm that was cut short is gone on with by the same command. Readers go first;
 --fetch-rate of the session holds. The session reads in the name of its own user.
 
