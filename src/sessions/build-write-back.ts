@@ -104,6 +104,7 @@ export function buildWriteBack(
     logger,
     origin: {
       fresh,
+      chunks: nfs?.data,
       mayKeep: () => nfs?.chain.mayKeep() === true,
       conditionalWrites: () => nfs !== undefined && mayCondition(nfs),
       ...(nfs === undefined ? { restarts } : watchConnection(nfs, clock)),

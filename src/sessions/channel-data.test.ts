@@ -1,5 +1,6 @@
 /** Data and names over the channel of real sessions: under leases, read-only, and through a chain of proxies. */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +8,7 @@ import { after, beforeEach, type TestContext, test } from 'node:test';
 import { silentLog, systemClock, systemRandom } from '../base/mod.ts';
 import { digestOf } from '../content/mod.ts';
 import { type NfsOrigin, openNfsOrigin } from '../origins/mod.ts';
-import { ok, pattern, refused } from '../testing/mod.ts';
+import { makeContent, ok, pattern, refused } from '../testing/mod.ts';
 import * as vfs from '../vfs/mod.ts';
 import { defaultAttributes, type SessionPlan } from './plan.ts';
 import { type RunningSession, startSession } from './session.ts';
@@ -162,4 +163,43 @@ test('write-back sends what compresses compressed: a guest’s memory costs a pa
   const sent = (await sentBytes()).bytesOut - before;
   assert.ok(readFileSync(join(served, 'golden/disk')).equals(memory));
   assert.ok(sent < 200_000, `${sent} bytes were sent`);
+});
+
+test('write-back sends digests of what the server has: a copied image costs a small part of its size', async (t) => {
+  const image = randomBytes(6 * 1024 ** 2);
+  writeFileSync(join(served, 'golden/disk'), image);
+  const stamp = {
+    size: image.length,
+    fileid: 1n,
+    mtimeSeconds: 1,
+    mtimeNanoseconds: 0,
+    ctimeSeconds: 1,
+    ctimeNanoseconds: 0,
+  };
+  const { meta } = await makeContent(image, stamp);
+  mkdirSync(join(served, 'golden/.viaduct'));
+  writeFileSync(join(served, 'golden/.viaduct/disk.meta'), meta);
+  const origin = `nfs://${host}:${await start(t)}/`;
+  const never = { limitBytes: 64 * 1024 ** 2, writeBackAfterMs: 3_600_000, ageMs: 3_600_000 };
+  const dirty = { ...defaultDirty, directory: join(top, `log-${number}`), ...never };
+  const session = await open(t, planOf({ kind: 'proxy', origin, writes: 'write-back', dirty }));
+  const client = await mount(t, (await session.ready).port);
+  const where = { directory: client.root, name: 'copy' };
+  const { object } = ok(await client.create(call, { where, how: { mode: 'guarded', set: { mode: 0o644 } } }));
+  assert.ok(object !== undefined);
+  const changed = randomBytes(100_000);
+  const copy = Buffer.from(image);
+  changed.copy(copy, 2_500_000);
+  for (let offset = 0; offset < copy.length; offset += 1024 ** 2) {
+    const data = [copy.subarray(offset, offset + 1024 ** 2)];
+    ok(await client.write(call, { object, offset, count: 1024 ** 2, stable: Stability.UNSTABLE, data }));
+  }
+  const sentBytes = async () => (await session.stats()).data!.layers.origin as { bytesOut: number };
+  const before = (await sentBytes()).bytesOut;
+  assert.equal((await session.run({ task: 'write-back' })).outcome, 'done');
+  const sent = (await sentBytes()).bytesOut - before;
+  assert.ok(readFileSync(join(served, 'golden/copy')).equals(copy));
+  assert.ok(sent < 300_000, `${sent} bytes were sent`);
+  const { knownBytes } = (await session.stats()).data!.writeBack!.drain;
+  assert.ok(knownBytes > 6_000_000, `${knownBytes} bytes were known`);
 });
