@@ -25,6 +25,7 @@ import { type BlockCacheStatistics, newStatistics } from './block-cache/statisti
 import {
   defaultReadAhead,
   FilePolicy,
+  type LinkFigures,
   Prefetcher,
   type ReadAheadOptions,
   type WantedBlocks,
@@ -37,8 +38,15 @@ export interface BlockCacheOptions {
   readonly readAhead?: ReadAheadOptions | undefined;
   /** Promises that nobody else changes the origin's files (block-cache/sole-writer.ts). */
   readonly soleWriter?: boolean | undefined;
+  /** What the link to the origin was found to do, over lives of the session. */
+  readonly link?: LinkMemory | undefined;
   /** Files remembered at a time. */
   readonly openFiles?: number | undefined;
+}
+
+export interface LinkMemory {
+  load(): LinkFigures | undefined;
+  keep(figures: LinkFigures): void;
 }
 
 export interface BlockCacheReport extends BlockCacheStatistics {
@@ -53,6 +61,7 @@ export interface BlockCacheReport extends BlockCacheStatistics {
 
 const blockBytes = limits.blockBytes;
 const nowhere = Number.POSITIVE_INFINITY;
+const keepLinkMs = 5 * 60_000;
 
 export class BlockCache extends ForwardingFilesystem {
   readonly #cache: BlockStore;
@@ -66,6 +75,9 @@ export class BlockCache extends ForwardingFilesystem {
   readonly #reader: Reader;
   readonly #mutations: Mutations;
   readonly #sole: SoleWriter | undefined;
+  readonly #link: LinkMemory | undefined;
+  #keptLinkMs: number;
+  #keptLinkRate: number | undefined;
   #verifier: vfs.Verifier | undefined;
 
   constructor(next: Filesystem, options: BlockCacheOptions) {
@@ -77,6 +89,11 @@ export class BlockCache extends ForwardingFilesystem {
     this.#log = options.log;
     this.#readAhead = options.readAhead ?? defaultReadAhead;
     this.#prefetcher = new Prefetcher(this.#readAhead, clock);
+    this.#link = options.link;
+    const known = this.#link?.load();
+    if (known !== undefined) this.#prefetcher.link.remember(known, clock.now());
+    this.#keptLinkMs = clock.now();
+    this.#keptLinkRate = known?.bytesPerMs;
     this.#files = new OpenFiles(next.identity, (file) => this.#prefetcher.forget(file), options.openFiles);
     this.#fetcher = new Fetcher({ next, prefetcher: this.#prefetcher, clock, statistics, log: options.log });
     this.#reader = new Reader({ next, fetcher: this.#fetcher, clock, statistics });
@@ -119,6 +136,16 @@ export class BlockCache extends ForwardingFilesystem {
       if (status === 0) this.#prefetcher.heard(this.#clock.now() - beganMs);
     };
     coming.then(heard, () => {});
+    if (beganMs - this.#keptLinkMs >= keepLinkMs) this.#keepLink();
+  }
+
+  #keepLink(): void {
+    this.#keptLinkMs = this.#clock.now();
+    const { figures } = this.#prefetcher.link;
+    // What was only remembered is not kept again, as if it were new.
+    if (figures === undefined || figures.bytesPerMs === this.#keptLinkRate) return;
+    this.#keptLinkRate = figures.bytesPerMs;
+    this.#link?.keep(figures);
   }
 
   #granted(call: vfs.Call, args: vfs.ReadArguments, grant: vfs.AccessReply): Eventual<vfs.ReadReply> {
@@ -302,6 +329,7 @@ export class BlockCache extends ForwardingFilesystem {
 
   override async close(): Promise<void> {
     this.#prefetcher.close();
+    this.#keepLink();
     const fills = this.#fetcher.close();
     // Fills that wait for the reply to a change of ours: with the origin away it never comes.
     for (const file of this.#files.values()) file.wake();

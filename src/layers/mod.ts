@@ -10,6 +10,7 @@ export {
   BlockCache,
   type BlockCacheOptions,
   type BlockCacheReport,
+  type LinkMemory,
 } from './block-cache.ts';
 export { Checker, type CheckerContext } from './checker.ts';
 export { isTrustedDirectory } from './content/trust.ts';
@@ -26,6 +27,7 @@ export { Outage, type OutageOptions } from './outage.ts';
 export type { StabilityOptions } from './own-commits.ts';
 export {
   defaultReadAhead,
+  type LinkFigures,
   noReadAhead,
   type ReadAheadOptions,
 } from './read-ahead/mod.ts';

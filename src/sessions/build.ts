@@ -39,6 +39,7 @@ import { SessionChain } from './chain.ts';
 import { type ServedOrigin, SessionLeases, sessionChannel } from './channel.ts';
 import { closeAfterError, closeEach } from './close-each.ts';
 import type { HintsFile } from './hints-file.ts';
+import { LinkFile } from './link-file.ts';
 import { ReadOnly } from './read-only.ts';
 import type { SessionLease } from './session-lease.ts';
 import { holdsLog, openSessionLog } from './session-log.ts';
@@ -162,7 +163,8 @@ function pileUp(
       built = buildKeepsakes(top, layer.file, caches, surroundings);
     } else if (layer.layer === 'content') {
       const names = caches.find((cache) => cache instanceof Keepsakes)?.places();
-      const made = buildContent({ next: top, cache: cacheOf(surroundings), names, ...layer }, surroundings);
+      const wish = { next: top, cache: cacheOf(surroundings), walker: nfs?.data, names, ...layer };
+      const made = buildContent(wish, surroundings);
       hints = made.hints;
       built = made.layer;
     } else if (layer.layer === 'working-sets') {
@@ -303,7 +305,8 @@ function buildLayer(
       const { readAheadBytes, soleWriter, fetchRateBytesPerSecond: wantedBytesPerSecond } = description;
       const asked = readAheadBytes === 0 ? noReadAhead : { ...defaultReadAhead, mostBytes: readAheadBytes };
       const readAhead = { ...asked, wantedBytesPerSecond };
-      return new BlockCache(next, { cache, clock, log, readAhead, soleWriter });
+      const link = description.linkFile === undefined ? undefined : new LinkFile(description.linkFile, { clock, log });
+      return new BlockCache(next, { cache, clock, log, readAhead, soleWriter, link });
     }
     case 'access-cache':
       return new AccessCache(next, { clock, presence });

@@ -16,6 +16,7 @@
  * keeps changes are over what keeps them.
  */
 import { join } from 'node:path';
+import { linkFilePath } from './link-file.ts';
 import { fetchModes, type SessionPlan } from './plan.ts';
 import {
   type CommitPlace,
@@ -44,6 +45,8 @@ export type LayerDescription =
       readonly readAheadBytes: number;
       readonly soleWriter: boolean;
       readonly fetchRateBytesPerSecond?: number | undefined;
+      /** Where it is kept what the link was found to do. */
+      readonly linkFile?: string | undefined;
     }
   | { readonly layer: 'content'; readonly cacheDirectory: string }
   | { readonly layer: 'keepsakes'; readonly file: string }
@@ -100,7 +103,8 @@ export function describeStack(plan: SessionPlan): StackDescription {
       const { readAheadBytes, soleWriter = false, fetchRateBytesPerSecond, purpose = 'boot', fetch } = plan;
       const directory = join(plan.stateDirectory, 'working-sets');
       layers.push({ layer: 'working-sets', directory, purpose, mode: fetch ?? fetchModes[0] });
-      layers.push({ layer: 'block-cache', readAheadBytes, soleWriter, fetchRateBytesPerSecond });
+      const linkFile = linkFilePath(plan.stateDirectory, plan.origin);
+      layers.push({ layer: 'block-cache', readAheadBytes, soleWriter, fetchRateBytesPerSecond, linkFile });
       if (plan.content ?? true) layers.push({ layer: 'content', cacheDirectory: plan.cache.directory });
     }
     const file = keepsakeFile(plan);
