@@ -1,10 +1,10 @@
 /** The content layer below the block cache and over a memory origin that has meta-data and packs. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { seededRandom, silentLog, systemClock } from '../base/mod.ts';
+import { seededRandom, silentLog, sleep, systemClock } from '../base/mod.ts';
 import { MemoryHintIndex } from '../content/mod.ts';
 import { DelayLayer, describeFile, filesystemSuite, MemoryFilesystem, SimulatedClock } from '../testing/mod.ts';
-import { Status } from '../vfs/mod.ts';
+import { type Filesystem, type PathWalker, Status, type WalkReply, type WalkStep } from '../vfs/mod.ts';
 import { MemoryCache } from './block-cache/memory-cache.test.ts';
 import { ahead, alice, House, imageBytes, root } from './content/content-house.test.ts';
 import { Content } from './content.ts';
@@ -209,6 +209,75 @@ describe('round trips', () => {
       const took = await timeOf(clock, house.read(object, 100 * KiB, 4096));
       assert.ok(took <= 4 * 40 + 10, `${took} ms`);
     });
+  });
+});
+
+describe('an origin that walks', () => {
+  /** `fault`: what it answers instead. */
+  function walkerOf(house: House, clock: SimulatedClock, fault?: (reply: WalkReply) => WalkReply): PathWalker {
+    return {
+      canWalk: () => true,
+      walkNames: 32,
+      async walk(call, { directory, names }) {
+        await sleep(clock, 40);
+        const steps: WalkStep[] = [];
+        let status: WalkReply['status'] = 0;
+        for (const name of names) {
+          const found = house.memory.lookup(call, { directory: steps.at(-1)?.object ?? directory, name });
+          status = found.status;
+          if (found.status !== 0) break;
+          steps.push({ object: found.object, attributes: found.attributes });
+        }
+        const reply = { status, steps };
+        return fault?.(reply) ?? reply;
+      },
+    };
+  }
+
+  async function timeOfFirstRead(fault?: (reply: WalkReply) => WalkReply, walks = true): Promise<number> {
+    const clock = new SimulatedClock();
+    let took = 0;
+    const between = (origin: Filesystem): DelayLayer => new DelayLayer(origin, { clock, roundTripMs: () => slowMs });
+    let slowMs = 0;
+    const walker = walks ? (house: House): PathWalker => walkerOf(house, clock, fault) : undefined;
+    await using house = await House.open({ between, clock, isLight: true, walker });
+    const bytes = imageBytes(2 * MiB);
+    await house.file('disk', bytes);
+    slowMs = 40;
+    const begin = clock.now();
+    let isDone = false;
+    const work = (async () => {
+      const object = await house.lookup('disk');
+      assert.ok((await house.read(object, MiB, 64 * KiB)).equals(bytes.subarray(MiB, MiB + 64 * KiB)));
+      took = clock.now() - begin;
+    })().finally(() => {
+      isDone = true;
+    });
+    while (!isDone) {
+      await clock.advance(5);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    await work;
+    assert.equal(house.content.stats().heads, 1);
+    // The layers below know the names as well, for an outage.
+    assert.ok(house.origin.calls('lookup') >= 4);
+    slowMs = 0;
+    await clock.advance(1000);
+    return took;
+  }
+
+  test('brings the meta-data a round trip sooner, and what it says wrong costs that at most', async () => {
+    const plain = await timeOfFirstRead(undefined, false);
+    const walked = await timeOfFirstRead();
+    assert.ok(walked <= plain - 35, `${walked} ms with, ${plain} ms without`);
+    for (const fault of [
+      (): WalkReply => ({ status: Status.NOTSUPP, steps: [] }),
+      (reply: WalkReply): WalkReply => ({ ...reply, steps: reply.steps.map(({ object }) => ({ object })) }),
+      (reply: WalkReply): WalkReply => ({ ...reply, steps: [{ object: 'another' }, ...reply.steps.slice(1)] }),
+    ]) {
+      const took = await timeOfFirstRead(fault);
+      assert.ok(took <= plain + 5, `${took} ms with a fault, ${plain} ms without`);
+    }
   });
 });
 

@@ -46,6 +46,8 @@ export interface ContentOptions {
   readonly hints: HintIndex;
   readonly clock: Clock;
   readonly log: Log;
+  /** The origin, if it can look up several names in one round trip. */
+  readonly walker?: vfs.PathWalker | undefined;
   /** Where files are that nobody looked up yet: hints, perhaps of an earlier life. */
   readonly names?: Iterable<readonly [Place, FileHandle]> | undefined;
 }
@@ -104,7 +106,7 @@ export class Content extends ForwardingFilesystem {
     this.blocks = new ZeroAwareStore(store, this.#contents);
     this.#pages = new Pages({ store, hints, statistics, onDamage });
     this.#groups = new Groups({ next, clock, statistics, onDamage });
-    this.#finder = new Finder({ next, store, clock, log, statistics });
+    this.#finder = new Finder({ next, walker: options.walker, store, clock, log, statistics });
     const local = new LocalChunks({ store, hints, statistics });
     this.#composer = new Composer({ next, pages: this.#pages, groups: this.#groups, local, hints, statistics });
     for (const [place, handle] of options.names ?? []) this.#note(place, handle);

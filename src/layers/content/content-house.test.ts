@@ -13,7 +13,14 @@ import {
   patternBytes,
   putContent,
 } from '../../testing/mod.ts';
-import { type Attributes, type Call, credential, type FileHandle, type Filesystem } from '../../vfs/mod.ts';
+import {
+  type Attributes,
+  type Call,
+  credential,
+  type FileHandle,
+  type Filesystem,
+  type PathWalker,
+} from '../../vfs/mod.ts';
 import { AccessCache } from '../access-cache.ts';
 import { AttributeCache } from '../attribute-cache.ts';
 import { MemoryCache } from '../block-cache/memory-cache.test.ts';
@@ -48,6 +55,7 @@ export interface HouseOptions {
   readonly size?: number;
   readonly cache?: Partial<BlockCacheOptions>;
   readonly clock?: Clock;
+  readonly walker?: ((house: House) => PathWalker) | undefined;
   readonly between?: (origin: Filesystem) => Filesystem;
   /** Blocks are kept in memory instead of on the disk, for tests that need many houses. */
   readonly isLight?: boolean;
@@ -75,7 +83,7 @@ export class House implements AsyncDisposable {
 
   /** Also after a restart: the cache on the disk is the same. */
   async start(): Promise<void> {
-    const { cache: more, between, isLight } = this.#options;
+    const { cache: more, between, walker, isLight } = this.#options;
     const { clock = systemClock } = this.#options;
     const cache =
       isLight === true
@@ -83,7 +91,7 @@ export class House implements AsyncDisposable {
         : await this.fixture.open({ sizeBytes: 64 * MiB });
     const tools = { clock, log: this.log };
     const below = new AccessCache(new AttributeCache(between?.(this.origin) ?? this.origin, tools), tools);
-    this.content = new Content(below, { store: cache, hints: this.hints, ...tools });
+    this.content = new Content(below, { store: cache, hints: this.hints, walker: walker?.(this), ...tools });
     this.top = new BlockCache(this.content, { cache: this.content.blocks, readAhead: noReadAhead, ...tools, ...more });
     this.stop = async () => {
       await this.top.close();

@@ -2,14 +2,14 @@
  * Finds a file's meta-data by its name, and reads and checks the head: three round trips, or four for a very large file.
  *
  *     round 1   LOOKUP .viaduct (known for most files: remembered by directory, also that there is none)
- *     round 2   LOOKUP NAME.meta, LOOKUP NAME.pack
+ *     round 2   LOOKUP NAME.meta, LOOKUP NAME.pack      (in round 1, by WALK, if the server offers it: one less)
  *     round 3   READ the head (as much as it will probably be), READ the pack's header, ACCESS of the meta-data
  *     round 4   READ the rest of the head
  *
  * Invariants: nothing is believed that trust.ts does not allow; whatever comes back, the answer is a description that fits the file's
  * attributes of now, or none; it never rejects for what the origin says.
  */
-import { type Clock, isPromise, type Log, limits } from '../../base/mod.ts';
+import { type Clock, type Eventual, isPromise, type Log, limits } from '../../base/mod.ts';
 import {
   ContentError,
   contentDirectory,
@@ -30,6 +30,9 @@ import {
   type FileHandle,
   type Filesystem,
   FileType,
+  type LookupReply,
+  type Name,
+  type PathWalker,
   type Place,
   stampOfAttributes,
 } from '../../vfs/mod.ts';
@@ -47,6 +50,8 @@ import { isTrustedDirectory, isTrustedFile } from './trust.ts';
 
 export interface FinderOptions {
   readonly next: Filesystem;
+  /** The origin, if it can look up several names in one round trip. */
+  readonly walker?: PathWalker | undefined;
   readonly store: BlockStore;
   readonly clock: Clock;
   readonly log: Log;
@@ -72,6 +77,12 @@ interface FoundPack {
 interface HeadRead {
   readonly head: MetaHead;
   readonly bytes: Uint8Array;
+}
+
+/** What WALK found in a `.viaduct`. */
+interface Walked {
+  readonly directory: FileHandle;
+  readonly files: ReadonlyMap<Name, FoundFile>;
 }
 
 interface KnownDirectory {
@@ -122,13 +133,27 @@ export class Finder {
     const [there, got] = await Promise.all(asked);
     if (asked.some(isPromise)) rounds.next();
     if (there.status !== 0 || there.object !== file || got.status !== 0) return undefined;
-    const hidden = await this.#hiddenIn(call, place.directory, got.attributes);
+    const isKnown = this.#known(place.directory) !== undefined;
+    const asking = isKnown ? undefined : next.lookup(call, { directory: place.directory, name: contentDirectory });
+    const names = pack === undefined ? [meta] : [meta, pack];
+    // What the layers below remember needs no round trip.
+    const walking = isPromise(asking) ? this.#walk(call, place.directory, names) : undefined;
+    const hidden = await this.#hiddenIn(call, place.directory, got.attributes, asking);
+    const walked = await walking;
     rounds.next();
     if (hidden === undefined) return undefined;
     const directory = hidden.object;
-    const packFound = pack === undefined ? undefined : this.#findPack(call, { directory, name: pack });
-    const metaFound = await this.#lookup(call, { directory, name: meta });
-    rounds.next();
+    // The layers below are to know the names for an outage, so they are looked up in any case; what was walked to need not wait for that.
+    const find = (name: Name): Promise<FoundFile | undefined> => {
+      const found = this.#lookup(call, { directory, name });
+      const known = walked?.directory === directory ? walked.files.get(name) : undefined;
+      if (known === undefined) return found;
+      found.catch(() => {});
+      return Promise.resolve(known);
+    };
+    const packFound = pack === undefined ? undefined : this.#findPack(call, find(pack));
+    const metaFound = await find(meta);
+    if (walked?.files.has(meta) !== true) rounds.next();
     if (metaFound === undefined) {
       statistics.absent++;
       return undefined;
@@ -209,9 +234,9 @@ export class Finder {
   }
 
   /** Never rejects. */
-  async #findPack(call: Call, place: Place): Promise<FoundPack | undefined> {
+  async #findPack(call: Call, finding: Promise<FoundFile | undefined>): Promise<FoundPack | undefined> {
     try {
-      const found = await this.#lookup(call, place);
+      const found = await finding;
       if (found?.attributes.type !== FileType.REGULAR) return undefined;
       const header = await readRange(this.#options.next, call, found.object, 0, packHeaderBytes);
       if (header.status !== 0) return undefined;
@@ -222,12 +247,46 @@ export class Finder {
     }
   }
 
-  async #hiddenIn(call: Call, directory: FileHandle, file: Attributes): Promise<FoundFile | undefined> {
+  /** Names in the `.viaduct` of a directory. Never rejects; undefined: nobody can tell so quickly. */
+  async #walk(call: Call, directory: FileHandle, names: readonly Name[]): Promise<Walked | undefined> {
+    const { walker } = this.#options;
+    if (walker?.canWalk() !== true) return undefined;
+    try {
+      const asked = names.map((name) => walker.walk(call, { directory, names: [contentDirectory, name] }));
+      const files = new Map<Name, FoundFile>();
+      let hidden: FileHandle | undefined;
+      for (const [i, { status, steps }] of (await Promise.all(asked)).entries()) {
+        const found = steps[1];
+        if (status !== 0 || found?.attributes === undefined) continue;
+        hidden ??= steps[0]!.object;
+        if (hidden !== steps[0]!.object) return undefined;
+        files.set(names[i]!, { object: found.object, attributes: found.attributes });
+      }
+      return hidden === undefined ? undefined : { directory: hidden, files };
+    } catch {
+      // The session ends: the look-ups say so.
+      return undefined;
+    }
+  }
+
+  #known(directory: FileHandle): KnownDirectory | undefined {
+    const known = this.#directories.get(directory);
+    return known === undefined || known.untilMs <= this.#options.clock.now() ? undefined : known;
+  }
+
+  /** `asking`: the look-up of `.viaduct`, unless the directory is known. */
+  async #hiddenIn(
+    call: Call,
+    directory: FileHandle,
+    file: Attributes,
+    asking: Eventual<LookupReply> | undefined,
+  ): Promise<FoundFile | undefined> {
     const { next, clock, statistics } = this.#options;
     const asked = next.getattr(call, { object: directory });
-    let known = this.#directories.get(directory);
-    if (known === undefined || known.untilMs <= clock.now()) {
-      const hidden = await this.#lookup(call, { directory, name: contentDirectory });
+    let known = asking === undefined ? this.#directories.get(directory) : undefined;
+    if (known === undefined) {
+      const name = contentDirectory;
+      const hidden = await this.#found(call, await (asking ?? next.lookup(call, { directory, name })));
       known = { touched: true, hidden, untilMs: clock.now() + directoryMs };
       this.#directories.set(directory, known);
       if (hidden !== undefined) this.noteHidden(hidden.object);
@@ -242,11 +301,13 @@ export class Finder {
   }
 
   async #lookup(call: Call, place: Place): Promise<FoundFile | undefined> {
-    const { next } = this.#options;
-    const found = await next.lookup(call, place);
+    return this.#found(call, await this.#options.next.lookup(call, place));
+  }
+
+  async #found(call: Call, found: LookupReply): Promise<FoundFile | undefined> {
     if (found.status !== 0) return undefined;
     if (found.attributes !== undefined) return { object: found.object, attributes: found.attributes };
-    const got = await next.getattr(call, { object: found.object });
+    const got = await this.#options.next.getattr(call, { object: found.object });
     return got.status === 0 ? { object: found.object, attributes: got.attributes } : undefined;
   }
 }
