@@ -55,8 +55,8 @@ async function start(t: TestContext, change: Partial<SessionPlan> = {}): Promise
   return (await session.ready).port;
 }
 
-function proxy(t: TestContext, port: number): Promise<number> {
-  return start(t, { kind: 'proxy', origin: `nfs://${host}:${port}/` });
+function proxy(t: TestContext, port: number, change: Partial<SessionPlan> = {}): Promise<number> {
+  return start(t, { kind: 'proxy', origin: `nfs://${host}:${port}/`, ...change });
 }
 
 async function viaduct(t: TestContext, port: number): Promise<NfsOrigin> {
@@ -143,8 +143,8 @@ test('a client of version 1 gets what it knows, and is not shown what it does no
   assert.deepEqual(await later.names(), ['disk']);
 });
 
-test('a proxy offers what it can do itself: no leases, and it says so to who asks for one all the same', async (t) => {
-  const port = await proxy(t, await start(t));
+test('a read-only proxy has no leases to give, and says so to who asks for one all the same', async (t) => {
+  const port = await proxy(t, await start(t), { writes: 'read-only' });
   const origin = await viaduct(t, port);
   assert.deepEqual(
     origin.channel.features().filter((feature) => feature === 'leases' || feature === 'conditional'),
