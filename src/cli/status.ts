@@ -84,6 +84,8 @@ function describeSession(session: SessionStatus): string[] {
   if (session.data?.chain !== undefined) lines.push(...describeChain(session.data.chain));
   if (session.lastError !== undefined)
     lines.push(`  error     ${session.lastError.code}: ${session.lastError.cause.split('\n')[0]}`);
+  const wire = session.data?.layers.origin;
+  if (wire !== undefined) lines.push(...describePacked(wire));
   const content = session.data?.layers.content;
   if (content !== undefined) lines.push(...describeContent(content));
   const sets = session.data?.layers['working-sets'];
@@ -96,6 +98,13 @@ function describeSession(session: SessionStatus): string[] {
     );
   }
   return lines;
+}
+
+/** Nothing of it over a fast link, or from a plain NFS server. */
+function describePacked(counters: object): string[] {
+  const { packedReadBytes = 0, packedReadWireBytes = 0 } = counters as Record<string, number | undefined>;
+  if (packedReadBytes === 0) return [];
+  return [`  packed    ${formatSize(packedReadBytes)} of reads crossed the link as ${formatSize(packedReadWireBytes)}`];
 }
 
 /** Nothing of it where no file is described. */

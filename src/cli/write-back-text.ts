@@ -185,7 +185,9 @@ export function describeWriteBack(status: WriteBackStatus): string[] {
   if (log.failedSyncs > 0) lines.push(`  log       its disk failed ${log.failedSyncs} times to keep what was written`);
   if (status.pendingFiles > 0)
     lines.push(`  changes   ${amountOf([status])} ${policy === 'redirect' ? 'kept' : stateText(status)}`);
-  if (drain.movedBytes > 0) lines.push(`  moved     ${formatSize(drain.movedBytes)} to the origin since the start`);
+  const known = drain.knownBytes > 0 ? `, of which it had ${formatSize(drain.knownBytes)} already` : '';
+  if (drain.movedBytes > 0)
+    lines.push(`  moved     ${formatSize(drain.movedBytes)} to the origin since the start${known}`);
   if (lease.state === 'lost') {
     const age = formatDuration(Date.now() - lease.sinceMs);
     lines.push(`  lease     LOST to ${lease.holder} ${age} ago: what is here stays here (viaduct log salvage)`);
