@@ -219,9 +219,9 @@ export class Nfs3Client implements vfs.Filesystem {
     replyBytes?: number,
     onRetransmit?: () => void,
   ): Promise<Reply> {
-    const { credential, priority } = call;
+    const { credential, priority, urgency } = call;
     const fencing = this.#forwardsFencing ? call.fencing : undefined;
-    const options = { credential, priority, deadlineMs: this.#deadlineMs, replyBytes, onRetransmit, fencing };
+    const options = { credential, priority, urgency, deadlineMs: this.#deadlineMs, replyBytes, onRetransmit, fencing };
     return this.#caller.call(procedure.program ?? nfsProgram, procedure, args, options).then(
       (reply) => {
         if (reply.status === Status.JUKEBOX) return this.#later(procedure, args, options, wrong);

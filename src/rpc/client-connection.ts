@@ -123,6 +123,11 @@ export class ClientConnection {
     if (this.pending.size === 0) this.#pingedAt = undefined;
   }
 
+  /** If it waits here, it overtakes from now on; what it leaves behind in the other queue is passed over. */
+  raise(call: PendingCall): void {
+    if (call.queued && this.pending.get(call.xid) === call) this.#demand.push(call);
+  }
+
   open(): void {
     if (this.state === 'idle') this.#connect();
   }

@@ -3,10 +3,11 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { seededRandom, silentLog, systemClock, ViaductError } from '../base/mod.ts';
 import { eventually, framed, TestService, testProcedures, testProgram } from '../testing/mod.ts';
-import { credential } from '../vfs/mod.ts';
+import { credential, Urgency } from '../vfs/mod.ts';
 import { RpcClient, type RpcClientOptions } from './client.ts';
 import type { ClientState } from './client-health.ts';
 import { DuplicateRequestCache } from './duplicates.ts';
+import type { CallOptions } from './procedure.ts';
 import { RpcServer } from './server.ts';
 
 const who = { credential: credential(1000, 100, [4, 5]) };
@@ -77,6 +78,30 @@ test('replies are matched in any order', async (t) => {
   for (const id of [2, 3, 1]) service.held.get(id)!(10 * id);
   assert.deepEqual(await Promise.all(slow), [10, 20, 30]);
   assert.equal(client.stats().outstanding, 0);
+});
+
+test('a prefetch that becomes a demand while it waits overtakes the others', async (t) => {
+  const order: number[] = [];
+  const { port } = await scripted(t, (socket, message) => {
+    const value = message.readUInt32BE(message.length - 4);
+    order.push(value);
+    socket.write(framed(Buffer.concat([message.subarray(0, 4), words(1, 0, 0, 0, 0, value)])));
+  });
+  const client = connectTo(t, port);
+  const ask = (value: number, more: Partial<CallOptions> = {}): Promise<number> =>
+    client.call(testProgram, hold, value, { ...who, ...more });
+  await ask(0);
+  const urgency = new Urgency();
+  const late = new Urgency();
+  const asked = [1, 2].map((value) => ask(value, { priority: 'prefetch' }));
+  asked.push(ask(3, { priority: 'prefetch', urgency }), ask(4, { priority: 'prefetch', urgency: late }), ask(5));
+  urgency.raise();
+  assert.deepEqual(await Promise.all(asked), [1, 2, 3, 4, 5]);
+  assert.deepEqual(order, [0, 5, 3, 1, 2, 4]);
+  // Answered already: nothing is sent again.
+  late.raise();
+  await ask(6, { priority: 'prefetch', urgency });
+  assert.deepEqual(order.slice(6), [6]);
 });
 
 test('reject arms have their error codes', async (t) => {

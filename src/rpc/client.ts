@@ -151,7 +151,7 @@ export class RpcClient implements RpcCaller {
         loadBytes: recordBytes + replyBytes,
         procedure,
         name: { server: this.#server, program: program.program, version: program.version, procedure: procedure.name },
-        demand: options.priority !== 'prefetch',
+        demand: options.priority !== 'prefetch' || options.urgency?.isRaised === true,
         deadline: options.deadlineMs === undefined ? Number.POSITIVE_INFINITY : now + options.deadlineMs,
         startedAt: now,
         resolve,
@@ -163,6 +163,7 @@ export class RpcClient implements RpcCaller {
         resendDelayMs: this.#retransmitMs,
       };
       this.#choose(now).add(call);
+      if (!call.demand) options.urgency?.onRaise(() => this.#raise(call));
       this.#timer ??= this.#options.clock.after(tickMs, () => this.#tick());
     });
   }
@@ -260,6 +261,11 @@ export class RpcClient implements RpcCaller {
       this.#auth.set(key, auth);
     }
     return auth;
+  }
+
+  #raise(call: PendingCall): void {
+    call.demand = true;
+    for (const connection of this.#connections) connection.raise(call);
   }
 
   #ping(): Buffer {

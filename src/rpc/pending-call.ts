@@ -18,7 +18,8 @@ export interface PendingCall {
   // biome-ignore lint/suspicious/noExplicitAny: calls of different procedures share one table
   readonly procedure: Procedure<any, any>;
   readonly name: CallName;
-  readonly demand: boolean;
+  /** May become one while it waits. */
+  demand: boolean;
   /** On the clock's scale; infinite for a call that waits for ever. */
   readonly deadline: number;
   readonly startedAt: number;

@@ -2,7 +2,7 @@
  * What a program hands to the RPC server and asks of the RPC client. Nothing in here knows what a procedure means.
  */
 import type { Eventual } from '../base/mod.ts';
-import type { Credential } from '../vfs/mod.ts';
+import type { Credential, Urgency } from '../vfs/mod.ts';
 import type { Codec } from '../xdr/mod.ts';
 import type { PeerNotes } from './peer-notes.ts';
 
@@ -69,6 +69,8 @@ export interface CallOptions {
   /** Milliseconds until the call fails with a `ViaductError` TIMED_OUT; without it the call waits for ever (hold). */
   readonly deadlineMs?: number | undefined;
   readonly priority?: 'demand' | 'prefetch' | undefined;
+  /** Of a prefetch: when it is raised, the call overtakes as a demand does. */
+  readonly urgency?: Urgency | undefined;
   /** About how many bytes the reply will have, to spread calls over connections; without it, the procedure's average. */
   readonly replyBytes?: number | undefined;
   /**

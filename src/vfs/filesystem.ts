@@ -20,6 +20,7 @@ import type { Eventual } from '../base/mod.ts';
 import type { Attributes, FileTypeCode, SetAttributes, Time, WccAttributes, WccData } from './attributes.ts';
 import type { Credential } from './credential.ts';
 import type { Failure } from './status.ts';
+import type { Urgency } from './urgency.ts';
 
 /** One character for each byte, at most 64. */
 export type FileHandle = string;
@@ -36,6 +37,8 @@ export interface Call {
   readonly peer: string;
   /** Demand overtakes prefetch wherever the two wait for the same thing. */
   readonly priority: Priority;
+  /** Of a prefetch that others may come to wait for: from then on it is a demand. */
+  readonly urgency?: Urgency | undefined;
   /** The fencing token of the write lease that the caller holds (channel); eight bytes, one character each. */
   readonly fencing?: string | undefined;
   /** It may have been executed before without an answer: EXIST and NOENT may be its own work. */

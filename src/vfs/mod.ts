@@ -19,3 +19,4 @@ export type {
 export { type FileStamp, isOlder, sameStamp, stampOf, stampOfAttributes } from './stamp.ts';
 export { type Failure, isKnownStatus, Status, type StatusCode, statusName } from './status.ts';
 export type { TreeLocator } from './tree-locator.ts';
+export { Urgency } from './urgency.ts';

@@ -10,7 +10,7 @@
  *           └──adjacent, merged──> new flight ──READ(s)──> settled ─┴─> clean cache ──> flight gone
  */
 import { type Clock, type Log, limits } from '../../base/mod.ts';
-import type { Attributes, Call, Filesystem, ReadReply } from '../../vfs/mod.ts';
+import { type Attributes, type Call, type Filesystem, type ReadReply, Urgency } from '../../vfs/mod.ts';
 import type { BlockRun, Prefetcher } from '../read-ahead/mod.ts';
 import { Flight, type Part } from './flight.ts';
 import type { Ahead, OpenFile } from './open-file.ts';
@@ -76,7 +76,8 @@ export class Fetcher implements Ahead {
   prefetch(file: OpenFile, run: BlockRun, done: (bytes: number, isFree: boolean) => void): boolean {
     const { reader } = file;
     if (reader === undefined || !this.mayPrefetch(file)) return false;
-    const call: Call = { credential: reader.credential, peer: 'read-ahead', priority: 'prefetch' };
+    const urgency = new Urgency();
+    const call: Call = { credential: reader.credential, peer: 'read-ahead', priority: 'prefetch', urgency };
     const flight = this.fetch(file, call, run.first, run.count, file.size);
     void flight.settled.then(() => {
       flight.release();

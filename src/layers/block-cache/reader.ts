@@ -127,6 +127,7 @@ export class Reader {
       const to = Math.min(block * blockBytes, end);
       if (joined !== undefined) {
         this.#statistics.joined += block - begin;
+        if (call.priority === 'demand') joined.call.urgency?.raise();
         segments.push({ offset: from, end: to, flight: joined.hold(), hit: undefined, isJoined: true });
       } else if (isCached) {
         segments.push({ offset: from, end: to, flight: undefined, hit: undefined, isJoined: false });

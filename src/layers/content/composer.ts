@@ -187,7 +187,7 @@ export class Composer {
     }
     for (const { place, sectors } of places.values()) {
       const kept = groups.get(pack, place.group);
-      let bytes: Coming['bytes'] | undefined = kept ?? groups.coming(pack, place.group);
+      let bytes: Coming['bytes'] | undefined = kept ?? groups.coming(pack, place.group, call);
       if (kept === undefined && bytes !== undefined) link.isShared = true;
       if (bytes === undefined) {
         const isWorthwhile = sectors.length * sectorBytes * worthwhileShare >= place.count;

@@ -9,7 +9,7 @@
  */
 import { type Clock, limits } from '../../base/mod.ts';
 import { ContentError, decodeGroup, type GroupPlace } from '../../content/mod.ts';
-import { type Call, type Filesystem, Status } from '../../vfs/mod.ts';
+import { type Call, type Filesystem, Status, Urgency } from '../../vfs/mod.ts';
 import type { Described } from './described.ts';
 import { readRange } from './origin-read.ts';
 import type { Pack } from './pack.ts';
@@ -31,7 +31,13 @@ interface Wish {
   readonly pack: Pack;
   readonly call: Call;
   readonly place: GroupPlace;
+  readonly urgency: Urgency;
   readonly resolve: (bytes: Uint8Array | undefined) => void;
+}
+
+interface Coming {
+  readonly bytes: Promise<Uint8Array | undefined>;
+  readonly urgency: Urgency;
 }
 
 export class Groups {
@@ -39,7 +45,7 @@ export class Groups {
   readonly #mostBytes: number;
   /** Decoded, the longest unused first. */
   readonly #kept = new Map<string, Uint8Array>();
-  readonly #coming = new Map<string, Promise<Uint8Array | undefined>>();
+  readonly #coming = new Map<string, Coming>();
   #bytes = 0;
   #wishes: Wish[] = [];
 
@@ -65,19 +71,23 @@ export class Groups {
     return bytes;
   }
 
-  /** If it is under way. */
-  coming(pack: Pack, group: number): Promise<Uint8Array | undefined> | undefined {
-    return this.#coming.get(nameOf(pack, group));
+  /** If it is under way. It is as urgent as the most urgent who waits for it. */
+  coming(pack: Pack, group: number, call: Call): Promise<Uint8Array | undefined> | undefined {
+    const coming = this.#coming.get(nameOf(pack, group));
+    if (coming !== undefined) follow(call, coming.urgency);
+    return coming?.bytes;
   }
 
   /** Undefined: it cannot be had. Never rejects. */
   fetch(file: Described, pack: Pack, call: Call, place: GroupPlace): Promise<Uint8Array | undefined> {
     const name = nameOf(pack, place.group);
+    const urgency = new Urgency();
+    follow(call, urgency);
     const coming = new Promise<Uint8Array | undefined>((resolve) => {
       if (this.#wishes.length === 0) queueMicrotask(() => this.#send());
-      this.#wishes.push({ file, pack, call, place, resolve });
+      this.#wishes.push({ file, pack, call, place, urgency, resolve });
     });
-    this.#coming.set(name, coming);
+    this.#coming.set(name, { bytes: coming, urgency });
     void coming.then((bytes) => {
       this.#coming.delete(name);
       if (bytes !== undefined) this.#keep(name, bytes);
@@ -121,7 +131,11 @@ export class Groups {
     const begin = run[0]!.place.offset;
     const last = run.at(-1)!.place;
     const count = last.offset + last.count - begin;
-    const got = await readRange(next, { ...call, peer: 'content' }, pack.handle, begin, count).catch(() => undefined);
+    const urgency = new Urgency();
+    for (const wish of run) wish.urgency.raises(urgency);
+    const got = await readRange(next, { ...call, peer: 'content', urgency }, pack.handle, begin, count).catch(
+      () => undefined,
+    );
     if (got?.status !== 0) {
       this.#noteFailure(run, got?.status);
       for (const wish of run) wish.resolve(undefined);
@@ -157,6 +171,11 @@ export class Groups {
     else if (status === Status.ACCES || status === Status.PERM) pack.refused.add(call.credential.key);
     else pack.restUntilMs = this.#options.clock.now() + restMs;
   }
+}
+
+function follow(call: Call, urgency: Urgency): void {
+  if (call.priority === 'demand') urgency.raise();
+  else call.urgency?.raises(urgency);
 }
 
 /** Groups that lie together in one pack, wanted by the same caller; each run is one READ. */
