@@ -75,7 +75,7 @@ async function runRound(proof: Proof, round: number): Promise<Round> {
       ...head,
       passed: false,
       seconds: seconds(),
-      error: error instanceof Error ? error.message : String(error),
+      error: portable(error instanceof Error ? error.message : String(error)),
     };
   }
 }
@@ -90,4 +90,9 @@ function roundsIn(path: string): Round[] {
 
 function nameOf(file: string): string {
   return basename(file, '.proof.ts');
+}
+
+/** The results are kept: where this checkout and its Node lie is of no use to others. */
+function portable(message: string): string {
+  return message.replaceAll(`file://${root}/`, '').replaceAll(`${root}/`, '').replaceAll(process.execPath, 'node');
 }
