@@ -4,17 +4,15 @@
  *     a file's bytes of the epoch   |-- handed out --|-- answered --|-- asked --|-- asked --|-- not yet ... --|
  *                                                    ^ waits for an answer, not for long
  *
- * It pays for copies of images and for memory that was restored, and for nothing else: whoever finds too little rests while so much is
- * written as it is, longer each time.
- *
  * Invariants: nothing here changes what is written or in which order, only how it is sent; an answer that is late, wrong or lost costs
  * time only; the epoch is not read after `settle`.
  */
 import { type Clock, limits } from '../../base/mod.ts';
 import { digestOf, isZero } from '../../content/mod.ts';
 import type { EpochPlan, FilePlan } from '../../dirty/mod.ts';
-import type { ChunkHolder, HaveReply } from '../../vfs/mod.ts';
+import type { HaveReply } from '../../vfs/mod.ts';
 import { cut } from '../block-cache/slices.ts';
+import type { KnownPolicy } from './drain-known-policy.ts';
 import type { Caller } from './drain-origin.ts';
 import { bytesOf, type DrainParts } from './drain-parts.ts';
 
@@ -23,55 +21,11 @@ const { sectorBytes } = limits;
 const smallestFileBytes = 1024 * 1024;
 const batchBytes = 1024 * 1024;
 const viewBytes = 256 * 1024;
-/** Once it is known to pay: at 40 ms that is 100 MB/s of what the origin has. */
-const mostBatches = 4;
 /** The server may look for half a second where it lies; whoever is answered late is not asked soon again. */
 const patienceMs = 750;
 /** Fewer sectors that follow each other cost a call of their own, and save a few packets. */
 const smallestRun = 4;
 const largestRun = 64;
-/** Digests are worth their bytes above 1/256, and their time above this. */
-const worthwhileShare = 1 / 16;
-const firstRestBytes = 16 * 1024 * 1024;
-const longestRestBytes = 256 * 1024 * 1024;
-
-/** Whether asking pays; one for a drain. */
-export class KnownPolicy {
-  readonly chunks: ChunkHolder;
-  /** Written without being sent. */
-  knownBytes = 0;
-  #restBytes = 0;
-  #nextRestBytes = firstRestBytes;
-  /** Of the last batches: how much of them was found. */
-  #share = 0;
-
-  constructor(chunks: ChunkHolder) {
-    this.chunks = chunks;
-  }
-
-  /** Batches that may be asked about at a time. */
-  get batches(): number {
-    if (this.#restBytes > 0 || !this.chunks.canReference()) return 0;
-    return this.#share > worthwhileShare ? mostBatches : 1;
-  }
-
-  handedOut(bytes: number): void {
-    this.#restBytes = Math.max(0, this.#restBytes - bytes);
-  }
-
-  answered(asked: number, found: number): void {
-    this.#share = (this.#share + found / asked) / 2;
-    if (this.#share > worthwhileShare) this.#nextRestBytes = firstRestBytes;
-    else this.rest();
-  }
-
-  rest(): void {
-    this.#share = 0;
-    if (this.#restBytes > 0) return;
-    this.#restBytes = this.#nextRestBytes;
-    this.#nextRestBytes = Math.min(2 * this.#nextRestBytes, longestRestBytes);
-  }
-}
 
 /** How to send the next bytes: those with digests are at the origin. */
 export interface Cut {

@@ -5,7 +5,7 @@ import { type Payload, statusName } from '../../vfs/mod.ts';
 import type { OriginClock } from './conflict-clock.ts';
 import type { DrainContext, DrainOptions, FileRecord } from './contract.ts';
 import type { DrainGate } from './drain-gate.ts';
-import type { KnownPolicy } from './drain-known.ts';
+import type { KnownPolicy } from './drain-known-policy.ts';
 import type { DrainMeter } from './drain-meter.ts';
 import type { OriginCalls } from './drain-origin.ts';
 import type { RecentAnswers } from './drain-recent.ts';

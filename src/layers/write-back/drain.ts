@@ -19,7 +19,7 @@ import { ConflictSaver } from './conflict-saver.ts';
 import type { DrainContext, DrainFace, DrainOptions, DrainResult, DrainStatus } from './contract.ts';
 import { type EpochEnd, EpochRun } from './drain-epoch.ts';
 import { DrainGate } from './drain-gate.ts';
-import { KnownPolicy } from './drain-known.ts';
+import { KnownPolicy } from './drain-known-policy.ts';
 import { Leftovers } from './drain-leftovers.ts';
 import { DrainMeter } from './drain-meter.ts';
 import { OriginCalls, plainCall } from './drain-origin.ts';
