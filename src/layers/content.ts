@@ -12,7 +12,7 @@
  * whatever is wrong with meta-data and packs costs time only; files changed by others are not described any more.
  */
 import { type Clock, chain, type Eventual, isPromise, type Log, limits } from '../base/mod.ts';
-import { contentDirectory, type HintIndex } from '../content/mod.ts';
+import { contentDirectory, type decodeGroup, type HintIndex } from '../content/mod.ts';
 import type * as vfs from '../vfs/mod.ts';
 import {
   Access,
@@ -50,6 +50,8 @@ export interface ContentOptions {
   readonly walker?: vfs.PathWalker | undefined;
   /** Where files are that nobody looked up yet: hints, perhaps of an earlier life. */
   readonly names?: Iterable<readonly [Place, FileHandle]> | undefined;
+  /** How groups of packs are decompressed. Default: in the thread pool. */
+  readonly decode?: typeof decodeGroup | undefined;
 }
 
 export interface ContentReport extends ContentStatistics {
@@ -105,7 +107,7 @@ export class Content extends ForwardingFilesystem {
     this.#contents = new Contents(statistics);
     this.blocks = new ZeroAwareStore(store, this.#contents);
     this.#pages = new Pages({ store, hints, statistics, onDamage });
-    this.#groups = new Groups({ next, clock, statistics, onDamage });
+    this.#groups = new Groups({ next, clock, statistics, onDamage, decode: options.decode });
     this.#finder = new Finder({ next, walker: options.walker, store, clock, log, statistics });
     const local = new LocalChunks({ store, hints, statistics });
     this.#composer = new Composer({ next, pages: this.#pages, groups: this.#groups, local, hints, statistics });

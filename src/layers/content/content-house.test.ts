@@ -25,7 +25,7 @@ import { AccessCache } from '../access-cache.ts';
 import { AttributeCache } from '../attribute-cache.ts';
 import { MemoryCache } from '../block-cache/memory-cache.test.ts';
 import { BlockCache, type BlockCacheOptions } from '../block-cache.ts';
-import { Content } from '../content.ts';
+import { Content, type ContentOptions } from '../content.ts';
 import { noReadAhead } from '../read-ahead/mod.ts';
 
 const KiB = 1024;
@@ -59,6 +59,7 @@ export interface HouseOptions {
   readonly between?: (origin: Filesystem) => Filesystem;
   /** Blocks are kept in memory instead of on the disk, for tests that need many houses. */
   readonly isLight?: boolean;
+  readonly decode?: ContentOptions['decode'];
 }
 
 export class House implements AsyncDisposable {
@@ -83,7 +84,7 @@ export class House implements AsyncDisposable {
 
   /** Also after a restart: the cache on the disk is the same. */
   async start(): Promise<void> {
-    const { cache: more, between, walker, isLight } = this.#options;
+    const { cache: more, between, walker, isLight, decode } = this.#options;
     const { clock = systemClock } = this.#options;
     const cache =
       isLight === true
@@ -91,7 +92,7 @@ export class House implements AsyncDisposable {
         : await this.fixture.open({ sizeBytes: 64 * MiB });
     const tools = { clock, log: this.log };
     const below = new AccessCache(new AttributeCache(between?.(this.origin) ?? this.origin, tools), tools);
-    this.content = new Content(below, { store: cache, hints: this.hints, walker: walker?.(this), ...tools });
+    this.content = new Content(below, { store: cache, hints: this.hints, walker: walker?.(this), decode, ...tools });
     this.top = new BlockCache(this.content, { cache: this.content.blocks, readAhead: noReadAhead, ...tools, ...more });
     this.stop = async () => {
       await this.top.close();

@@ -24,6 +24,8 @@ export interface GroupsOptions {
   readonly statistics: ContentStatistics;
   readonly onDamage: (file: Described, what: string) => void;
   readonly mostBytes?: number | undefined;
+  /** Default: in the thread pool. */
+  readonly decode?: typeof decodeGroup | undefined;
 }
 
 interface Wish {
@@ -43,6 +45,7 @@ interface Coming {
 export class Groups {
   readonly #options: GroupsOptions;
   readonly #mostBytes: number;
+  readonly #decodeGroup: typeof decodeGroup;
   /** Decoded, the longest unused first. */
   readonly #kept = new Map<string, Uint8Array>();
   readonly #coming = new Map<string, Coming>();
@@ -52,6 +55,7 @@ export class Groups {
   constructor(options: GroupsOptions) {
     this.#options = options;
     this.#mostBytes = options.mostBytes ?? limits.contentGroupsBytes;
+    this.#decodeGroup = options.decode ?? decodeGroup;
   }
 
   /** Whether asking the origin for it makes sense. */
@@ -150,7 +154,7 @@ export class Groups {
 
   async #decode({ file, pack, place, resolve }: Wish, bytes: Uint8Array): Promise<void> {
     try {
-      resolve(await decodeGroup(place, bytes));
+      resolve(await this.#decodeGroup(place, bytes));
     } catch (error) {
       if (!pack.badGroups.has(place.group)) {
         pack.badGroups.add(place.group);

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type Clock, sleep } from '../../base/mod.ts';
+import { decodeGroup } from '../../content/mod.ts';
 import { SimulatedClock } from '../../testing/mod.ts';
 import {
   type Call,
@@ -65,9 +66,15 @@ async function readOnce(
 ): Promise<Run> {
   const clock = new SimulatedClock();
   let link: LongLink | undefined;
+  let decoding = 0;
+  const decode: typeof decodeGroup = (place, bytes) => {
+    decoding++;
+    return decodeGroup(place, bytes).finally(() => decoding--);
+  };
   await using house = await House.open({
     clock,
     isLight: true,
+    decode,
     cache: { readAhead: defaultReadAhead, link: memory },
     between: (origin) => {
       link = new LongLink(origin, clock, roundTripMs, bytesPerMs);
@@ -82,7 +89,8 @@ async function readOnce(
     done.catch(() => {});
     while (!isDone) {
       // What runs in the thread pool takes no time: it is awaited before the clock moves.
-      await new Promise((resolve) => setTimeout(resolve, 0));
+      do await new Promise((resolve) => setTimeout(resolve, 0));
+      while (decoding > 0);
       await clock.step();
     }
     await done;
