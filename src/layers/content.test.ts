@@ -15,7 +15,7 @@ import {
   type WalkStep,
 } from '../vfs/mod.ts';
 import { MemoryCache } from './block-cache/memory-cache.test.ts';
-import { ahead, alice, House, imageBytes, root } from './content/content-house.test.ts';
+import { ahead, alice, House, imageBytes, root, WatchedDecoder } from './content/content-house.test.ts';
 import { Content } from './content.ts';
 import { defaultReadAhead } from './read-ahead/mod.ts';
 
@@ -60,6 +60,20 @@ describe('a described file', () => {
         const got = await house.read(object, offset, step, ahead, house.content);
         assert.ok(got.equals(bytes.subarray(offset, offset + step)), `bytes from ${offset} on`);
       }
+    });
+  }
+
+  for (const isNear of [false, true]) {
+    test(`gives a lone sector from ${isNear ? 'its group if a proxy has the pack' : 'the file if its group is large'}`, async () => {
+      await using house = await House.open({ isPackNear: () => isNear });
+      const bytes = imageBytes(2 * MiB);
+      const object = await house.file('disk', bytes);
+      const plain = house.countReads(object);
+      await house.lookup('disk');
+      const got = await house.read(object, 68 * KiB, 4 * KiB, ahead, house.content);
+      assert.ok(got.equals(bytes.subarray(68 * KiB, 72 * KiB)));
+      const { packBytes, plainBytes } = house.content.stats();
+      assert.deepEqual([plain() > 0, plainBytes > 0, packBytes > 0], [!isNear, !isNear, isNear]);
     });
   }
 
@@ -164,12 +178,14 @@ describe('a described file', () => {
 });
 
 describe('round trips', () => {
+  const decoder = new WatchedDecoder();
+
   async function delayed(work: (house: House, clock: SimulatedClock) => Promise<void>): Promise<void> {
     const clock = new SimulatedClock();
     let isSlow = false;
     const between = (origin: ConstructorParameters<typeof DelayLayer>[0]): DelayLayer =>
       new DelayLayer(origin, { clock, roundTripMs: () => (isSlow ? 40 : 0) });
-    await using house = await House.open({ between });
+    await using house = await House.open({ between, isLight: true, decode: decoder.decode });
     isSlow = true;
     await work(house, clock);
     isSlow = false;
@@ -184,8 +200,7 @@ describe('round trips', () => {
     });
     while (!isDone) {
       await clock.advance(5);
-      // Threads of the pool do not know the simulated time.
-      await new Promise((resolve) => setTimeout(resolve, 1));
+      await decoder.rest();
     }
     return clock.now() - begin;
   }
@@ -249,7 +264,8 @@ describe('an origin that walks', () => {
     const between = (origin: Filesystem): DelayLayer => new DelayLayer(origin, { clock, roundTripMs: () => slowMs });
     let slowMs = 0;
     const walker = walks ? (house: House): PathWalker => walkerOf(house, clock, fault) : undefined;
-    await using house = await House.open({ between, clock, isLight: true, walker });
+    const decoder = new WatchedDecoder();
+    await using house = await House.open({ between, clock, isLight: true, walker, decode: decoder.decode });
     const bytes = imageBytes(2 * MiB);
     await house.file('disk', bytes);
     slowMs = 40;
@@ -264,7 +280,7 @@ describe('an origin that walks', () => {
     });
     while (!isDone) {
       await clock.advance(5);
-      await new Promise((resolve) => setTimeout(resolve, 1));
+      await decoder.rest();
     }
     await work;
     assert.equal(house.content.stats().heads, 1);

@@ -50,6 +50,8 @@ export interface ContentOptions {
   readonly walker?: vfs.PathWalker | undefined;
   /** Where files are that nobody looked up yet: hints, perhaps of an earlier life. */
   readonly names?: Iterable<readonly [Place, FileHandle]> | undefined;
+  /** Whether the origin is a proxy, whose cache has the packs that others behind it read. */
+  readonly isPackNear?: (() => boolean) | undefined;
   /** How groups of packs are decompressed. Default: in the thread pool. */
   readonly decode?: typeof decodeGroup | undefined;
 }
@@ -110,7 +112,10 @@ export class Content extends ForwardingFilesystem {
     this.#groups = new Groups({ next, clock, statistics, onDamage, decode: options.decode });
     this.#finder = new Finder({ next, walker: options.walker, store, clock, log, statistics });
     const local = new LocalChunks({ store, hints, statistics });
-    this.#composer = new Composer({ next, pages: this.#pages, groups: this.#groups, local, hints, statistics });
+    const { isPackNear } = options;
+    this.#composer = new Composer({
+      ...{ next, pages: this.#pages, groups: this.#groups, local, hints, statistics, isPackNear },
+    });
     for (const [place, handle] of options.names ?? []) this.#note(place, handle);
   }
 

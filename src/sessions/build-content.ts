@@ -11,15 +11,16 @@ export interface ContentWish {
   readonly cacheDirectory: string;
   readonly walker: PathWalker | undefined;
   readonly names: Iterable<readonly [Place, FileHandle]> | undefined;
+  readonly isPackNear: (() => boolean) | undefined;
 }
 
 export function buildContent(
-  { next, cache, cacheDirectory, walker, names }: ContentWish,
+  { next, cache, cacheDirectory, walker, names, isPackNear }: ContentWish,
   { clock, log }: { readonly clock: Clock; readonly log: Log },
 ): { readonly layer: Content; readonly hints: HintsFile } {
   const cacheBytes = cache.stat().sizeBytes;
   const version = (): number => layer.taughtCount;
   const hints = new HintsFile({ directory: cacheDirectory, cacheBytes, clock, log, version });
-  const layer: Content = new Content(next, { store: cache, hints: hints.index, clock, log, walker, names });
+  const layer: Content = new Content(next, { store: cache, hints: hints.index, clock, log, walker, names, isPackNear });
   return { layer, hints };
 }

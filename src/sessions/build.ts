@@ -163,7 +163,8 @@ function pileUp(
       built = buildKeepsakes(top, layer.file, caches, surroundings);
     } else if (layer.layer === 'content') {
       const names = caches.find((cache) => cache instanceof Keepsakes)?.places();
-      const wish = { next: top, cache: cacheOf(surroundings), walker: nfs?.data, names, ...layer };
+      const isPackNear = nfs && (() => nfs.chain.mayKeep());
+      const wish = { next: top, cache: cacheOf(surroundings), walker: nfs?.data, names, isPackNear, ...layer };
       const made = buildContent(wish, surroundings);
       hints = made.hints;
       built = made.layer;

@@ -42,6 +42,8 @@ export interface ComposerOptions {
   readonly local: LocalChunks;
   readonly hints: HintIndex;
   readonly statistics: ContentStatistics;
+  /** A cache near by has the packs whole: parts of the file itself would cross the long link beside them. */
+  readonly isPackNear?: (() => boolean) | undefined;
 }
 
 /** What the link had to do with an answer. */
@@ -190,7 +192,8 @@ export class Composer {
       let bytes: Coming['bytes'] | undefined = kept ?? groups.coming(pack, place.group, call);
       if (kept === undefined && bytes !== undefined) link.isShared = true;
       if (bytes === undefined) {
-        const isWorthwhile = sectors.length * sectorBytes * worthwhileShare >= place.count;
+        const isNear = this.#options.isPackNear?.() === true;
+        const isWorthwhile = isNear || sectors.length * sectorBytes * worthwhileShare >= place.count;
         if (!isWorthwhile || !groups.isUsable(pack, call, place)) continue;
         bytes = groups.fetch(file, pack, call, place);
         link.isUsed = true;

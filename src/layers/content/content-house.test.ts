@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Clock, seededRandom, systemClock } from '../../base/mod.ts';
 import { CleanCache } from '../../cache/mod.ts';
-import { MemoryHintIndex } from '../../content/mod.ts';
+import { decodeGroup, MemoryHintIndex } from '../../content/mod.ts';
 import {
   CacheFixture,
   describeFile,
@@ -51,6 +51,22 @@ export function imageBytes(size: number, seed = 1): Buffer {
   return bytes;
 }
 
+/** Decompresses as ever, and says when the thread pool is done with it: a simulated clock must not go on before. */
+export class WatchedDecoder {
+  #underWay = 0;
+
+  readonly decode: typeof decodeGroup = (place, bytes) => {
+    this.#underWay++;
+    return decodeGroup(place, bytes).finally(() => this.#underWay--);
+  };
+
+  /** All that can run has run, and nothing is being decompressed. */
+  async rest(): Promise<void> {
+    do await new Promise((resolve) => setTimeout(resolve, 0));
+    while (this.#underWay > 0);
+  }
+}
+
 export interface HouseOptions {
   readonly size?: number;
   readonly cache?: Partial<BlockCacheOptions>;
@@ -60,6 +76,7 @@ export interface HouseOptions {
   /** Blocks are kept in memory instead of on the disk, for tests that need many houses. */
   readonly isLight?: boolean;
   readonly decode?: ContentOptions['decode'];
+  readonly isPackNear?: ContentOptions['isPackNear'];
 }
 
 export class House implements AsyncDisposable {
@@ -84,7 +101,7 @@ export class House implements AsyncDisposable {
 
   /** Also after a restart: the cache on the disk is the same. */
   async start(): Promise<void> {
-    const { cache: more, between, walker, isLight, decode } = this.#options;
+    const { cache: more, between, walker, isLight, decode, isPackNear } = this.#options;
     const { clock = systemClock } = this.#options;
     const cache =
       isLight === true
@@ -92,7 +109,14 @@ export class House implements AsyncDisposable {
         : await this.fixture.open({ sizeBytes: 64 * MiB });
     const tools = { clock, log: this.log };
     const below = new AccessCache(new AttributeCache(between?.(this.origin) ?? this.origin, tools), tools);
-    this.content = new Content(below, { store: cache, hints: this.hints, walker: walker?.(this), decode, ...tools });
+    this.content = new Content(below, {
+      store: cache,
+      hints: this.hints,
+      walker: walker?.(this),
+      decode,
+      isPackNear,
+      ...tools,
+    });
     this.top = new BlockCache(this.content, { cache: this.content.blocks, readAhead: noReadAhead, ...tools, ...more });
     this.stop = async () => {
       await this.top.close();

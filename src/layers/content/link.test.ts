@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type Clock, sleep } from '../../base/mod.ts';
-import { decodeGroup } from '../../content/mod.ts';
 import { SimulatedClock } from '../../testing/mod.ts';
 import {
   type Call,
@@ -15,7 +14,7 @@ import {
 } from '../../vfs/mod.ts';
 import type { LinkMemory } from '../block-cache.ts';
 import { defaultReadAhead, type LinkFigures } from '../read-ahead/mod.ts';
-import { alice, House, imageBytes } from './content-house.test.ts';
+import { alice, House, imageBytes, WatchedDecoder } from './content-house.test.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -66,15 +65,11 @@ async function readOnce(
 ): Promise<Run> {
   const clock = new SimulatedClock();
   let link: LongLink | undefined;
-  let decoding = 0;
-  const decode: typeof decodeGroup = (place, bytes) => {
-    decoding++;
-    return decodeGroup(place, bytes).finally(() => decoding--);
-  };
+  const decoder = new WatchedDecoder();
   await using house = await House.open({
     clock,
     isLight: true,
-    decode,
+    decode: decoder.decode,
     cache: { readAhead: defaultReadAhead, link: memory },
     between: (origin) => {
       link = new LongLink(origin, clock, roundTripMs, bytesPerMs);
@@ -89,8 +84,7 @@ async function readOnce(
     done.catch(() => {});
     while (!isDone) {
       // What runs in the thread pool takes no time: it is awaited before the clock moves.
-      do await new Promise((resolve) => setTimeout(resolve, 0));
-      while (decoding > 0);
+      await decoder.rest();
       await clock.step();
     }
     await done;
