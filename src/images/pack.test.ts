@@ -6,7 +6,6 @@ import {
   linkSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -19,42 +18,17 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
-import { type Clock, limits, seededRandom, ViaductError } from '../base/mod.ts';
+import { test } from 'node:test';
+import { type Clock, limits, seededRandom } from '../base/mod.ts';
 import { decodePage, encodeWorkingSet } from '../content/mod.ts';
 import { bytesOf, headOf, laterClock, unpacked } from '../testing/mod.ts';
 import type { Crew } from './crew.ts';
 import { adoptImage, inspectImage, packImage, startCrew, toBinary, verifyImage } from './mod.ts';
-import type { PackOptions } from './pack.ts';
-
-const scratch = mkdtempSync(join(tmpdir(), 'viaduct-images-'));
-after(() => rmSync(scratch, { recursive: true, force: true }));
+import { code, folder, options, scratch, signal } from './pack-fixture.test.ts';
 
 const sector = 4096;
 const MiB = 1024 * 1024;
-const signal = new AbortController().signal;
-
-function options(over: Partial<PackOptions> = {}): PackOptions {
-  return { clock: laterClock, random: seededRandom(7), crew: startCrew(0), signal, ...over };
-}
-
-function folder(name: string): string {
-  const path = join(scratch, name);
-  mkdirSync(path);
-  return path;
-}
-
-async function code(promise: Promise<unknown>): Promise<string> {
-  try {
-    await promise;
-  } catch (error) {
-    if (error instanceof ViaductError) return error.code;
-    throw error;
-  }
-  return 'none';
-}
 
 test('what is packed is the file, with each chunk once, whatever its holes, zeros and end', async () => {
   const directory = folder('bytes');

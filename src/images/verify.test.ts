@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import {
   chmodSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -11,41 +10,15 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
-import { seededRandom, ViaductError } from '../base/mod.ts';
+import { test } from 'node:test';
 import { packHeaderBytes } from '../content/mod.ts';
-import { bytesOf, laterClock, unpacked } from '../testing/mod.ts';
+import { bytesOf, unpacked } from '../testing/mod.ts';
 import { statusOf } from './image-file.ts';
-import { adoptImage, findImages, inspectImage, packImage, startCrew, toText, verifyImage } from './mod.ts';
-import type { PackOptions } from './pack.ts';
-
-const scratch = mkdtempSync(join(tmpdir(), 'viaduct-images-'));
-after(() => rmSync(scratch, { recursive: true, force: true }));
+import { adoptImage, findImages, inspectImage, packImage, toText, verifyImage } from './mod.ts';
+import { code, folder, options, scratch, signal } from './pack-fixture.test.ts';
 
 const MiB = 1024 * 1024;
-const signal = new AbortController().signal;
-
-function options(over: Partial<PackOptions> = {}): PackOptions {
-  return { clock: laterClock, random: seededRandom(7), crew: startCrew(0), signal, ...over };
-}
-
-function folder(name: string): string {
-  const path = join(scratch, name);
-  mkdirSync(path);
-  return path;
-}
-
-async function code(promise: Promise<unknown>): Promise<string> {
-  try {
-    await promise;
-  } catch (error) {
-    if (error instanceof ViaductError) return error.code;
-    throw error;
-  }
-  return 'none';
-}
 
 test('verify finds a changed sector, a damaged group, a damaged page, a lost pack', async () => {
   const directory = folder('verify');

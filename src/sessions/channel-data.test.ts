@@ -10,7 +10,8 @@ import { digestOf } from '../content/mod.ts';
 import { type NfsOrigin, openNfsOrigin } from '../origins/mod.ts';
 import { makeContent, ok, pattern, refused } from '../testing/mod.ts';
 import * as vfs from '../vfs/mod.ts';
-import { defaultAttributes, type SessionPlan } from './plan.ts';
+import type { SessionPlan } from './plan.ts';
+import { servePlan } from './plan-fixture.test.ts';
 import { type RunningSession, startSession } from './session.ts';
 import { defaultDirty } from './write-policy.ts';
 
@@ -33,19 +34,10 @@ beforeEach(() => {
 });
 
 function planOf(change: Partial<SessionPlan>): SessionPlan {
-  return {
-    kind: 'serve',
-    origin: served,
-    stateDirectory: join(top, `state-${number}-${change.origin?.replaceAll(/\W/g, '') ?? ''}`),
-    listen: { host, port: 0 },
-    allow: [],
-    writes: 'write-through',
-    squash: 'none',
-    connections: 2,
-    attributes: defaultAttributes,
-    readAheadBytes: 0,
-    ...change,
-  };
+  return servePlan(
+    { origin: served, stateDirectory: join(top, `state-${number}-${change.origin?.replaceAll(/\W/g, '') ?? ''}`) },
+    change,
+  );
 }
 
 async function start(t: TestContext, change: Partial<SessionPlan> = {}): Promise<number> {

@@ -15,7 +15,8 @@ import { type NfsOrigin, openNfsOrigin } from '../origins/mod.ts';
 import { RpcClient } from '../rpc/mod.ts';
 import { ok, refused } from '../testing/mod.ts';
 import * as vfs from '../vfs/mod.ts';
-import { defaultAttributes, type SessionPlan } from './plan.ts';
+import type { SessionPlan } from './plan.ts';
+import { servePlan } from './plan-fixture.test.ts';
 import { startSession } from './session.ts';
 
 const { Status } = vfs;
@@ -37,19 +38,10 @@ beforeEach(() => {
 });
 
 async function start(t: TestContext, change: Partial<SessionPlan> = {}): Promise<number> {
-  const plan: SessionPlan = {
-    kind: 'serve',
-    origin: served,
-    stateDirectory: join(top, `state-${number}-${change.kind}`),
-    listen: { host, port: 0 },
-    allow: [],
-    writes: 'write-through',
-    squash: 'none',
-    connections: 2,
-    attributes: defaultAttributes,
-    readAheadBytes: 0,
-    ...change,
-  };
+  const plan: SessionPlan = servePlan(
+    { origin: served, stateDirectory: join(top, `state-${number}-${change.kind}`) },
+    change,
+  );
   const session = await startSession(plan, tools);
   t.after(() => session.close());
   return (await session.ready).port;

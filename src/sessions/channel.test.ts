@@ -14,7 +14,8 @@ import { startLink } from '../link/mod.ts';
 import { type NfsOrigin, openNfsOrigin } from '../origins/mod.ts';
 import { eventually, ok, refused } from '../testing/mod.ts';
 import * as vfs from '../vfs/mod.ts';
-import { defaultAttributes, type SessionPlan } from './plan.ts';
+import type { SessionPlan } from './plan.ts';
+import { servePlan } from './plan-fixture.test.ts';
 import { startSession } from './session.ts';
 
 const { Status } = vfs;
@@ -36,19 +37,7 @@ beforeEach(() => {
 });
 
 async function serve(t: TestContext, change: Partial<SessionPlan> = {}, onWorker?: (worker: Worker) => void) {
-  const plan: SessionPlan = {
-    kind: 'serve',
-    origin: served,
-    stateDirectory: join(top, `state-${number}`),
-    listen: { host, port: 0 },
-    allow: [],
-    writes: 'write-through',
-    squash: 'none',
-    connections: 2,
-    attributes: defaultAttributes,
-    readAheadBytes: 0,
-    ...change,
-  };
+  const plan: SessionPlan = servePlan({ origin: served, stateDirectory: join(top, `state-${number}`) }, change);
   const session = await startSession(plan, { ...tools, onWorker });
   t.after(() => session.close());
   const { port } = await session.ready;

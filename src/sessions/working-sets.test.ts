@@ -21,7 +21,8 @@ import { openNfs3Client } from '../nfs3/mod.ts';
 import { RpcClient } from '../rpc/mod.ts';
 import { MemoryFilesystem, ok, patternBytes } from '../testing/mod.ts';
 import * as vfs from '../vfs/mod.ts';
-import { defaultAttributes, type SessionPlan } from './plan.ts';
+import type { SessionPlan } from './plan.ts';
+import { servePlan } from './plan-fixture.test.ts';
 import { PublishedSets, type PublishedSetsOptions } from './published-sets.ts';
 import { type RunningSession, startSession } from './session.ts';
 import { WorkingSetFiles } from './working-set-files.ts';
@@ -51,19 +52,7 @@ interface Running {
 
 let states = 0;
 async function start(t: TestContext, change: Partial<SessionPlan> = {}): Promise<Running> {
-  const plan: SessionPlan = {
-    kind: 'serve',
-    origin: served,
-    stateDirectory: join(top, `state-${++states}`),
-    listen: { host, port: 0 },
-    allow: [],
-    writes: 'write-through',
-    squash: 'none',
-    connections: 2,
-    attributes: defaultAttributes,
-    readAheadBytes: 0,
-    ...change,
-  };
+  const plan: SessionPlan = servePlan({ origin: served, stateDirectory: join(top, `state-${++states}`) }, change);
   const session = await startSession(plan, tools);
   t.after(() => session.close());
   return { session, port: (await session.ready).port };
