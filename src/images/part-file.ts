@@ -61,13 +61,19 @@ export class PartFile {
     this.#places = new Float64Array(this.#pageCount);
     this.#counts = new Uint16Array(this.#pageCount);
     this.#fd = lockImage(folder, image.name, image.path);
-    this.#carefully(() => {
-      const header = headerOf(stamp);
-      const found = Buffer.alloc(headerBytes);
-      if (readSync(this.#fd, found, 0, headerBytes, 0) === headerBytes && found.equals(header)) this.#load();
-      else writeSync(this.#fd, header, 0, headerBytes, 0);
-      ftruncateSync(this.#fd, this.#end);
-    });
+    try {
+      this.#carefully(() => {
+        const header = headerOf(stamp);
+        const found = Buffer.alloc(headerBytes);
+        if (readSync(this.#fd, found, 0, headerBytes, 0) === headerBytes && found.equals(header)) this.#load();
+        else writeSync(this.#fd, header, 0, headerBytes, 0);
+        ftruncateSync(this.#fd, this.#end);
+      });
+    } catch (error) {
+      // The lock is the descriptor's: kept, nobody could pack the image as long as this process runs.
+      closeDescriptor(this.#fd);
+      throw error;
+    }
   }
 
   get dataCount(): number {

@@ -3,7 +3,7 @@
  * their meta-data are read, a page at a time.
  */
 import { statSync } from 'node:fs';
-import { limits } from '../base/mod.ts';
+import { limits, ViaductError } from '../base/mod.ts';
 import { ContentError, metaName } from '../content/mod.ts';
 import { closeDescriptor } from '../native/mod.ts';
 import { ContentFolder } from './content-folder.ts';
@@ -70,14 +70,14 @@ export async function findShared(search: SiblingSearch): Promise<Shared> {
   return { chunks, count, siblings: siblings.sort((a, b) => b.chunks - a.chunks) };
 }
 
-/** Of what is damaged, what comes before. */
+/** Of what is damaged or cannot be read, what comes before: it only helps with the order. */
 function* chunksOfMeta(folder: ContentFolder, name: string): Iterable<Chunk> {
   let meta: LocalMeta | undefined;
   try {
     meta = LocalMeta.openFile(folder, name);
     if (meta !== undefined) yield* meta.chunks();
   } catch (error) {
-    if (!(error instanceof ContentError)) throw error;
+    if (!(error instanceof ContentError || error instanceof ViaductError)) throw error;
   } finally {
     meta?.close();
   }

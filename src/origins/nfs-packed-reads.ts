@@ -12,7 +12,15 @@
  * it, costs a round trip; memory is bounded.
  */
 import { type Clock, type Eventual, isPromise, limits } from '../base/mod.ts';
-import type { Call, FileHandle, Filesystem, RangeReply, ReadArguments, ReadReply } from '../vfs/mod.ts';
+import {
+  type Call,
+  type FileHandle,
+  type Filesystem,
+  type RangeReply,
+  type ReadArguments,
+  type ReadReply,
+  Urgency,
+} from '../vfs/mod.ts';
 import { LinkRate, type RateMark } from './link-rate.ts';
 import type { VectorCaller } from './nfs-channel-data.ts';
 
@@ -146,8 +154,11 @@ export class PackedReads {
   }
 
   async #readTogether(wishes: readonly Wish[]): Promise<void> {
-    const { call, args } = wishes[0]!;
-    const { object } = args;
+    const { object } = wishes[0]!.args;
+    // As urgent as the most urgent of them, also one that somebody comes to wait for.
+    const urgency = new Urgency();
+    for (const wish of wishes) wish.call.urgency?.raises(urgency);
+    const call = { ...wishes[0]!.call, urgency };
     const ranges = wishes.map(({ args: { offset, count } }) => ({ offset, count }));
     const mark = this.#begin();
     try {

@@ -283,6 +283,8 @@ export class Finder {
   ): Promise<FoundFile | undefined> {
     const { next, clock, statistics } = this.#options;
     const asked = next.getattr(call, { object: directory });
+    // What fails before it is awaited, as all does when the session is closed, must not be left without a hearer.
+    if (isPromise(asked)) asked.catch(() => {});
     let known = asking === undefined ? this.#directories.get(directory) : undefined;
     if (known === undefined) {
       const name = contentDirectory;

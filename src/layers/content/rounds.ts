@@ -4,10 +4,6 @@ export class Rounds {
   #isOver = false;
   #waiting: { readonly until: number; readonly wake: () => void }[] = [];
 
-  get isOver(): boolean {
-    return this.#isOver;
-  }
-
   /** A round trip has ended. */
   next(): void {
     this.#done++;
