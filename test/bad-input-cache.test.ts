@@ -19,7 +19,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { type Ended, handleOf, type Live, mount, originOf, Place, readFile, statusOf } from './bad-input/live.ts';
+import { type Ended, handleOf, type Live, originOf, Place, readFile, statusOf } from './bad-input/live.ts';
 import { enterPrivateNetwork, isRealRoot } from './support/namespace.ts';
 
 enterPrivateNetwork(import.meta.filename);
@@ -42,7 +42,7 @@ async function session(
   ...more: string[]
 ): Promise<{ proxy: Live; hits: number; corruptSectors: number }> {
   const proxy = await place.proxy(serve, cache, ...more);
-  const client = await mount(proxy);
+  const client = await place.mount(proxy);
   const disk = await handleOf(client, 'disk');
   for (let i = 0; i < 2; i++) assert.ok((await readFile(client, disk)).equals(content), 'wrong bytes');
   const { restarts, cache: counters } = await statusOf(place, proxy);
@@ -179,7 +179,7 @@ describe('a cache', () => {
       if (round < 2) writeFileSync(path, content);
       else {
         const proxy = await place.proxy(serve, cache);
-        const client = await mount(proxy);
+        const client = await place.mount(proxy);
         const disk = await handleOf(client, 'disk');
         const { call } = await import('./bad-input/live.ts');
         for (let offset = 0; offset < content.length; offset += mebibyte) {
@@ -207,7 +207,7 @@ describe('a cache', () => {
     const cache = place.at('twice');
     const proxy = await place.proxy(serve, cache);
     assertExplained(await refusal(cache), 'CACHE_IN_USE', new RegExp(`process ${proxy.command.pid}`));
-    const client = await mount(proxy);
+    const client = await place.mount(proxy);
     assert.ok((await readFile(client, await handleOf(client, 'disk'))).equals(content));
     await client.close();
     // After kill -9 it is free at once.

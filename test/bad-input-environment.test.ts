@@ -11,7 +11,7 @@ import { createServer, type Server } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findLauncher } from '../src/demo/mod.ts';
-import { type Ended, handleOf, type Live, mount, originOf, Place, readFile, within } from './bad-input/live.ts';
+import { type Client, type Ended, handleOf, type Live, originOf, Place, readFile, within } from './bad-input/live.ts';
 import { enterPrivateNetwork, isRealRoot } from './support/namespace.ts';
 
 enterPrivateNetwork(import.meta.filename);
@@ -85,7 +85,7 @@ describe('a port', () => {
     assertExplained(await place.run(low, nobody), 'PRIVILEGE_NEEDED', 1, /127\.0\.0\.2:700/);
     // A port of 1024 or above works, with the rights of that user and no control socket in a directory of somebody else.
     const live = await place.ready(['serve', exported, '--listen', '127.0.0.1:0', '--state-directory', state], nobody);
-    const client = await mount(live);
+    const client = await place.mount(live);
     assert.equal((await readFile(client, await handleOf(client, 'hello'))).toString(), 'hello\n');
     await client.close();
     assert.match(live.command.stderr, /no control socket/);
@@ -183,7 +183,7 @@ describe('a signal', () => {
       assert.deepEqual(readdirSync(place.at('run')), [`${live.command.pid}.sock`]);
     }
     const again = await place.proxy(live, cache);
-    const client = await mount(again);
+    const client = await place.mount(again);
     assert.equal((await readFile(client, await handleOf(client, 'hello'))).toString(), 'hello\n');
     await client.close();
     assert.equal((await again.command.end()).code, 0);
@@ -246,12 +246,12 @@ function runShell(script: string): Promise<Ended> {
   });
 }
 
-async function mountWhenReady(live: Live): Promise<Awaited<ReturnType<typeof mount>>> {
+async function mountWhenReady(live: Live): Promise<Client> {
   for (;;) {
     try {
       await holding('127.0.0.1', live.port, async () => undefined);
     } catch {
-      return mount(live);
+      return place.mount(live);
     }
     await sleep(100);
   }

@@ -16,7 +16,6 @@ import {
   call,
   handleOf,
   type Live,
-  mount,
   originOf,
   Place,
   readFile,
@@ -24,6 +23,7 @@ import {
   within,
 } from './bad-input/live.ts';
 import { enterPrivateNetwork } from './support/namespace.ts';
+import { stop } from './support/programs.ts';
 
 enterPrivateNetwork(import.meta.filename);
 
@@ -57,8 +57,9 @@ async function scene(name: string, behindLink = false): Promise<Scene> {
   const { host, port } = serve;
   const routes = [{ listen: { host, port: 0 }, target: { host, port } }];
   const link = await startLink({ routes, roundTripMs: 1, clock: systemClock, log: silentLog });
+  place.keep(() => link.close());
   const proxy = await place.proxy(behindLink ? { ...serve, ...link.addresses[0]! } : serve, place.at(`cache-${name}`));
-  const client = await mount(proxy);
+  const client = await place.mount(proxy);
   assert.ok((await readFile(client, await handleOf(client, 'warm'))).equals(content));
   return { directory, listen, serve, proxy, client, link };
 }
@@ -117,7 +118,7 @@ describe('an origin', () => {
     const stage = await scene('hangs');
     const { client, serve } = stage;
     const [warm, cold] = [await handleOf(client, 'warm'), await handleOf(client, 'cold')];
-    process.kill(serve.command.pid, 'SIGSTOP');
+    await stop(serve.command.pid);
     const coldRead = readFile(client, cold);
     try {
       await cachedReadsGoOn(stage, warm, shortOutageMs);
@@ -137,7 +138,7 @@ describe('an origin', () => {
       const changed = randomBytes(400_000);
       const { pid } = serve.command;
       if (cause === 'SIGKILL') await serve.command.end(cause);
-      else if (cause === 'SIGSTOP') process.kill(pid, cause);
+      else if (cause === 'SIGSTOP') await stop(pid);
       else link.cut();
       let settled = 0;
       const looked = Promise.resolve(client.filesystem.lookup(call, { directory: client.root, name: 'missing' }));
@@ -167,7 +168,8 @@ describe('an origin', () => {
       const stage = await scene(`ends-${signal}`);
       const { client, serve, proxy } = stage;
       const cold = await handleOf(client, 'cold');
-      process.kill(serve.command.pid, signal);
+      if (signal === 'SIGSTOP') await stop(serve.command.pid);
+      else process.kill(serve.command.pid, signal);
       const held = readFile(client, cold);
       held.catch(() => undefined);
       await sleep(300);
@@ -223,7 +225,7 @@ describe('an origin', () => {
     writeFileSync(`${directory}/warm`, changed);
     writeFileSync(`${directory}/cold`, changed);
     const again = await place.proxy(stage.serve, place.at('cache-replaced'));
-    const fresh = await mount(again);
+    const fresh = await place.mount(again);
     for (const name of ['warm', 'cold'])
       assert.ok((await readFile(fresh, await handleOf(fresh, name))).equals(changed), name);
     await finish({ ...stage, proxy: again, client: fresh });

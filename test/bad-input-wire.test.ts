@@ -17,7 +17,6 @@ import {
   call,
   handleOf,
   type Live,
-  mount,
   Place,
   peakResidentBytes,
   readFile,
@@ -67,8 +66,8 @@ async function targetsOf(client: Client): Promise<Targets> {
 
 /** Runs `attack` while a well-behaved client reads; then all must be as before. */
 async function besideReader(live: Live, attack: (client: Client) => Promise<void>): Promise<void> {
-  const client = await mount(live);
-  const reader = await mount(live);
+  const client = await place.mount(live);
+  const reader = await place.mount(live);
   try {
     const steady = await handleOf(reader, 'steady');
     let attacking = true;
@@ -230,7 +229,7 @@ for (const [name, live] of sides) {
     });
 
     it('with the handle of a file that is gone are STALE, also when a new file has its name', async () => {
-      const client = await mount(live());
+      const client = await place.mount(live());
       const path = place.at('exported', `goes-${name}`);
       writeFileSync(path, 'first');
       const object = await handleOf(client, `goes-${name}`);
@@ -250,7 +249,7 @@ for (const [name, live] of sides) {
     });
 
     it('with names of "/", "..", NUL and 256 bytes never leave the directory', async () => {
-      const client = await mount(live());
+      const client = await place.mount(live());
       const { filesystem, root: directory } = client;
       const set = { mode: 0o600 };
       for (const name of ['../secret', '/etc/passwd', 'playground/file', 'a\0b', '', 'n'.repeat(256), '..', '.']) {
@@ -280,7 +279,7 @@ for (const [name, live] of sides) {
     });
 
     it('with offsets and sizes near 2^63 are the end of the file or FBIG, and change nothing', async () => {
-      const client = await mount(live());
+      const client = await place.mount(live());
       const { file } = await targetsOf(client);
       const before = readFileSync(place.at('exported/playground/file'));
       for (const offset of [2n ** 53n - 1n, 2n ** 53n, 2n ** 63n - 1n, 2n ** 63n, 2n ** 64n - 1n]) {

@@ -103,6 +103,7 @@ export interface Live {
 export class Place {
   readonly path: string;
   readonly #commands = new Set<Command>();
+  readonly #closers: (() => Promise<void>)[] = [];
 
   constructor(name: string) {
     this.path = mkdtempSync(join(tmpdir(), `viaduct-${name}-`));
@@ -157,7 +158,23 @@ export class Place {
     return this.ready(['proxy', address, '--listen', '127.0.0.1:0', '--cache', cache, ...size, ...more]);
   }
 
+  async mount({ host, port }: Live, as = superuser): Promise<Client> {
+    const caller = new RpcClient({ host, port, clock: systemClock, log: silentLog, random: systemRandom });
+    this.keep(() => caller.close());
+    const reply = await mountClient.mnt(caller, '/', { credential: as, deadlineMs: 10_000 });
+    assert.equal(reply.status, 0);
+    const root = reply.object;
+    const filesystem = new Nfs3Client({ caller, root, identity: 'test', clock: systemClock });
+    return { filesystem, caller, root, close: () => filesystem.close() };
+  }
+
+  /** Whatever a test leaves open when it fails keeps the process running: `close` is called at the end, perhaps once more. */
+  keep(close: () => Promise<void>): void {
+    this.#closers.push(close);
+  }
+
   async remove(): Promise<void> {
+    for (const close of this.#closers.splice(0)) await close();
     for (const command of [...this.#commands]) {
       command.child.kill('SIGKILL');
       await command.ended;
@@ -175,15 +192,6 @@ export interface Client {
   readonly caller: RpcClient;
   readonly root: FileHandle;
   close(): Promise<void>;
-}
-
-export async function mount({ host, port }: Live, as = superuser): Promise<Client> {
-  const caller = new RpcClient({ host, port, clock: systemClock, log: silentLog, random: systemRandom });
-  const reply = await mountClient.mnt(caller, '/', { credential: as, deadlineMs: 10_000 });
-  assert.equal(reply.status, 0);
-  const root = reply.object;
-  const filesystem = new Nfs3Client({ caller, root, identity: 'test', clock: systemClock });
-  return { filesystem, caller, root, close: () => filesystem.close() };
 }
 
 export async function handleOf({ filesystem, root }: Client, name: string): Promise<FileHandle> {

@@ -8,12 +8,12 @@
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findLauncher, type RunningCommand, startCommand } from '../../src/demo/mod.ts';
 import { type LinkProcess, startLinkProcess } from '../../src/link/mod.ts';
 import type { WriteBackStatus } from '../../src/sessions/mod.ts';
-import { attempt, type Outcome, scratchFolder, until } from '../support/programs.ts';
+import { attempt, type Outcome, scratchFolder, stop } from '../support/programs.ts';
 import { assertNothingLeft, type Surroundings, surroundings } from './leftovers.ts';
 
 export const policies = ['write-through', 'write-back', 'write-back-origin', 'redirect'] as const;
@@ -131,9 +131,8 @@ export class Bed {
   /** Runs `look` while the origin does nothing: what it finds is one moment. */
   async atOneMoment<Found>(look: () => Promise<Found>): Promise<Found> {
     const pid = this.#server!.child.pid!;
-    process.kill(pid, 'SIGSTOP');
     try {
-      await until('the origin stands still', () => allThreads(pid, /^[TtZX]$/));
+      await stop(pid);
       return await look();
     } finally {
       process.kill(pid, 'SIGCONT');
@@ -251,12 +250,4 @@ async function kill(command: RunningCommand | undefined): Promise<void> {
   const gone = once(command.child, 'exit');
   command.child.kill('SIGKILL');
   await gone;
-}
-
-async function allThreads(pid: number, state: RegExp): Promise<boolean> {
-  for (const thread of await readdir(`/proc/${pid}/task`)) {
-    const stat = await readFile(`/proc/${pid}/task/${thread}/stat`, 'utf8');
-    if (!state.test(stat.slice(stat.lastIndexOf(')') + 2)[0]!)) return false;
-  }
-  return true;
 }
