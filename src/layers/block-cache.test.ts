@@ -243,6 +243,24 @@ describe('read-ahead in the layer', () => {
     assert.ok(prefetchBytes > 6 * MiB && prefetchUsedBytes > 6 * MiB, `${prefetchBytes} ${prefetchUsedBytes}`);
   });
 
+  test('nothing is read ahead for a Viaduct, which does that itself', async () => {
+    const at = house({ readAhead: defaultReadAhead }, {}, slow);
+    const object = makeFile(at.memory, 8 * MiB);
+    let asked = 0;
+    at.origin.on('read', (args, proceed) => {
+      asked += args.count;
+      return proceed();
+    });
+    for (let offset = 0; offset < 2 * MiB; offset += 64 * KiB)
+      await bytesOf(at, object, offset, 64 * KiB, { ...root, isViaduct: true });
+    assert.equal(asked, 2 * MiB);
+    // Nor does what it read begin a stream for others.
+    await bytesOf(at, object, 7 * MiB, 4 * KiB, { ...root, isViaduct: true });
+    assert.equal(asked, 2 * MiB + 64 * KiB);
+    await bytesOf(at, object, 2 * MiB, 64 * KiB);
+    assert.equal(asked, 2 * MiB + 128 * KiB);
+  });
+
   test('close waits for nothing that cannot finish', async () => {
     const at = house({ readAhead: defaultReadAhead });
     const object = makeFile(at.memory, 8 * MiB);

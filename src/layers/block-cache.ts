@@ -203,13 +203,13 @@ export class BlockCache extends ForwardingFilesystem {
       const isNew = !isUnderWay(file, offset, end);
       const reply = this.#reader.read(file, call, args, attributes, end);
       file.watch();
-      this.#touch(file, offset, end, isNew);
+      this.#touch(file, call, offset, end, isNew);
       return reply;
     }
     this.#statistics.hits++;
     this.#statistics.hitBytes += count;
     if (file.isWatched) {
-      this.#touch(file, offset, end, false);
+      this.#touch(file, call, offset, end, false);
       if (!file.policy.hasWishes) file.noteQuietHit();
     }
     return {
@@ -222,10 +222,13 @@ export class BlockCache extends ForwardingFilesystem {
     };
   }
 
-  #touch(file: OpenFile, offset: number, end: number, isMissed: boolean): void {
-    const used = file.policy.touch(offset, end, isMissed);
+  #touch(file: OpenFile, call: vfs.Call, offset: number, end: number, isMissed: boolean): void {
+    const { policy } = file;
+    // A Viaduct in front of this one knows its reader better: guesses here as well would cross for nobody.
+    const isAhead = call.isViaduct === true;
+    const used = isAhead ? policy.touchOnly(offset, end) : policy.touch(offset, end, isMissed);
     this.#statistics.prefetchUsedBytes += used * blockBytes;
-    if (file.policy.hasWishes) this.#prefetcher.wake(file);
+    if (policy.hasWishes) this.#prefetcher.wake(file);
   }
 
   /**

@@ -98,17 +98,30 @@ export class FilePolicy {
    * are used for the first time.
    */
   touch(offset: number, end: number, missed: boolean): number {
+    const isStream = this.#seesStream(offset, end, missed);
+    const used = this.#use(offset, end, missed && !isStream && !this.isKnown);
+    this.hasWishes = isStream || missed || used > 0;
+    return used;
+  }
+
+  /** As `touch`, by a reader who reads ahead himself: nothing is guessed for him. */
+  touchOnly(offset: number, end: number): number {
+    return this.#use(offset, end, false);
+  }
+
+  #seesStream(offset: number, end: number, missed: boolean): boolean {
     const first = Math.floor(offset / blockBytes);
     // A reader who is ahead of his working set begins no stream: what he will read is known.
     const isForeseen = this.isKnown && this.wanted?.lists(first) === true;
-    const isStream = this.#options.sequential && this.streams.touch(offset, end, missed && !isForeseen);
-    const isGuessed = missed && !isStream && !this.isKnown;
+    return this.#options.sequential && this.streams.touch(offset, end, missed && !isForeseen);
+  }
+
+  #use(offset: number, end: number, isGuessed: boolean): number {
     let used = 0;
     const last = Math.floor((end - 1) / blockBytes);
-    for (let block = first; block <= last; block++) {
+    for (let block = Math.floor(offset / blockBytes); block <= last; block++) {
       if (this.neighbourhood.touch(block, isGuessed)) used++;
     }
-    this.hasWishes = isStream || missed || used > 0;
     return used;
   }
 }
