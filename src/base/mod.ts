@@ -5,6 +5,7 @@ export { AssertionError, assert, unreachable } from './assert.ts';
 export { type Clock, sleep, systemClock, type Timer } from './clock.ts';
 export { type ErrorCode, type ErrorDetail, errorCatalogue, systemCode, ViaductError } from './errors.ts';
 export { chain, type Eventual, isPromise } from './eventual.ts';
+export { inParallel } from './in-parallel.ts';
 export { limits } from './limits.ts';
 export { type Log, silentLog } from './log.ts';
 export { type Random, seededRandom, systemRandom } from './random.ts';

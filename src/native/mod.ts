@@ -21,5 +21,6 @@ export {
   seekData,
   seekHole,
 } from './preadv.ts';
+export { removeIfPossible, replaceFile } from './replace-file.ts';
 export { unblockSignal } from './signal-mask.ts';
 export { StatusReader } from './statx.ts';

@@ -6,11 +6,11 @@
  * without a memory. It holds no secrets beyond the root handle, and is readable by its owner alone.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type Log, systemCode } from '../base/mod.ts';
-import { makeDirectory } from '../native/mod.ts';
+import { makeDirectory, replaceFile } from '../native/mod.ts';
 import type { FileHandle, FsinfoReply, FsstatReply, PathconfReply } from '../vfs/mod.ts';
 import { formatOrigin, type NfsAddress } from './address.ts';
 
@@ -135,28 +135,10 @@ export class OriginMemory {
     });
     try {
       makeDirectory(this.#directory, 0o700);
-      const temporary = `${this.#path}.${process.pid}.new`;
-      try {
-        writeWhole(temporary, text);
-        renameSync(temporary, this.#path);
-      } catch (error) {
-        rmSync(temporary, { force: true });
-        throw error;
-      }
+      replaceFile(this.#path, text, { isSynced: true });
     } catch (error) {
       const fields = { path: this.#path, cause: String(error) };
       this.#log.warn(fields, 'the origin cannot be remembered: a session will not start while it is away');
     }
-  }
-}
-
-/** Durably. A disk that fills up takes the beginning first: that is an error here. */
-function writeWhole(path: string, text: string): void {
-  const fd = openSync(path, 'w', 0o600);
-  try {
-    writeFileSync(fd, text);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }

@@ -5,10 +5,11 @@
  *
  * Invariant: it has no more entries than the cache has sectors, so it stays below half a percent of the cache's size.
  */
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Clock, type Log, limits, systemCode, type Timer } from '../base/mod.ts';
 import { MemoryHintIndex } from '../content/mod.ts';
+import { replaceFile } from '../native/mod.ts';
 
 const everyMs = 5 * 60 * 1000;
 
@@ -65,17 +66,14 @@ export class HintsFile {
   #save(): void {
     const version = this.#options.version();
     if (version === this.#savedVersion) return;
-    this.#savedVersion = version;
-    const temporary = `${this.#path}.new`;
     try {
-      writeFileSync(temporary, this.index.encode(), { mode: 0o600 });
-      renameSync(temporary, this.#path);
+      replaceFile(this.#path, this.index.encode(), { isOnlyWriter: true });
+      this.#savedVersion = version;
     } catch (error) {
       this.#options.log.debug(
         { path: this.#path, cause: String(error) },
         'where chunks lie on this host cannot be kept',
       );
-      rmSync(temporary, { force: true });
     }
   }
 }

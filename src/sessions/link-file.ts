@@ -5,12 +5,12 @@
  * Invariants: it is a hint that is corrected by what is measured; the older it is, the less of it is believed; whatever is wrong with
  * the file, the session begins as if there were none. It is put in place by rename and never synced.
  */
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { type Clock, type Log, systemCode } from '../base/mod.ts';
 import type { LinkFigures, LinkMemory } from '../layers/mod.ts';
-import { makeDirectory } from '../native/mod.ts';
+import { makeDirectory, replaceFile } from '../native/mod.ts';
 import { parseOrigin } from '../origins/mod.ts';
 
 const dayMs = 24 * 60 * 60 * 1000;
@@ -57,16 +57,13 @@ export class LinkFile implements LinkMemory {
   }
 
   keep({ bytesPerMs, roundTripMs }: LinkFigures): void {
-    const temporary = `${this.#path}.${process.pid}.new`;
     try {
       const kept = { version: 1, bytesPerMs, roundTripMs, at: this.#clock.wallTimeMs() };
       schema.parse(kept);
       makeDirectory(dirname(this.#path), 0o700);
-      writeFileSync(temporary, `${JSON.stringify(kept)}\n`, { mode: 0o600 });
-      renameSync(temporary, this.#path);
+      replaceFile(this.#path, `${JSON.stringify(kept)}\n`);
     } catch (error) {
       this.#log.debug({ path: this.#path, cause: String(error) }, 'what the link was found to do cannot be kept');
-      rmSync(temporary, { force: true });
     }
   }
 }

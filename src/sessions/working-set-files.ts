@@ -4,12 +4,12 @@
  *
  * Invariants: bounded in number and bytes, the longest unused go; a damaged one counts as none; nothing here throws.
  */
-import { readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Clock, type Log, limits, systemCode } from '../base/mod.ts';
 import { ContentError, decodeWorkingSet, encodeWorkingSet, type Purpose, type WorkingSet } from '../content/mod.ts';
 import type { WorkingSetStore } from '../layers/mod.ts';
-import { makeDirectory } from '../native/mod.ts';
+import { makeDirectory, removeIfPossible, replaceFile } from '../native/mod.ts';
 
 export interface WorkingSetFilesOptions {
   readonly directory: string;
@@ -41,11 +41,10 @@ export class WorkingSetFiles implements WorkingSetStore {
     const path = this.#path(key, purpose);
     try {
       const set = decodeWorkingSet(readFileSync(path));
-      const now = this.#options.clock.wallTimeMs() / 1000;
-      utimesSync(path, now, now);
+      this.#used(path);
       return set.purpose === purpose ? set : undefined;
     } catch (error) {
-      if (error instanceof ContentError) rmSync(path, { force: true });
+      if (error instanceof ContentError) removeIfPossible(path);
       else if (systemCode(error) !== 'ENOENT') this.#fail(error);
       return undefined;
     }
@@ -53,18 +52,25 @@ export class WorkingSetFiles implements WorkingSetStore {
 
   save(key: string, set: WorkingSet): void {
     const path = this.#path(key, set.purpose);
-    const temporary = `${path}.new`;
     try {
       makeDirectory(this.#options.directory, 0o700);
       const bytes = encodeWorkingSet(set);
-      writeFileSync(temporary, bytes, { mode: 0o600 });
-      renameSync(temporary, path);
+      replaceFile(path, bytes);
       this.#count++;
       this.#bytes += bytes.length;
       if (this.#count > limits.keptWorkingSets || this.#bytes > limits.keptWorkingSetBytes) this.#bound();
     } catch (error) {
       this.#fail(error);
-      rmSync(temporary, { force: true });
+    }
+  }
+
+  /** A set that cannot be marked as used is used all the same. */
+  #used(path: string): void {
+    const now = this.#options.clock.wallTimeMs() / 1000;
+    try {
+      utimesSync(path, now, now);
+    } catch (error) {
+      this.#fail(error);
     }
   }
 

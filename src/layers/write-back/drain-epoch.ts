@@ -8,8 +8,7 @@
  * way, and while the origin is silent, ahead of time; `run` after a refusal goes on with the files that are not finished; the epoch is done only when each file is done,
  * dropped, or its version saved beside the origin's.
  */
-import type { Timer } from '../../base/mod.ts';
-import { limits } from '../../base/mod.ts';
+import { inParallel, limits, type Timer } from '../../base/mod.ts';
 import type { EpochPlan } from '../../dirty/mod.ts';
 import type * as vfs from '../../vfs/mod.ts';
 import { isGone, isOurs } from './conflict.ts';
@@ -17,7 +16,7 @@ import type { ConflictSaver } from './conflict-saver.ts';
 import type { FileRecord } from './contract.ts';
 import { type FileEnd, FileRun } from './drain-file.ts';
 import { plainCall } from './drain-origin.ts';
-import { type DrainParts, inParallel, nameOf, refusalOf } from './drain-parts.ts';
+import { type DrainParts, nameOf, refusalOf } from './drain-parts.ts';
 import { sameData, wccOf } from './times.ts';
 
 export type EpochEnd =

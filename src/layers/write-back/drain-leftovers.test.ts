@@ -105,3 +105,38 @@ test('a look that fails leaves the times of a life before owed, and who asks is 
   assert.deepEqual(world.attributes(object).mtime, mtime);
   assert.equal((await world.proxy.flush()).outcome, 'done');
 });
+
+test('times that a client sets while those before them are on their way go after them', async () => {
+  const world = await World.start({ isManual: true });
+  const object = await withTimes(world);
+  const last = { seconds: 2_000_000, nanoseconds: 6 };
+  assert.equal((await world.proxy.flush()).outcome, 'done');
+  world.proxy.files.update(object, { times: { mtime } });
+  let sent = 0;
+  world.origin.on('setattr', (_args, proceed) => {
+    if (sent++ === 0) world.proxy.files.update(object, { times: { mtime: last } });
+    return proceed();
+  });
+  assert.equal((await world.proxy.flush()).outcome, 'done');
+  assert.equal(sent, 2);
+  assert.deepEqual(world.attributes(object).mtime, last);
+  assert.equal(world.proxy.files.get(object)?.times, undefined);
+});
+
+test('who asks while they are on their way is told when those of another file have gone, too', async () => {
+  const world = await World.start({ isManual: true });
+  const [first, second] = [await withTimes(world), world.make('other')];
+  assert.equal((await world.proxy.flush()).outcome, 'done');
+  world.proxy.files.update(first, { times: { mtime } });
+  let asked: Promise<{ readonly outcome: string }> | undefined;
+  world.origin.on('setattr', (_args, proceed) => {
+    if (asked === undefined) {
+      world.proxy.files.update(second, { place: undefined, times: { mtime } });
+      asked = world.proxy.flush();
+    }
+    return proceed();
+  });
+  assert.equal((await world.proxy.flush()).outcome, 'done');
+  assert.equal((await asked)?.outcome, 'done');
+  assert.deepEqual(world.attributes(second).mtime, mtime);
+});

@@ -11,12 +11,13 @@
  *
  * Invariant: times are given up only when the origin refuses them for good, or somebody else changed the file.
  */
+import { inParallel } from '../../base/mod.ts';
 import type * as vfs from '../../vfs/mod.ts';
 import { Status, statusName } from '../../vfs/mod.ts';
 import { isGone, isOurs } from './conflict.ts';
 import type { FileRecord } from './contract.ts';
 import { Caller, plainCall } from './drain-origin.ts';
-import { type DrainParts, inParallel, nameOf, refusalOf } from './drain-parts.ts';
+import { type DrainParts, nameOf, refusalOf } from './drain-parts.ts';
 import { wccOf } from './times.ts';
 
 const width = 16;
@@ -36,7 +37,7 @@ export class Leftovers {
 
   constructor(parts: DrainParts) {
     this.#parts = parts;
-    for (const record of parts.context.files.all()) if (this.#has(record)) this.#isOwed = true;
+    this.#isOwed = this.#owes(parts.context.files.all());
   }
 
   /** Why something is owed, one line a file; empty: nothing was refused. */
@@ -64,9 +65,10 @@ export class Leftovers {
 
   /** All that is owed. */
   async settle(): Promise<void> {
-    const problems = await this.#settleAll([...this.#parts.context.files.all()]);
-    // Else it goes on when it may write again.
-    this.#isOwed = this.#parts.isStopped();
+    const { files } = this.#parts.context;
+    const problems = await this.#settleAll([...files.all()]);
+    // What a client set meanwhile is owed as well; and what is stopped goes on when it may write again.
+    this.#isOwed = this.#parts.isStopped() || this.#owes(files.all());
     if (problems.length === 0) {
       this.#problems = [];
       this.#tries = 0;
@@ -79,7 +81,11 @@ export class Leftovers {
   /** Times that a client set, or the origin refused, while the last epoch of these files was on its way. */
   async settleLate(records: readonly FileRecord[]): Promise<void> {
     const problems = await this.#settleAll(records);
-    if (problems.length === 0) return;
+    if (problems.length === 0) {
+      const { files } = this.#parts.context;
+      if (this.#owes(records.map(({ handle }) => files.get(handle)))) this.#isOwed = true;
+      return;
+    }
     this.#tries = 1;
     this.#refused([...new Set([...this.#problems, ...problems])]);
   }
@@ -93,6 +99,11 @@ export class Leftovers {
     this.#retryAtMs = this.#triedAtMs + backoffMs;
     const retryMs = this.#tries < mostTries ? backoffMs : undefined;
     logger.warn({ problems: problems.slice(0, 5), retryMs }, 'clean files are not settled at the origin yet');
+  }
+
+  #owes(records: Iterable<FileRecord | undefined>): boolean {
+    for (const record of records) if (record !== undefined && this.#has(record)) return true;
+    return false;
   }
 
   #has(record: FileRecord): boolean {

@@ -54,16 +54,3 @@ export function nameOf(record: FileRecord): string {
 export function refusalOf(record: FileRecord, operation: string, status: number): string {
   return `${nameOf(record)}: the origin refuses ${operation} with ${statusName(status)}`;
 }
-
-/** Runs `action` for each, at most `width` at a time. */
-export async function inParallel<T>(
-  items: Iterable<T>,
-  width: number,
-  action: (item: T) => Promise<void>,
-): Promise<void> {
-  const iterator = items[Symbol.iterator]();
-  const lane = async (): Promise<void> => {
-    for (let next = iterator.next(); next.done !== true; next = iterator.next()) await action(next.value);
-  };
-  await Promise.all(Array.from({ length: width }, lane));
-}
