@@ -25,6 +25,7 @@ export function describe(found: InspectedImage): string[] {
     ...siblings.map(({ path, chunks }) => `shared    ${formatSize(chunks * 4096)} with ${path}`),
     describePack(found),
     `meta-data ${formatSize(metaBytes)}, ${((100 * metaBytes) / Math.max(1, sizeBytes)).toFixed(2)} % of the file; head ${formatSize(headBytes)}`,
+    ...(found.isWantedWhole ? ['wanted    whole: hosts that use it fetch all of it'] : []),
     ...found.workingSets.map(
       ({ purpose, blocks, runs, isCurrent }) =>
         `wanted    ${purpose}: ${formatSize(blocks * 65_536)} in ${counted(blocks, 'block')}, of ${counted(runs, 'run')}${isCurrent ? '' : '; of an older version of the file'}`,

@@ -10,6 +10,7 @@ interface PackFlags extends WorkFlags {
   readonly small?: boolean;
   readonly again?: boolean;
   readonly level?: number;
+  readonly fetch?: 'whole' | 'auto';
 }
 
 export async function pack(paths: readonly string[], flags: PackFlags): Promise<void> {
@@ -22,6 +23,7 @@ export async function pack(paths: readonly string[], flags: PackFlags): Promise<
       others: flags.with,
       isAgain: flags.again === true,
       level: flags.level,
+      isWantedWhole: flags.fetch === undefined ? undefined : flags.fetch === 'whole',
     });
     outcomes[report.outcome]++;
     if (flags.json === true) printJson({ kind: 'result', ...report });

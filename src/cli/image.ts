@@ -1,5 +1,5 @@
 /** `viaduct image pack|inspect|verify|adopt`: content meta-data and packs of images, made and looked at where the images lie. */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { adopt } from './image-adopt.ts';
 import { inspect } from './image-inspect.ts';
 import { pack } from './image-pack.ts';
@@ -20,7 +20,8 @@ With --json the results are JSON lines on stdout, progress is JSON lines on stde
 Examples:
   viaduct image pack /srv/images                       # all files of 1 MiB and more, in all folders
   viaduct image pack disk.raw memory.ram --json        # progress and results for scripts
-  viaduct image pack guest7.raw --with /srv/golden     # most hosts will have the golden images: what they share comes last`;
+  viaduct image pack guest7.raw --with /srv/golden     # most hosts will have the golden images: what they share comes last
+  viaduct image pack guest7.ram --fetch whole          # a guest that resumes wants all of its memory`;
 
 const inspectHelp = `
 Examples:
@@ -53,6 +54,12 @@ export function imageCommand(): Command {
     .option('--small', 'in folders, files below 1 MiB too (proxies do not ask for their meta-data)')
     .option('--again', 'also what is packed already: for another order after new working sets')
     .option('--level <level>', 'of zstd, 1 to 19', wholeNumber(1, 19))
+    .addOption(
+      new Option(
+        '--fetch <what>',
+        'what a host that uses the image fetches ahead unless it was told: all of it (whole), or what earlier runs touched (auto); by default as it was said before',
+      ).choices(['whole', 'auto']),
+    )
     .addHelpText('after', packHelp)
     .action(pack);
   command

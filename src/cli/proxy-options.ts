@@ -57,7 +57,7 @@ export function addProxyOptions(command: Command): Command {
     .addOption(
       new Option(
         '--fetch <what>',
-        'what is fetched before it is asked for, below what readers want: what earlier runs touched (working-set), then the rest of each file in use too (whole), nothing (on-demand)',
+        'what is fetched before it is asked for, below what readers want: what earlier runs touched (working-set), then the rest of each file in use too (whole), or of those that were packed so (auto), nothing (on-demand)',
       )
         .choices(fetchModes)
         .default(fetchModes[0]),

@@ -64,6 +64,8 @@ export interface MetaHead {
   readonly chunkCount: number;
   readonly groupCount: number;
   readonly pageCount: number;
+  /** Whoever packed it says: a host that uses the file will want all of it. */
+  readonly isWantedWhole: boolean;
   /** Whole bytes of the meta-data file. */
   readonly metaBytes: number;
   isZero(sector: number): boolean;
@@ -90,6 +92,8 @@ export interface MetaPage {
 /** All that a meta-data file says, as the packer knows it. Arrays are in the order of the file's data sectors. */
 export interface ContentTable {
   readonly stamp: FileStamp;
+  /** Default: not. */
+  readonly isWantedWhole?: boolean | undefined;
   /** One bit a sector, set for data; sector n is bit n % 8 of byte n / 8. */
   readonly dataMap: Uint8Array;
   readonly chunks: Uint32Array;

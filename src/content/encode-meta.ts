@@ -41,6 +41,7 @@ export function encodeMeta(table: ContentTable): Iterable<Uint8Array> {
     stamp: table.stamp,
     dataSectorCount: data,
     mixedPageCount: map.bitmaps.length / pageMapBytes,
+    isWantedWhole: table.isWantedWhole === true,
     headBytes: head,
     metaBytes: head + pages.reduce((sum, page) => sum + page.count, 0),
     sections: sections.map((section) => ({ count: section.length, checksum: crc32(section) })),

@@ -1,7 +1,7 @@
 /**
  * The header of a meta-data file (docs/content-format.md):
  *
- *     0 magic[16]   16 version u32   20 flags u32 (1: there is a pack)   24 stamp[40]   64 packId[16]   80 packBytes u64
+ *     0 magic[16]   16 version u32   20 flags u32 (1 pack, 2 wanted whole)   24 stamp[40]   64 packId[16]   80 packBytes u64
  *    88 dataSectorCount u32   92 chunkCount u32   96 groupCount u32   100 mixedPageCount u32   104 headBytes u32   108 zero u32
  *   112 metaBytes u64   120 sections, 4 times { stored bytes u32, crc32 of them u32 }   152 zero   4092 crc32 of what is before
  *
@@ -23,6 +23,7 @@ export const directoryEntryBytes = 8;
 /** In memory for each page: its place in the map, its data sectors, offset, checksum. */
 const pageMemoryBytes = 18;
 const flagPack = 1;
+const flagWhole = 2;
 
 export interface Section {
   readonly count: number;
@@ -37,6 +38,7 @@ export interface MetaHeader {
   readonly chunkCount: number;
   readonly groupCount: number;
   readonly mixedPageCount: number;
+  readonly isWantedWhole: boolean;
   readonly headBytes: number;
   readonly metaBytes: number;
   readonly sections: readonly Section[];
@@ -51,14 +53,17 @@ export function pageCountOf(size: number): number {
 }
 
 /** Of a decoded head. Also the bound of what is allocated while it is decoded. */
-export function headMemoryBytes(header: Omit<MetaHeader, 'sections' | 'headBytes' | 'metaBytes'>): number {
+export function headMemoryBytes(
+  header: Omit<MetaHeader, 'sections' | 'headBytes' | 'metaBytes' | 'isWantedWhole'>,
+): number {
   const pages = pageCountOf(header.stamp.size) * (pageMemoryBytes + directoryEntryBytes + 1);
   return pages + header.mixedPageCount * pageMapBytes + header.groupCount * groupMemoryBytes;
 }
 
 export function encodeMetaHeader(header: MetaHeader): Buffer {
   const bytes = format.create();
-  bytes.writeUInt32LE(header.packId === undefined ? 0 : flagPack, 20);
+  const flags = (header.packId === undefined ? 0 : flagPack) | (header.isWantedWhole ? flagWhole : 0);
+  bytes.writeUInt32LE(flags, 20);
   writeStamp(bytes, header.stamp, 24);
   if (header.packId !== undefined) bytes.set(header.packId, 64);
   writeSize(bytes, header.packBytes, 80);
@@ -78,7 +83,8 @@ export function encodeMetaHeader(header: MetaHeader): Buffer {
 /** Counts are such that a head of them is of bounded size; whether they agree with the sections is for the sections to say. */
 export function decodeMetaHeader(bytes: Uint8Array): MetaHeader {
   const header = format.open(bytes);
-  const hasPack = (header.readUInt32LE(20) & flagPack) !== 0;
+  const flags = header.readUInt32LE(20);
+  const hasPack = (flags & flagPack) !== 0;
   const sections: Section[] = [];
   for (let at = 120; at < 120 + 8 * sectionCount; at += 8) {
     sections.push({ count: header.readUInt32LE(at), checksum: header.readUInt32LE(at + 4) });
@@ -91,6 +97,7 @@ export function decodeMetaHeader(bytes: Uint8Array): MetaHeader {
     chunkCount: header.readUInt32LE(92),
     groupCount: header.readUInt32LE(96),
     mixedPageCount: header.readUInt32LE(100),
+    isWantedWhole: (flags & flagWhole) !== 0,
     headBytes: header.readUInt32LE(104),
     metaBytes: readSize(header, 112),
     sections,

@@ -48,6 +48,7 @@ class Head implements MetaHead {
   readonly chunkCount: number;
   readonly groupCount: number;
   readonly pageCount: number;
+  readonly isWantedWhole: boolean;
   readonly metaBytes: number;
   readonly memoryBytes: number;
   readonly #map: SectorMap;
@@ -65,6 +66,7 @@ class Head implements MetaHead {
     this.chunkCount = header.chunkCount;
     this.groupCount = header.groupCount;
     this.pageCount = pageCountOf(header.stamp.size);
+    this.isWantedWhole = header.isWantedWhole;
     this.metaBytes = header.metaBytes;
     this.memoryBytes = headMemoryBytes(header);
     const sections = sectionsOf(header, bytes);

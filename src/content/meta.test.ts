@@ -59,6 +59,7 @@ function tableOf(runs: readonly Run[], cut: number, withPack: boolean): ContentT
   for (let left = next; left > 0; left -= groups.at(-1)!)
     groups.push(Math.min(left, 1 + (random.uint32() % groupChunks)));
   return {
+    isWantedWhole: random.uint32() % 2 === 1,
     stamp: stampOfSize(Math.max(0, sectorCount * chunkBytes - (sectorCount > 0 ? cut : 0))),
     dataMap,
     chunks: Uint32Array.from(chunks),
@@ -83,6 +84,7 @@ function checkAll(table: ContentTable, file: Buffer): void {
   const head = decodeHead(file.subarray(0, count));
   assert.deepEqual(head.stamp, table.stamp);
   assert.deepEqual(head.packId, table.pack?.id);
+  assert.equal(head.isWantedWhole, table.isWantedWhole === true);
   assert.equal(head.metaBytes, file.length);
   assert.equal(head.dataSectorCount, table.chunks.length);
   let index = 0;

@@ -26,6 +26,8 @@ export interface InspectedImage {
   readonly siblings: readonly Sibling[];
   readonly metaBytes: number;
   readonly headBytes: number;
+  /** Hosts that use it fetch all of it. */
+  readonly isWantedWhole: boolean;
   readonly pack:
     | {
         readonly bytes: number;
@@ -71,6 +73,7 @@ export function inspectImage(
       siblings: shared.siblings,
       metaBytes: head.metaBytes,
       headBytes: headBytesOf(meta),
+      isWantedWhole: head.isWantedWhole,
       pack: packOf(meta),
       workingSets: readWorkingSets(folder, image.name).map(({ purpose, blocks, runs, stamp }) => ({
         ...{ purpose, blocks: blocks.length, runs },

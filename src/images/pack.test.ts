@@ -96,6 +96,22 @@ test('an empty file and one of nothing but zeros have meta-data and no pack', as
   }
 });
 
+test('what is wanted whole stays so when it is packed again, until the packer is told otherwise', async () => {
+  const image = join(folder('whole'), 'memory');
+  writeFileSync(image, bytesOf('ab..'));
+  const packed = async (isWantedWhole?: boolean) => {
+    const { outcome } = await packImage(image, options({ isWantedWhole }));
+    return [outcome, (await inspectImage(image, { others: [], signal })).isWantedWhole];
+  };
+  assert.deepEqual(await packed(), ['packed', false]);
+  assert.deepEqual(await packed(false), ['current', false]);
+  assert.deepEqual(await packed(true), ['packed', true]);
+  assert.deepEqual(await packed(), ['current', true]);
+  writeFileSync(image, bytesOf('abc.'));
+  assert.deepEqual(await packed(), ['packed', true]);
+  assert.deepEqual(await packed(false), ['packed', false]);
+});
+
 test('threads make the same pack as the caller’s own thread', async () => {
   const directory = folder('threads');
   const image = join(directory, 'disk.raw');

@@ -46,6 +46,8 @@ export interface PackOptions extends ReadingOptions {
   readonly level?: number | undefined;
   /** Images or folders of images whose chunks most hosts will have. */
   readonly others?: readonly string[];
+  /** Whether hosts that use the image shall fetch all of it. Default: as the meta-data had it before. */
+  readonly isWantedWhole?: boolean | undefined;
   /** Also if the meta-data fit already. */
   readonly isAgain?: boolean;
 }
@@ -78,7 +80,8 @@ export async function packImage(path: string, options: PackOptions): Promise<Pac
     const names = namesOf(image);
     const folder = ContentFolder.make(image);
     try {
-      const current = options.isAgain === true ? undefined : currentReport(folder, image, status);
+      const current =
+        options.isAgain === true ? undefined : currentReport(folder, image, status, options.isWantedWhole);
       return current ?? (await new Packing(image, folder, names, options).run());
     } finally {
       folder.close();
@@ -103,7 +106,12 @@ function namesOf(image: ImageFile): Names {
   });
 }
 
-function currentReport(folder: ContentFolder, image: ImageFile, status: FileStatus): PackReport | undefined {
+function currentReport(
+  folder: ContentFolder,
+  image: ImageFile,
+  status: FileStatus,
+  isWantedWhole: boolean | undefined,
+): PackReport | undefined {
   let meta: LocalMeta | undefined;
   try {
     meta = LocalMeta.open(folder, image.name);
@@ -113,6 +121,7 @@ function currentReport(folder: ContentFolder, image: ImageFile, status: FileStat
   if (meta === undefined) return undefined;
   try {
     if (!fits(fitOf(folder, image.name, meta, status))) return undefined;
+    if (isWantedWhole !== undefined && isWantedWhole !== meta.head.isWantedWhole) return undefined;
     const { stamp, dataSectorCount, chunkCount, packBytes, metaBytes } = meta.head;
     return {
       ...{ path: image.path, outcome: 'current', sizeBytes: stamp.size, dataBytes: dataSectorCount * chunkBytes },
@@ -214,7 +223,14 @@ class Packing {
     const groupBytes = chunkCount === 0 ? undefined : await this.#writePack(status, content, id);
     this.#checkSame(stamp);
     const pack = groupBytes === undefined ? undefined : { id, groupBytes, groupChunks: order.groups };
-    const metaBytes = this.#writeMeta(status, { stamp, dataMap, digests, chunks, pack });
+    const metaBytes = this.#writeMeta(status, {
+      stamp,
+      dataMap,
+      digests,
+      chunks,
+      pack,
+      isWantedWhole: this.#isWantedWhole(),
+    });
     this.#checkSame(stamp);
     this.#putInPlace(pack !== undefined);
     return {
@@ -296,6 +312,21 @@ class Packing {
       closeDescriptor(fd);
     }
     return groupBytes;
+  }
+
+  #isWantedWhole(): boolean {
+    const wish = this.#options.isWantedWhole;
+    if (wish !== undefined) return wish;
+    let before: LocalMeta | undefined;
+    try {
+      before = LocalMeta.open(this.#folder, this.#image.name);
+      return before?.head.isWantedWhole === true;
+    } catch (error) {
+      if (error instanceof ContentError) return false;
+      throw error;
+    } finally {
+      before?.close();
+    }
   }
 
   /** Answers its bytes. */

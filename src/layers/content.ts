@@ -52,6 +52,8 @@ export interface ContentOptions {
   readonly names?: Iterable<readonly [Place, FileHandle]> | undefined;
   /** Whether the origin is a proxy, whose cache has the packs that others behind it read. */
   readonly isPackNear?: (() => boolean) | undefined;
+  /** Told of files whose meta-data say that whoever uses them will want all of them. */
+  readonly onWantedWhole?: ((file: FileHandle) => void) | undefined;
   /** How groups of packs are decompressed. Default: in the thread pool. */
   readonly decode?: typeof decodeGroup | undefined;
 }
@@ -96,6 +98,7 @@ export class Content extends ForwardingFilesystem {
   readonly #composedAhead = new BoundedMap<FileHandle, { touched: boolean }>(limits.contentFiles);
   /** Changes of ours that are under way, by file. */
   readonly #changing = new Map<FileHandle, number>();
+  readonly #onWantedWhole: ((file: FileHandle) => void) | undefined;
   #looking = 0;
   #isClosed = false;
 
@@ -106,6 +109,7 @@ export class Content extends ForwardingFilesystem {
     const onDamage = (file: Described, what: string): void => this.#noteDamage(file, what);
     this.#clock = clock;
     this.#log = log;
+    this.#onWantedWhole = options.onWantedWhole;
     this.#contents = new Contents(statistics);
     this.blocks = new ZeroAwareStore(store, this.#contents);
     this.#pages = new Pages({ store, hints, statistics, onDamage });
@@ -337,6 +341,7 @@ export class Content extends ForwardingFilesystem {
         file.described = found.described;
         this.#contents.add(found.described);
         this.#pages.takeFrom(found.described, found.bytes);
+        if (found.described.content.head.isWantedWhole) this.#onWantedWhole?.(handle);
       }
     } catch (error) {
       // The session ends, or the origin's answer was none: reads find out for themselves.

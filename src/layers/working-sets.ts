@@ -170,6 +170,19 @@ export class WorkingSets extends ForwardingFilesystem {
     return this.#plan.warm(call, file, this.#ranked(file, sets), isWhole);
   }
 
+  /** The meta-data of a file say that whoever uses it will want all of it. */
+  wantWhole(object: vfs.FileHandle): void {
+    const file = this.#track(object);
+    if (file.isWantedWhole) return;
+    file.isWantedWhole = true;
+    if (file.hasBegun && file.call !== undefined && this.#isWantedWhole(file)) this.#plan.whole(file, file.call);
+  }
+
+  #isWantedWhole({ isWantedWhole }: TrackedFile): boolean {
+    const { mode } = this.#options;
+    return !this.#hasEnded && (mode === 'whole' || (mode === 'auto' && isWantedWhole));
+  }
+
   /** The session ends: what was learned is kept, and published unless the origin is away. */
   async end(isAway: boolean): Promise<void> {
     if (this.#hasEnded) return;
@@ -230,7 +243,7 @@ export class WorkingSets extends ForwardingFilesystem {
     const finding = file.found === undefined ? this.#find(call, file) : undefined;
     const expect = finding === undefined ? undefined : this.#plan.expect(file);
     this.#fetch(file, call, [...local, ...known]);
-    if (this.#options.mode === 'whole') this.#plan.whole(file, call);
+    if (this.#isWantedWhole(file)) this.#plan.whole(file, call);
     void finding?.then((sets) => {
       this.#fetch(file, call, sets);
       expect?.();

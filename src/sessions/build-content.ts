@@ -12,15 +12,16 @@ export interface ContentWish {
   readonly walker: PathWalker | undefined;
   readonly names: Iterable<readonly [Place, FileHandle]> | undefined;
   readonly isPackNear: (() => boolean) | undefined;
+  readonly onWantedWhole: (file: FileHandle) => void;
 }
 
 export function buildContent(
-  { next, cache, cacheDirectory, walker, names, isPackNear }: ContentWish,
+  { next, cache, cacheDirectory, ...more }: ContentWish,
   { clock, log }: { readonly clock: Clock; readonly log: Log },
 ): { readonly layer: Content; readonly hints: HintsFile } {
   const cacheBytes = cache.stat().sizeBytes;
   const version = (): number => layer.taughtCount;
   const hints = new HintsFile({ directory: cacheDirectory, cacheBytes, clock, log, version });
-  const layer: Content = new Content(next, { store: cache, hints: hints.index, clock, log, walker, names, isPackNear });
+  const layer: Content = new Content(next, { store: cache, hints: hints.index, clock, log, ...more });
   return { layer, hints };
 }

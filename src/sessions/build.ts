@@ -164,8 +164,9 @@ function pileUp(
     } else if (layer.layer === 'content') {
       const names = caches.find((cache) => cache instanceof Keepsakes)?.places();
       const isPackNear = nfs && (() => nfs.chain.mayKeep());
-      const wish = { next: top, cache: cacheOf(surroundings), walker: nfs?.data, names, isPackNear, ...layer };
-      const made = buildContent(wish, surroundings);
+      const onWantedWhole = (file: FileHandle): void => workingSets?.wantWhole(file);
+      const wish = { next: top, cache: cacheOf(surroundings), walker: nfs?.data, names, isPackNear, onWantedWhole };
+      const made = buildContent({ ...wish, ...layer }, surroundings);
       hints = made.hints;
       built = made.layer;
     } else if (layer.layer === 'working-sets') {

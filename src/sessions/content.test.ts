@@ -1,6 +1,6 @@
 /** Content meta-data end to end: a served directory that has it, a proxy with a cache, a restart while the origin is away. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,8 +8,8 @@ import { type TestContext, test } from 'node:test';
 import type { Worker } from 'node:worker_threads';
 import { silentLog, sleep, systemClock, systemRandom } from '../base/mod.ts';
 import { type NfsOrigin, openNfsOrigin } from '../origins/mod.ts';
-import { callBy, LogLines, makeContent, ok, patternBytes } from '../testing/mod.ts';
-import { credential, type FileHandle, type FileStamp } from '../vfs/mod.ts';
+import { callBy, LogLines, makeContent, ok, patternBytes, stampOfFile } from '../testing/mod.ts';
+import { credential, type FileHandle } from '../vfs/mod.ts';
 import { HintsFile } from './hints-file.ts';
 import { defaultAttributes, type SessionPlan } from './plan.ts';
 import { startSession } from './session.ts';
@@ -32,19 +32,6 @@ function freePort(): Promise<number> {
       server.close(() => resolve(port));
     });
   });
-}
-
-function stampOfFile(path: string): FileStamp {
-  const { size, mtimeNs, ctimeNs, ino } = statSync(path, { bigint: true });
-  const second = 1_000_000_000n;
-  return {
-    size: Number(size),
-    mtimeSeconds: Number(mtimeNs / second),
-    mtimeNanoseconds: Number(mtimeNs % second),
-    ctimeSeconds: Number(ctimeNs / second),
-    ctimeNanoseconds: Number(ctimeNs % second),
-    fileid: ino,
-  };
 }
 
 /** Three quarters zero. */

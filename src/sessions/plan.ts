@@ -19,7 +19,7 @@ export const listenSchema = z.strictObject({
 export type ListenRule = z.infer<typeof listenSchema>;
 
 /** The first is what `--fetch` means if it is not given. */
-export const fetchModes = ['working-set', 'on-demand', 'whole'] as const;
+export const fetchModes = ['auto', 'working-set', 'on-demand', 'whole'] as const;
 
 export const sessionPlanSchema = z.strictObject({
   kind: z.enum(['serve', 'proxy']),
@@ -53,7 +53,7 @@ export const sessionPlanSchema = z.strictObject({
     .optional(),
   /** Content meta-data and packs at the origin are used where they are; needs the cache. Default: yes. */
   content: z.boolean().optional(),
-  /** What is fetched before it is asked for: nothing, the working set of a file that is used, or then the rest of it too. */
+  /** What is fetched before it is asked for: nothing, the working set of a file that is used, then the rest of it too; `auto`: if its meta-data say so. */
   fetch: z.enum(fetchModes).optional(),
   /** Bytes a second that this may take; default: all that readers leave. */
   fetchRateBytesPerSecond: z.number().int().min(limits.blockBytes).optional(),

@@ -19,7 +19,7 @@ import type { WorkingSetsReport } from '../layers/mod.ts';
 import { mountClient } from '../mount3/mod.ts';
 import { openNfs3Client } from '../nfs3/mod.ts';
 import { RpcClient } from '../rpc/mod.ts';
-import { MemoryFilesystem, ok, patternBytes } from '../testing/mod.ts';
+import { MemoryFilesystem, makeContent, ok, patternBytes, stampOfFile } from '../testing/mod.ts';
 import * as vfs from '../vfs/mod.ts';
 import type { SessionPlan } from './plan.ts';
 import { servePlan } from './plan-fixture.test.ts';
@@ -192,6 +192,28 @@ describe('between hosts', () => {
     const between = await proxy(t, server.port);
     await boot(t, await proxy(t, between.port), blocks);
     assert.deepEqual([...setOf('boot').blocks], blocks);
+  });
+
+  test('a file that was packed so is fetched whole by whoever uses it, unless he was told otherwise', async (t) => {
+    const server = await start(t);
+    const path = join(served, 'golden/disk.raw');
+    mkdirSync(join(served, 'golden/.viaduct'));
+    for (const isWantedWhole of [false, true]) {
+      const { meta, pack } = await makeContent(readFileSync(path), stampOfFile(path), 1, undefined, isWantedWhole);
+      for (const [end, bytes] of [
+        ['meta', meta],
+        ['pack', pack],
+      ] as const)
+        writeFileSync(join(served, `golden/.viaduct/disk.raw.${end}`), bytes);
+      for (const fetch of ['on-demand', 'working-set', undefined] as const) {
+        const near = await proxy(t, server.port, { fetch });
+        await (await client(t, near.port)).read([5]);
+        const wanted = fetch === undefined && isWantedWhole ? 6 * MiB - block : 0;
+        await until(async () => (await report(near)).fetchedBytes >= wanted);
+        await sleep(systemClock, 100);
+        assert.equal((await report(near)).fetchedBytes, wanted, `${fetch}, ${isWantedWhole}`);
+      }
+    }
   });
 
   test('a file is warmed on request: all of it, or its set', async (t) => {

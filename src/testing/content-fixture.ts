@@ -2,6 +2,7 @@
  * Meta-data and pack of a file in memory, made in the plainest way, and put beside it at an origin: what tests of whoever reads them
  * need. (The real packer is src/images.)
  */
+import { statSync } from 'node:fs';
 import { assert, seededRandom } from '../base/mod.ts';
 import {
   chunkBytes,
@@ -39,6 +40,7 @@ export async function makeContent(
   stamp: FileStamp,
   seed = 1,
   alter: (group: Uint8Array, index: number) => Uint8Array = (group) => group,
+  isWantedWhole = false,
 ): Promise<MadeContent> {
   const sectorCount = Math.ceil(bytes.length / chunkBytes);
   const dataMap = new Uint8Array(Math.ceil(sectorCount / 8));
@@ -69,6 +71,7 @@ export async function makeContent(
   const groupBytes = Uint32Array.from(groups, (group) => group.length);
   const meta = encodeMeta({
     stamp,
+    isWantedWhole,
     dataMap,
     chunks: Uint32Array.from(chunks),
     digests: Buffer.concat(digests),
@@ -122,4 +125,18 @@ export async function putContent(
     const renamed = await origin.rename(root, { from, to: { directory: hidden.object, name: target } });
     assert(renamed.status === 0, 'it could not be put in place');
   }
+}
+
+/** Of a file on this host's disk. */
+export function stampOfFile(path: string): FileStamp {
+  const { size, mtimeNs, ctimeNs, ino } = statSync(path, { bigint: true });
+  const second = 1_000_000_000n;
+  return {
+    size: Number(size),
+    mtimeSeconds: Number(mtimeNs / second),
+    mtimeNanoseconds: Number(mtimeNs % second),
+    ctimeSeconds: Number(ctimeNs / second),
+    ctimeNanoseconds: Number(ctimeNs % second),
+    fileid: ino,
+  };
 }

@@ -14,7 +14,7 @@ export {
 } from './cache-fixture.ts';
 export { Chance } from './chance.ts';
 export { SimulatedClock, settle } from './clock.ts';
-export { describeFile, type MadeContent, makeContent, putContent } from './content-fixture.ts';
+export { describeFile, type MadeContent, makeContent, putContent, stampOfFile } from './content-fixture.ts';
 export { DelayLayer, type DelayOptions } from './delay.ts';
 export { DirectCaller } from './direct-caller.ts';
 export { FaultLayer, type Hook } from './faults.ts';

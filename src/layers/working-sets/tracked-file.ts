@@ -33,6 +33,8 @@ export class TrackedFile {
   savedWrites = 0;
   savedMs = 0;
   isPublished = false;
+  /** Its meta-data say that whoever uses it will want all of it. */
+  isWantedWhole = false;
   /** Of earlier runs of this host, as it was when this one began. */
   prior: WorkingSet | undefined;
   /** The origin's sets, once they are looked for. */
