@@ -4,7 +4,7 @@
  *     HAVE near DIR ──► DIR/.viaduct/*.meta ──► digest, file, sector       looked at again after a while, what is new is read
  *
  * Invariants: bounded in memory, and in what it reads for one directory; it is read as the caller, by whoever asks first; meta-data is not
- * believed here (hints only: whoever uses one computes the digest), so damage and age cost a look.
+ * believed here (hints only: whoever uses one computes the digest), so damage and age cost a look. What is of no use is not read again.
  */
 import { type Clock, type Eventual, type Log, limits, sleep } from '../base/mod.ts';
 import {
@@ -40,6 +40,9 @@ const pageBytes = 64 * 1024;
 const suffix = '.meta';
 const noVerifier = '\0'.repeat(8);
 
+/** It says nothing about what the meta-data is worth. */
+class NotRead extends ContentError {}
+
 interface Known {
   readonly atMs: number;
   /** Absent once it has been read. */
@@ -49,7 +52,7 @@ interface Known {
 export class ChunkIndex implements ChunkSource {
   readonly #options: ChunkIndexOptions;
   readonly #directories = new Map<FileHandle, Known>();
-  /** Meta-data files that have been read, by handle: a new version is a new file. */
+  /** Meta-data files that have been read, or are of no use to anybody, by handle: a new version is a new file. */
   readonly #metas = new Set<FileHandle>();
   #index: MemoryHintIndex | undefined;
 
@@ -85,7 +88,7 @@ export class ChunkIndex implements ChunkSource {
   }
 
   async #load(call: Call, directory: FileHandle): Promise<void> {
-    const { filesystem } = this.#options;
+    const { filesystem, log } = this.#options;
     const content = await filesystem.lookup(call, { directory, name: contentDirectory });
     if (content.status !== 0) return;
     let left = mostMetaBytes;
@@ -95,6 +98,14 @@ export class ChunkIndex implements ChunkSource {
         filesystem.lookup(call, { directory, name: name.slice(0, -suffix.length) }),
       ]);
       if (meta.status !== 0 || file.status !== 0 || this.#metas.has(meta.object)) continue;
+      const bytes = meta.attributes?.size ?? 0;
+      if (bytes > mostMetaBytes) {
+        log.debug({ bytes }, 'content meta-data is larger than is read here');
+        this.#done(meta.object);
+        continue;
+      }
+      // What was read before it is known the next time.
+      if (bytes > left) return;
       left -= await this.#learn(call, meta.object, file.object, left);
       if (left <= 0) return;
     }
@@ -123,7 +134,8 @@ export class ChunkIndex implements ChunkSource {
     let taken = 0;
     const read = async (offset: number, count: number): Promise<Uint8Array> => {
       taken += count;
-      if (taken > mostBytes) throw new ContentError('more than is read of one directory');
+      if (taken > mostMetaBytes) throw new ContentError('more than is read of one directory');
+      if (taken > mostBytes) throw new NotRead('more than is left to be read of this directory');
       return this.#read(call, meta, offset, count);
     };
     try {
@@ -133,13 +145,19 @@ export class ChunkIndex implements ChunkSource {
         const { offset, count } = head.page(page);
         if (count > 0) this.#add(head, page, await read(offset, count), file);
       }
-      if (this.#metas.size >= mostMetas) this.#metas.clear();
-      this.#metas.add(meta);
+      this.#done(meta);
     } catch (error) {
       if (!(error instanceof ContentError)) throw error;
       this.#options.log.debug({ cause: error.message }, 'content meta-data is of no use here');
+      // It may be read the next time, or by another caller.
+      if (!(error instanceof NotRead)) this.#done(meta);
     }
     return taken;
+  }
+
+  #done(meta: FileHandle): void {
+    if (this.#metas.size >= mostMetas) this.#metas.clear();
+    this.#metas.add(meta);
   }
 
   #add(head: MetaHead, page: number, bytes: Uint8Array, file: FileHandle): void {
@@ -156,7 +174,7 @@ export class ChunkIndex implements ChunkSource {
     for (let at = 0; at < count; ) {
       const part = Math.min(count - at, limits.transferBytes);
       const reply = await this.#options.filesystem.read(call, { object, offset: offset + at, count: part });
-      if (reply.status !== 0) throw new ContentError(`status ${reply.status} for meta-data`);
+      if (reply.status !== 0) throw new NotRead(`status ${reply.status} for meta-data`);
       for (const slice of reply.data) {
         whole.set(slice, at);
         at += slice.length;

@@ -190,3 +190,27 @@ test('a session that lost its lease is started again only by a take-over', async
 function idOf(id: LogId): string | undefined {
   return typeof id === 'object' ? id.uuid : undefined;
 }
+
+test('a disk that does not answer holds nobody up; what is known without it is told', async (t) => {
+  const { index, note, openLog } = place(t);
+  const log = await openLog();
+  await write(log, 5_000);
+  index.write(note);
+  const hung = (): Promise<never> => new Promise(() => {});
+  const told = (answers: Parameters<typeof endedSessions>[1] = []) => {
+    const hasty = { ...clock, after: (_delayMs: number, action: () => void) => clock.after(20, action) };
+    return Promise.race([endedSessions(index, answers, hasty, hung), ticks(200)]);
+  };
+  assert.equal((await told())?.[0]?.problem, 'its disk does not answer');
+  assert.deepEqual(await told([silent]), [], 'it may be what the process waits for');
+  index.write({ ...note, left: { bytes: 5_000, files: 1, conflicts: 2 } });
+  const [ended] = (await told()) ?? [];
+  assert.deepEqual([ended?.pendingBytes, ended?.unnamedConflicts, ended?.problem], [5_000, 2, undefined]);
+  await log.close();
+});
+
+/** Some milliseconds each; they keep the process alive, as a request to the disk does. */
+async function ticks(count: number): Promise<undefined> {
+  for (let tick = 0; tick < count; tick++) await new Promise((resolve) => setTimeout(resolve, 5));
+  return undefined;
+}

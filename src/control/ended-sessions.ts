@@ -4,10 +4,13 @@
  *     notes of the log index ──its session runs──► left out: it answers for itself
  *                            └─► the log, read only, for a bounded time ──nothing in it──► left out
  *                                                                      └─► EndedSession, with `problem` if it cannot be told
+ *
+ * Invariant: a disk that does not answer costs the bounded time and no more; nothing here waits for it in this thread.
  */
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
+import { stat as systemStat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Clock, sleep } from '../base/mod.ts';
+import type { Clock, Timer } from '../base/mod.ts';
 import {
   type InspectedLog,
   inspectLog,
@@ -45,20 +48,25 @@ type Contents = Pick<EndedSession, 'pendingBytes' | 'pendingFiles' | 'conflicts'
 const inspectMs = 2_000;
 const unknown = { pendingBytes: 0, pendingFiles: 0, conflicts: [], unnamedConflicts: 0 };
 
+/** What a path leads to, if anything. */
+type Stat = (path: string) => Promise<{ readonly ino: number }>;
+
 /** Those that left something, or of which it cannot be told. */
 export async function endedSessions(
   index: LogIndex,
   answers: readonly StatusAnswer[],
   clock: Clock,
+  stat: Stat = systemStat,
 ): Promise<EndedSession[]> {
   const { notes, damaged } = index.read();
-  const ended = notes.filter((note) => !answers.some((answer) => answersFor(answer, note)));
+  const answered = await Promise.all(notes.map((note) => isAnswered(note, answers, clock, stat)));
+  const ended = notes.filter((_note, index) => answered[index] === false);
   const found = await Promise.all(
     ended.map(async (note) => {
       const { directory, origin, listen, policy, isSetAside, left } = note;
       const lostTo = left?.lostTo;
       const restart = isSetAside ? '' : `${note.restart}${lostTo === undefined ? '' : ' --take-over'}`;
-      return { directory, origin, listen, policy, restart, lostTo, ...(await look(note, clock)) };
+      return { directory, origin, listen, policy, restart, lostTo, ...(await look(note, clock, stat)) };
     }),
   );
   const unread = damaged.map((path) => ({
@@ -71,47 +79,76 @@ export async function endedSessions(
   );
 }
 
-function answersFor(answer: StatusAnswer, { directory, pid, startedAt, isSetAside }: FoundNote): boolean {
+/** Of a process that is silent, and whose disk does not say whether its lock is held, it is taken for its own. */
+async function isAnswered(
+  { directory, pid, startedAt, isSetAside }: FoundNote,
+  answers: readonly StatusAnswer[],
+  clock: Clock,
+  stat: Stat,
+): Promise<boolean> {
   if (isSetAside) return false;
-  if (answer.kind === 'silent') return answer.pid === pid && isLocked(directory);
-  const { status } = answer;
-  return (
-    (status.pid === pid && status.startedAt === startedAt) ||
-    status.sessions.some(({ data }) => data?.writeBack?.log.directory === directory)
-  );
+  if (answers.some((answer) => answer.kind === 'silent' && answer.pid === pid)) {
+    const isHeld = await inTime(lockOf(directory, stat).then(isInodeLocked), clock);
+    if (isHeld !== false) return true;
+  }
+  return answers.some((answer) => {
+    if (answer.kind === 'silent') return false;
+    const { status } = answer;
+    return (
+      (status.pid === pid && status.startedAt === startedAt) ||
+      status.sessions.some(({ data }) => data?.writeBack?.log.directory === directory)
+    );
+  });
 }
 
-async function look(note: FoundNote, clock: Clock): Promise<Contents> {
-  const { directory, pid, left, path } = note;
-  if (!existsSync(directory)) {
+async function look(note: FoundNote, clock: Clock, stat: Stat): Promise<Contents> {
+  const { directory, left } = note;
+  const stage: Stage = { isInspected: false, isLate: false };
+  const found = await inTime(lookInto(note, clock, stat, stage), clock);
+  if (found !== 'late') return found;
+  stage.isLate = true;
+  if (left !== undefined) {
+    const { bytes, files, conflicts } = left;
+    return { ...unknown, pendingBytes: bytes, pendingFiles: files, unnamedConflicts: conflicts, problem: undefined };
+  }
+  const problem = stage.isInspected
+    ? `it takes long to read (\`viaduct log show ${directory}\` takes the time)`
+    : 'its disk does not answer';
+  return { ...unknown, problem };
+}
+
+/** How far a look has come. */
+interface Stage {
+  isInspected: boolean;
+  /** Nobody waits for it any more. */
+  isLate: boolean;
+}
+
+async function lookInto(note: FoundNote, clock: Clock, stat: Stat, stage: Stage): Promise<Contents | 'late'> {
+  const { directory, pid, path } = note;
+  const isThere = await stat(directory).then(
+    () => true,
+    () => false,
+  );
+  if (!isThere) {
     return {
       ...unknown,
       problem: `it is not there; is its disk mounted? (if somebody removed it, remove ${path} too)`,
     };
   }
+  if (stage.isLate) return 'late';
   if (await isOther(note, clock)) {
     const problem = `another log is in its place; is its disk mounted? (if it is gone for good, remove ${path})`;
     return { ...unknown, problem };
   }
-  if (isLocked(directory))
+  if (isInodeLocked(await lockOf(directory, stat)))
     return { ...unknown, problem: `a process that does not say what it keeps has it open (${pid} was the last known)` };
-  const late = sleep(clock, inspectMs).then(() => 'late' as const);
-  const inspected = await Promise.race([inspect(directory, clock), late]).catch((error: unknown) =>
+  if (stage.isLate) return 'late';
+  stage.isInspected = true;
+  const inspected = await inspect(directory, clock).catch((error: unknown) =>
     error instanceof TooLate ? ('late' as const) : error instanceof Error ? error : new Error(String(error)),
   );
-  if (inspected === 'late') {
-    if (left !== undefined) {
-      const { bytes, files, conflicts } = left;
-      return {
-        ...unknown,
-        pendingBytes: bytes,
-        pendingFiles: files,
-        unnamedConflicts: conflicts,
-        problem: undefined,
-      };
-    }
-    return { ...unknown, problem: `it takes long to read (\`viaduct log show ${directory}\` takes the time)` };
-  }
+  if (inspected === 'late') return inspected;
   if (inspected instanceof Error) return { ...unknown, problem: `it cannot be read: ${inspected.message}` };
   if (inspected === undefined)
     return { ...unknown, problem: `it holds no dirty log any more (if somebody removed it, remove ${path} too)` };
@@ -127,6 +164,18 @@ async function isOther({ directory, log }: FoundNote, clock: Clock): Promise<boo
 }
 
 class TooLate extends Error {}
+
+async function inTime<Result>(asked: Promise<Result>, clock: Clock): Promise<Result | 'late'> {
+  let timer: Timer | undefined;
+  const late = new Promise<'late'>((resolve) => {
+    timer = clock.after(inspectMs, () => resolve('late'));
+  });
+  try {
+    return await Promise.race([asked, late]);
+  } finally {
+    timer?.cancel();
+  }
+}
 
 async function inspect(directory: string, clock: Clock): Promise<InspectedLog | undefined> {
   const opened = await systemLogDirectory(directory, { clock, isReadOnly: true });
@@ -192,8 +241,20 @@ function recordsIn(
 
 /** Taking the lock to find out would be in the way of a session that starts now. */
 export function isLocked(directory: string): boolean {
+  return isInodeLocked(statSync(join(directory, 'lock'), { throwIfNoEntry: false })?.ino);
+}
+
+/** Its number; undefined if there is none. */
+function lockOf(directory: string, stat: Stat): Promise<number | undefined> {
+  return stat(join(directory, 'lock')).then(
+    ({ ino }) => ino,
+    () => undefined,
+  );
+}
+
+function isInodeLocked(ino: number | undefined): boolean {
+  if (ino === undefined) return false;
   try {
-    const { ino } = statSync(join(directory, 'lock'));
     return readFileSync('/proc/locks', 'latin1')
       .split('\n')
       .some((line) => line.includes(' FLOCK ') && line.includes(`:${ino} `));
