@@ -40,6 +40,7 @@ import { type ServedOrigin, SessionLeases, sessionChannel } from './channel.ts';
 import { closeAfterError, closeEach } from './close-each.ts';
 import type { HintsFile } from './hints-file.ts';
 import { LinkFile } from './link-file.ts';
+import { Paths } from './paths.ts';
 import { ReadOnly } from './read-only.ts';
 import type { SessionLease } from './session-lease.ts';
 import { holdsLog, openSessionLog } from './session-log.ts';
@@ -65,6 +66,8 @@ export interface Stack {
   readonly writeBack: SessionWriteBack | undefined;
   readonly chain: SessionChain;
   readonly warming: SessionWarming | undefined;
+  /** The file that a path means. */
+  findFile(path: string): Promise<FileHandle>;
   /** Everything that is cached is forgotten. */
   invalidate(): Promise<void>;
   forgetAttributes(): void;
@@ -218,6 +221,7 @@ function pileUp(
     writeBack,
     chain,
     warming,
+    findFile: (path) => new Paths(top, ownCredential(), surroundings.clock).findFile(path),
     // From the bottom up: what a layer above asks for is new by then.
     invalidate: async () => {
       for (const cache of caches) await cache.invalidate();

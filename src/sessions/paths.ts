@@ -31,6 +31,13 @@ const absences: readonly number[] = [
   ...[Status.PERM, Status.ACCES],
 ];
 
+export function noFile(path: string, why: string): ViaductError {
+  return new ViaductError('CONFIGURATION_INVALID', {
+    cause: `${path}: ${why}.`,
+    remedy: 'Give the path of a file as clients of the session see it, for example /golden/disk.raw.',
+  });
+}
+
 export class Paths {
   readonly #source: PathSource;
   readonly #call: vfs.Call;
@@ -81,6 +88,13 @@ export class Paths {
       type = asked.attributes.type;
     }
     return { handle, type };
+  }
+
+  /** Likewise; rejects if it is none. */
+  async findFile(path: string): Promise<vfs.FileHandle> {
+    const found = await this.find(path);
+    if (found !== undefined && found.type !== FileType.DIRECTORY) return found.handle;
+    throw noFile(path, found === undefined ? 'there is no such file in the export' : 'this is a directory');
   }
 
   #learn(directory: vfs.FileHandle): void {

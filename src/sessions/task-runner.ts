@@ -1,5 +1,6 @@
 /** Runs tasks in a session's worker: what each means for a stack, with a dirty log or without. */
 import { limits, ViaductError } from '../base/mod.ts';
+import type { FileHandle } from '../vfs/mod.ts';
 import type { SessionChain } from './chain.ts';
 import { recordOf } from './error-record.ts';
 import type { SessionTask, TaskEvent, TaskProgress, TaskResult } from './tasks.ts';
@@ -10,6 +11,8 @@ export interface TaskTarget {
   /** Of a session with a dirty log. */
   readonly writeBack: SessionWriteBack | undefined;
   readonly chain: SessionChain;
+  /** The file that a path means, in a session without a dirty log, too. Rejects if there is none. */
+  findFile(path: string): Promise<FileHandle>;
   /** Of a session with a cache. */
   readonly warming: SessionWarming | undefined;
   /** Everything that is cached is forgotten. */
@@ -37,9 +40,13 @@ async function perform(
   switch (task.task) {
     case 'write-back': {
       const { file } = task;
-      const result = writeBack === undefined ? nothingWaits : await writeBack.writeBack(file, onProgress);
-      if (result.outcome !== 'done') return result;
-      return target.chain.bringOn(file === undefined ? file : await writeBack?.handleOf(file), onProgress);
+      if (writeBack === undefined)
+        return target.chain.bringOn(file === undefined ? file : await target.findFile(file), onProgress);
+      let found: FileHandle | undefined;
+      const result = await writeBack.writeBack(file, onProgress, (handle) => {
+        found = handle;
+      });
+      return result.outcome === 'done' ? target.chain.bringOn(found, onProgress) : result;
     }
     case 'invalidate': {
       // What redirect keeps is not for the origin; what is cached may go all the same.

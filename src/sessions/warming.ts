@@ -6,7 +6,7 @@
 import { type Clock, limits, sleep, ViaductError } from '../base/mod.ts';
 import type { Warming, WorkingSets } from '../layers/mod.ts';
 import { type Call, type Credential, FileType, statusName } from '../vfs/mod.ts';
-import type { Paths } from './paths.ts';
+import { noFile, type Paths } from './paths.ts';
 import type { TaskProgress, TaskResult } from './tasks.ts';
 
 export interface WarmingParts {
@@ -50,10 +50,7 @@ export class SessionWarming {
     const found = await paths.find(file);
     const got = found === undefined ? undefined : await layer.getattr(call, { object: found.handle });
     if (found === undefined || got?.status !== 0 || got.attributes.type !== FileType.REGULAR)
-      throw new ViaductError('CONFIGURATION_INVALID', {
-        cause: `${file}: ${found === undefined ? 'there is no such file in the export' : 'this is no regular file'}.`,
-        remedy: 'Give the path of a file as clients of the session see it, for example /golden/disk.raw.',
-      });
+      throw noFile(file, found === undefined ? 'there is no such file in the export' : 'this is no regular file');
     return layer.warm(call, found.handle, got.attributes, isWhole);
   }
 

@@ -10,7 +10,7 @@ import { type Clock, type Log, limits, sleep, ViaductError } from '../base/mod.t
 import type { DirtyFiles, DrainFace, DrainResult, DrainStatus, FileRecord, WriteBack } from '../layers/mod.ts';
 import { type FileHandle, FileType } from '../vfs/mod.ts';
 import { diskState, type LogDisk, logDisk } from './log-disk.ts';
-import { type Paths, readable } from './paths.ts';
+import { noFile, type Paths, readable } from './paths.ts';
 import type { TaskProgress, TaskResult } from './tasks.ts';
 import type { ConflictStatus, LeftBehind, WriteBackStatus } from './write-back-status.ts';
 import type { LoggedPolicy } from './write-policy.ts';
@@ -67,13 +67,12 @@ export class SessionWriteBack {
     return this.#status();
   }
 
-  /** As FILE of `writeBack` means it. */
-  handleOf(file: string): Promise<FileHandle> {
-    return this.#findPatiently(file, () => {});
-  }
-
-  /** `file`: a path inside the export; without it everything. */
-  async writeBack(file: string | undefined, onProgress: (progress: TaskProgress) => void): Promise<TaskResult> {
+  /** `file`: a path inside the export, `onFound` is told what it means; without it everything. */
+  async writeBack(
+    file: string | undefined,
+    onProgress: (progress: TaskProgress) => void,
+    onFound: (handle: FileHandle) => void = () => {},
+  ): Promise<TaskResult> {
     const { policy, layer } = this.#parts;
     if (policy === 'redirect')
       throw new ViaductError('CONFIGURATION_INVALID', {
@@ -81,6 +80,7 @@ export class SessionWriteBack {
         remedy: 'Say what is to become of them: `viaduct redirect commit` or `viaduct redirect discard`.',
       });
     const handle = file === undefined ? undefined : await this.#findPatiently(file, onProgress);
+    if (handle !== undefined) onFound(handle);
     return this.#follow(() => layer.writeBack(handle), handle, onProgress);
   }
 
@@ -211,11 +211,7 @@ export class SessionWriteBack {
     if (found !== undefined && found.type !== FileType.DIRECTORY) return found.handle;
     const byName = found === undefined ? this.#findByName(wanted) : undefined;
     if (byName !== undefined) return byName;
-    const why = found === undefined ? 'there is no such file in the export' : 'this is a directory';
-    throw new ViaductError('CONFIGURATION_INVALID', {
-      cause: `${file}: ${why}.`,
-      remedy: 'Give the path of a file as clients of the session see it, for example /golden/disk.raw.',
-    });
+    throw noFile(file, found === undefined ? 'there is no such file in the export' : 'this is a directory');
   }
 
   /** As status and messages show files whose whole path is not known: `.../NAME`, `handle:HEX`. */
