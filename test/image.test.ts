@@ -138,13 +138,16 @@ test('killed with SIGKILL it goes on where it was; SIGINT leaves only what it go
   const first = await begin('pack', 'pack', path, '--threads', '1', '--level', '19');
   first.child.kill('SIGKILL');
   await first.ended;
-  assert.ok(readdirSync(join(directory, '.viaduct')).some((name) => name.includes('.pack.tmp-')));
+  const kept = ['.disk.raw.pack-list', '.disk.raw.pack-part', '.disk.raw.part'];
+  assert.deepEqual(readdirSync(join(directory, '.viaduct')).sort(), kept);
   const second = await begin('pack', 'pack', path, '--threads', '1', '--level', '19');
   second.child.kill('SIGINT');
   assert.equal(await second.ended, 130);
-  assert.deepEqual(readdirSync(join(directory, '.viaduct')), ['.disk.raw.part']);
-  const last = await image(['pack', path, '--json', '--level', '1']);
-  assert.equal(JSON.parse(last.lines[0]!).resumedBytes, 48 * MiB);
+  assert.deepEqual(readdirSync(join(directory, '.viaduct')).sort(), kept);
+  const last = await image(['pack', path, '--json', '--level', '19']);
+  const { resumedBytes, resumedPackBytes, packBytes } = JSON.parse(last.lines[0]!);
+  assert.equal(resumedBytes, 48 * MiB);
+  assert.ok(resumedPackBytes >= MiB && resumedPackBytes < packBytes, `${resumedPackBytes} of ${packBytes} bytes`);
   assert.deepEqual(readdirSync(join(directory, '.viaduct')).sort(), ['disk.raw.meta', 'disk.raw.pack']);
   assert.equal((await image(['verify', path])).code, 0);
 });
@@ -171,6 +174,12 @@ test('what may not be packed is told with its reason, and the others are packed'
   assert.equal(refused.code, 1, refused.stderr);
   assert.match(refused.stderr, /PRIVILEGE_NEEDED: cannot make the folder .*EACCES/);
   chmodSync(directory, 0o1777);
+  // As a kill right before the end leaves it: with the mode of an image that nobody may write to.
+  mkdirSync(join(directory, '.viaduct'));
+  chownSync(join(directory, '.viaduct'), 65_534, 65_534);
+  const sealed = join(directory, '.viaduct/.mine.raw.pack-part');
+  writeFileSync(sealed, 'the pack', { mode: 0o444 });
+  chownSync(sealed, 65_534, 65_534);
   const both = await image(['pack', directory], { uid: 65_534 });
   assert.equal(both.code, 1);
   assert.match(both.stderr, /PRIVILEGE_NEEDED: .*theirs\.raw belongs to user 0, and this is user 65534/);

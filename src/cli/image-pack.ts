@@ -30,7 +30,9 @@ export async function pack(paths: readonly string[], flags: PackFlags): Promise<
     else printLine(describePacked(report));
   });
   if (isInterrupted)
-    process.stderr.write('viaduct: interrupted; what was read is kept, and the next run goes on with it\n');
+    process.stderr.write(
+      'viaduct: interrupted; what was read and compressed is kept, and the next run goes on with it\n',
+    );
   const done = outcomes.packed + outcomes.current;
   if (flags.json === true || done + failed === 1 || isInterrupted) return;
   const already = outcomes.current === 0 ? '' : `, ${outcomes.current} had been before`;

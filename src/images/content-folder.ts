@@ -9,6 +9,7 @@ import { constants, fchmodSync, fchownSync, fstatSync, fsyncSync } from 'node:fs
 import { systemCode, ViaductError } from '../base/mod.ts';
 import { contentDirectory } from '../content/mod.ts';
 import {
+  AT_REMOVEDIR,
   closeDescriptor,
   DirectoryReader,
   makeDirectoryAt,
@@ -22,6 +23,7 @@ import { type FileStatus, hasAccessList, type ImageFile, isRegular, statusOf } f
 import { toText } from './paths.ts';
 
 const directoryFlags = constants.O_RDONLY | constants.O_DIRECTORY;
+const EACCES = -13;
 const EEXIST = -17;
 const ENOENT = -2;
 const ELOOP = -40;
@@ -64,8 +66,16 @@ export class ContentFolder {
     if (made !== EEXIST) succeeded(`make the folder ${where}/${contentDirectory}`, made);
     const folder = ContentFolder.find(image.around, where);
     if (folder === undefined) throw failure(`make the folder ${where}/${contentDirectory}`, ENOENT);
-    if (made !== EEXIST) folder.#follow(image.around);
-    return folder;
+    if (made === EEXIST) return folder;
+    try {
+      folder.#follow(image.around);
+      return folder;
+    } catch (error) {
+      // One that only this user can look into would stay so: nobody gives it its owner later.
+      folder.close();
+      unlinkAt(image.around, contentDirectory, AT_REMOVEDIR);
+      throw error;
+    }
   }
 
   /** Binary names, in no order. */
@@ -94,17 +104,19 @@ export class ContentFolder {
   /** A descriptor for reading and writing of a file that only this user may read, made if it is not there. */
   openOwn(name: string): number {
     const doing = `make ${this.pathOf(name)}`;
+    let result = EEXIST;
     for (let turn = 0; turn < 3; turn++) {
       const fd = openAt(this.#fd, name, constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK, 0o600);
       if (fd >= 0) {
         const { uid, nlink } = fstatSync(fd);
         if (isRegular(fd) && uid === process.geteuid?.() && nlink <= 1) return fd;
         closeDescriptor(fd);
-      } else if (fd !== ELOOP) succeeded(doing, fd);
-      // What somebody else put there is not used.
+      } else if (fd !== ELOOP && fd !== EACCES) succeeded(doing, fd);
+      result = fd < 0 ? fd : EEXIST;
+      // What somebody else put there, or what may not be written to any more, is not used.
       this.remove(name);
     }
-    throw failure(doing, EEXIST);
+    throw failure(doing, result);
   }
 
   /** A descriptor of a new file that only this user may read so far. */

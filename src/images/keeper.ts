@@ -11,7 +11,7 @@
  */
 import { statSync } from 'node:fs';
 import { type Clock, type Log, limits, type Random, ViaductError } from '../base/mod.ts';
-import { ContentError } from '../content/mod.ts';
+import { ContentError, contentDirectory, metaName, packName } from '../content/mod.ts';
 import { AT_FDCWD, StatusReader } from '../native/mod.ts';
 import { adoptImage } from './adopt.ts';
 import { ContentFolder } from './content-folder.ts';
@@ -167,9 +167,10 @@ export class Keeper {
     const changedMs = 1000 * (Math.max(reader.mtimeSeconds, reader.ctimeSeconds) + 1);
     if (this.#tools.clock.wallTimeMs() - changedMs < this.#plan.quietMs) return undefined;
     const slash = path.lastIndexOf('/');
-    const base = `${path.slice(0, slash)}/.viaduct/${path.slice(slash + 1)}`;
+    const name = path.slice(slash + 1);
+    const folder = `${path.slice(0, slash)}/${contentDirectory}`;
     const key = `${reader.inode} ${reader.size} ${reader.mtimeSeconds}.${reader.mtimeNanoseconds} ${reader.ctimeSeconds}.${reader.ctimeNanoseconds}`;
-    return `${key} ${changeOf(`${base}.meta`)} ${changeOf(`${base}.pack`)}`;
+    return `${key} ${changeOf(folder, metaName(name))} ${changeOf(folder, packName(name))}`;
   }
 
   #failed(path: string, key: string, error: unknown): void {
@@ -197,9 +198,11 @@ export class Keeper {
   }
 }
 
-function changeOf(path: string): string {
+/** Of a file that may have no name, or may not be there. */
+function changeOf(folder: string, name: string | undefined): string {
+  if (name === undefined) return '-';
   try {
-    const { ino, ctimeMs } = statSync(pathBuffer(path));
+    const { ino, ctimeMs } = statSync(pathBuffer(`${folder}/${name}`));
     return `${ino}@${ctimeMs}`;
   } catch {
     return '-';

@@ -1,5 +1,4 @@
 /** A meta-data file on this host's disk, open: its head in memory, its pages read one at a time. */
-import { readSync } from 'node:fs';
 import {
   ContentError,
   decodeHead,
@@ -17,6 +16,7 @@ import {
 import { closeDescriptor } from '../native/mod.ts';
 import type { ContentFolder } from './content-folder.ts';
 import { attempt, failure } from './failure.ts';
+import { readFully } from './fully.ts';
 import { type FileStatus, statusOf } from './image-file.ts';
 
 export interface Chunk {
@@ -121,13 +121,10 @@ function packProblem(fd: number, head: MetaHead, path: string): string | undefin
 /** May be short at the end of the file; what is made of it finds that out. */
 export function readAt(fd: number, position: number, count: number, path: string): Buffer {
   const bytes = Buffer.allocUnsafeSlow(count);
-  let done = 0;
-  while (done < count) {
-    const read = attempt(`read ${path}`, () => readSync(fd, bytes, done, count - done, position + done));
-    if (read === 0) break;
-    done += read;
-  }
-  return bytes.subarray(0, done);
+  return bytes.subarray(
+    0,
+    attempt(`read ${path}`, () => readFully(fd, bytes, count, position)),
+  );
 }
 
 function readHead(fd: number, path: string): Buffer {

@@ -18,8 +18,8 @@ export async function withMeta<T>(path: string, action: (open: ImageWithMeta) =>
   let meta: LocalMeta | undefined;
   try {
     folder = ContentFolder.of(image);
-    meta = folder === undefined ? undefined : openMeta(folder, image);
-    if (folder === undefined || meta === undefined) throw notPacked(`${image.path} has no content meta-data`);
+    if (folder === undefined) throw withoutMeta(image);
+    meta = openMeta(folder, image);
     return await action({ image, folder, meta });
   } finally {
     meta?.close();
@@ -28,14 +28,20 @@ export async function withMeta<T>(path: string, action: (open: ImageWithMeta) =>
   }
 }
 
-function openMeta(folder: ContentFolder, image: ImageFile): LocalMeta | undefined {
+export function openMeta(folder: ContentFolder, image: ImageFile): LocalMeta {
   try {
-    return LocalMeta.open(folder, image.name);
+    const meta = LocalMeta.open(folder, image.name);
+    if (meta !== undefined) return meta;
   } catch (error) {
     if (error instanceof ContentError)
       throw notPacked(`the meta-data of ${image.path} cannot be used: ${error.message}`);
     throw error;
   }
+  throw withoutMeta(image);
+}
+
+function withoutMeta(image: ImageFile): ViaductError {
+  return notPacked(`${image.path} has no content meta-data`);
 }
 
 export function notPacked(cause: string): ViaductError {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after } from 'node:test';
 import { seededRandom, ViaductError } from '../base/mod.ts';
 import { laterClock } from '../testing/mod.ts';
+import type { Crew } from './crew.ts';
 import { startCrew } from './mod.ts';
 import type { PackOptions } from './pack.ts';
 
@@ -31,4 +32,21 @@ export async function code(promise: Promise<unknown>): Promise<string> {
     throw error;
   }
   return 'none';
+}
+
+/** Fails as a packer that is killed would end, after so many tasks of a kind. */
+export function dying(kind: string, tasks: number): Crew & { done: string[] } {
+  const own = startCrew(0);
+  const done: string[] = [];
+  return {
+    width: 1,
+    done,
+    run(task) {
+      if (task.kind === kind && done.filter((one) => one === kind).length === tasks)
+        return Promise.reject(new Error('killed'));
+      done.push(task.kind);
+      return own.run(task);
+    },
+    close: () => own.close(),
+  };
 }

@@ -2,26 +2,16 @@
  * Packs one image: its meta-data and its pack are made beside it, under private names, and put in place when all of both is on the
  * disk. The image is only read, and packed only if it was the same file before and after.
  *
- *     settled ──► scan (threads) ──► .part ──► equal chunks ──► siblings, working sets: order ──► pack (threads) ──► same file?
- *      2 s old    holes are skipped  survives                                                     a temporary name       │
- *                                    kill -9                        remove .part ◄── rename meta ◄── rename pack ◄───────┘
+ *     settled ──► scan (threads) ──► .part ──► equal chunks ──► siblings, working sets: order ──► pack (threads) ──► .pack-part
+ *      2 s old    holes are skipped  survives                                                                        survives kill -9 too
+ *                                    kill -9     remove both ◄── rename meta ◄── rename pack ◄── same file? ◄── meta ◄──┘
  *
  * Memory: 28 bytes for each 4 KiB of data (digest 16, chunk 4, and 8 for the table of digests, later for the order), up to 4 for chunk
  * numbers as the meta-data have them, 0.4 for each 4 KiB of the file; beside it 0.2 GiB with two threads.
  */
-import { fsyncSync, writeSync } from 'node:fs';
-import { assert, type Clock, type Random, ViaductError } from '../base/mod.ts';
-import {
-  ContentError,
-  chunkBytes,
-  digestBytes,
-  encodeMeta,
-  encodePackHeader,
-  metaName,
-  newPackId,
-  packHeaderBytes,
-  packName,
-} from '../content/mod.ts';
+import { fsyncSync } from 'node:fs';
+import { type Clock, type Random, ViaductError } from '../base/mod.ts';
+import { ContentError, chunkBytes, digestBytes, encodeMeta, metaName, newPackId, packName } from '../content/mod.ts';
 import { closeDescriptor } from '../native/mod.ts';
 import { type FileStamp, sameStamp } from '../vfs/mod.ts';
 import { ContentFolder, checkOwner, followImage } from './content-folder.ts';
@@ -29,14 +19,17 @@ import { inOrder } from './crew.ts';
 import { DigestTable } from './digest-table.ts';
 import { attempt } from './failure.ts';
 import { fitOf, fits } from './fit.ts';
+import { writeFully } from './fully.ts';
 import { type FileStatus, ImageFile } from './image-file.ts';
 import { LocalMeta } from './local-meta.ts';
-import { type PackOrder, packOrder } from './pack-order.ts';
+import { type Content, fingerprintOf, writeGroups } from './pack-groups.ts';
+import { packOrder } from './pack-order.ts';
+import { PackPart, type PackPartNames, packPartNames, removePackPart } from './pack-part.ts';
 import { PartFile } from './part-file.ts';
 import { privateName } from './paths.ts';
 import { attemptAsync, changed, onDisk, pageLength, pagesWithData, type ReadingOptions, settled } from './reading.ts';
-import { findShared, type Shared, type Sibling } from './siblings.ts';
-import { type PackTask, pageBytes, type ScanTask } from './tasks.ts';
+import { findShared, type Sibling } from './siblings.ts';
+import { pageBytes, type ScanTask } from './tasks.ts';
 import { readWorkingSets } from './working-sets.ts';
 
 export interface PackOptions extends ReadingOptions {
@@ -65,13 +58,13 @@ export interface PackReport {
   readonly metaBytes: number;
   /** Bytes of the file that an earlier packer had scanned. */
   readonly resumedBytes: number;
+  /** Bytes of the pack that an earlier packer had made. */
+  readonly resumedPackBytes: number;
 }
 
-/** Groups that one task compresses: a MiB or so. */
-const groupsPerTask = 8;
 const ranksPerBreath = 500_000;
 
-/** `path`: binary. Throws a ViaductError, or the reason of an abort, after which the first pass is kept; the file is never touched, and what lay beside it stays until it is replaced. */
+/** `path`: binary. Throws a ViaductError, or the reason of an abort, after which what was found and compressed is kept; the file is never touched, and what lay beside it stays until it is replaced. */
 export async function packImage(path: string, options: PackOptions): Promise<PackReport> {
   const image = ImageFile.open(path);
   try {
@@ -132,6 +125,7 @@ function currentReport(
         packBytes,
         metaBytes,
         resumedBytes: 0,
+        resumedPackBytes: 0,
       },
     };
   } finally {
@@ -139,23 +133,13 @@ function currentReport(
   }
 }
 
-/** What the first pass found, and what is equal in it. */
-interface Content {
-  readonly dataMap: Uint8Array;
-  readonly digests: Uint8Array;
-  /** First a number by first appearance, then the number in the pack. */
-  readonly chunks: Uint32Array;
-  readonly chunkCount: number;
-  readonly shared: Shared;
-  readonly order: PackOrder;
-}
-
 class Packing {
   readonly #image: ImageFile;
   readonly #folder: ContentFolder;
   readonly #names: Names;
   readonly #options: PackOptions;
-  readonly #temporary: { readonly meta: string; readonly pack: string };
+  /** Names that no other packer has. */
+  readonly #temporary: { readonly meta: string } & PackPartNames;
 
   constructor(image: ImageFile, folder: ContentFolder, names: Names, options: PackOptions) {
     this.#image = image;
@@ -165,7 +149,8 @@ class Packing {
     const own = options.random.uint32().toString(16).padStart(8, '0');
     this.#temporary = {
       meta: privateName(image.name, `.meta.tmp-${own}`),
-      pack: privateName(image.name, `.pack.tmp-${own}`),
+      part: privateName(image.name, `.pack.tmp-${own}`),
+      list: privateName(image.name, `.list.tmp-${own}`),
     };
   }
 
@@ -176,17 +161,21 @@ class Packing {
       this.#removeLeftOvers();
       const resumedBytes = await this.#scan(part, status.stamp);
       const report = await this.#finish(part, status);
-      part.remove();
+      this.#forget(part);
       return { ...report, resumedBytes };
     } catch (error) {
       // A disk that is full needs the room; digests of another version are of no use.
       if (error instanceof ViaductError && (error.code === 'DISK_FULL' || error.code === 'IMAGE_CHANGED'))
-        part.remove();
+        this.#forget(part);
       throw error;
     } finally {
-      this.#folder.remove(this.#temporary.pack);
-      this.#folder.remove(this.#temporary.meta);
-      part.close();
+      // Whatever cannot be removed: a lock that stayed would keep every later packer of this process away.
+      try {
+        this.#folder.remove(this.#temporary.meta);
+        if (!part.isLocked) removePackPart(this.#folder, this.#temporary);
+      } finally {
+        part.close();
+      }
     }
   }
 
@@ -220,30 +209,55 @@ class Packing {
     const content = await this.#content(part, stamp);
     const { chunkCount, order, shared, digests, dataMap, chunks } = content;
     const id = newPackId(this.#options.random);
-    const groupBytes = chunkCount === 0 ? undefined : await this.#writePack(status, content, id);
-    this.#checkSame(stamp);
-    const pack = groupBytes === undefined ? undefined : { id, groupBytes, groupChunks: order.groups };
-    const metaBytes = this.#writeMeta(status, {
-      stamp,
-      dataMap,
-      digests,
-      chunks,
-      pack,
-      isWantedWhole: this.#isWantedWhole(),
+    const made = chunkCount === 0 ? undefined : await this.#openPackPart(part, content);
+    try {
+      if (made !== undefined) await this.#writeGroups(made, content, stamp);
+      this.#checkSame(stamp);
+      const pack = made === undefined ? undefined : { id, groupBytes: made.groupBytes, groupChunks: order.groups };
+      const metaBytes = this.#writeMeta(status, {
+        stamp,
+        dataMap,
+        digests,
+        chunks,
+        pack,
+        isWantedWhole: this.#isWantedWhole(),
+      });
+      made?.seal(id, this.#image, status);
+      this.#checkSame(stamp);
+      this.#putInPlace(made);
+      return {
+        path: this.#image.path,
+        outcome: 'packed',
+        sizeBytes: stamp.size,
+        dataBytes: chunks.length * chunkBytes,
+        distinctBytes: chunkCount * chunkBytes,
+        sharedBytes: shared.count * chunkBytes,
+        siblings: shared.siblings,
+        packBytes: made?.bytes ?? 0,
+        metaBytes,
+        resumedPackBytes: made?.resumedBytes ?? 0,
+      };
+    } finally {
+      made?.close();
+    }
+  }
+
+  async #openPackPart(part: PartFile, content: Content): Promise<PackPart> {
+    const fingerprint = await fingerprintOf(content, this.#options.level, () => this.#breathe());
+    // Without a lock another packer may have the same names, and different bytes for them.
+    const names = part.isLocked ? packPartNames(this.#image.name) : this.#temporary;
+    const path = this.#folder.pathOf(this.#names.pack);
+    return PackPart.open(this.#folder, names, path, { fingerprint, groups: content.order.groups }, async (bytes) => {
+      await this.#breathe();
+      await this.#mayGoOn(bytes);
     });
-    this.#checkSame(stamp);
-    this.#putInPlace(pack !== undefined);
-    return {
-      path: this.#image.path,
-      outcome: 'packed',
-      sizeBytes: stamp.size,
-      dataBytes: chunks.length * chunkBytes,
-      distinctBytes: chunkCount * chunkBytes,
-      sharedBytes: shared.count * chunkBytes,
-      siblings: shared.siblings,
-      packBytes: groupBytes === undefined ? 0 : groupBytes.reduce((sum, count) => sum + count, packHeaderBytes),
-      metaBytes,
-    };
+  }
+
+  #writeGroups(made: PackPart, content: Content, { size }: FileStamp): Promise<void> {
+    const { fd, path } = this.#image;
+    const { crew, onProgress, level } = this.#options;
+    const mayGoOn = (bytes: number): Promise<void> => this.#mayGoOn(bytes);
+    return writeGroups(made, content, { fd, path, size, level }, { crew, onProgress, mayGoOn });
   }
 
   async #content(part: PartFile, { size }: FileStamp): Promise<Content> {
@@ -279,41 +293,6 @@ class Packing {
     return { dataMap, digests, chunks, chunkCount, shared, order };
   }
 
-  /** Answers the stored bytes of each group. */
-  async #writePack(status: FileStatus, content: Content, id: Uint8Array): Promise<Uint32Array> {
-    const { path, fd: file } = this.#image;
-    const { crew, onProgress } = this.#options;
-    const { order, chunkCount } = content;
-    const groupBytes = new Uint32Array(order.groups.length);
-    const writing = `write ${this.#folder.pathOf(this.#names.pack)}`;
-    const fd = this.#folder.create(this.#temporary.pack);
-    try {
-      followImage(fd, this.#image, status);
-      let end = attempt(writing, () => writeFully(fd, encodePackHeader(id), 0));
-      let group = 0;
-      let done = 0;
-      const take = (
-        result: { bytes: Uint8Array; groupBytes: Uint32Array; isChanged: boolean },
-        task: PackTask,
-      ): void => {
-        if (result.isChanged) throw changed(path);
-        end += attempt(writing, () => writeFully(fd, result.bytes, end));
-        groupBytes.set(result.groupBytes, group);
-        group += result.groupBytes.length;
-        done += task.sectors.length;
-        onProgress?.({ path, stage: 'pack', doneBytes: done * chunkBytes, totalBytes: chunkCount * chunkBytes });
-      };
-      const tasks = packTasks(content, { fd: file, size: status.stamp.size, level: this.#options.level });
-      await attemptAsync(`read ${path}`, () =>
-        inOrder(crew, tasks, take, ({ sectors }) => this.#mayGoOn(sectors.length * chunkBytes)),
-      );
-      attempt(writing, () => fsyncSync(fd));
-    } finally {
-      closeDescriptor(fd);
-    }
-    return groupBytes;
-  }
-
   #isWantedWhole(): boolean {
     const wish = this.#options.isWantedWhole;
     if (wish !== undefined) return wish;
@@ -347,11 +326,11 @@ class Packing {
   }
 
   /** The pack first: old meta-data beside a new pack know that it is not theirs. */
-  #putInPlace(hasPack: boolean): void {
+  #putInPlace(made: PackPart | undefined): void {
     const { meta, pack } = this.#names;
-    if (hasPack) this.#folder.put(this.#temporary.pack, pack);
+    made?.put(pack);
     this.#folder.put(this.#temporary.meta, meta);
-    if (!hasPack) this.#folder.remove(pack);
+    if (made === undefined) this.#folder.remove(pack);
     this.#folder.sync();
   }
 
@@ -359,11 +338,19 @@ class Packing {
     if (!sameStamp(this.#image.status().stamp, stamp) || !this.#image.isStillNamed()) throw changed(this.#image.path);
   }
 
-  /** Of a packer that was killed. Nobody else has the lock. */
+  /** The part file last: it is the lock. */
+  #forget(part: PartFile): void {
+    removePackPart(this.#folder, packPartNames(this.#image.name));
+    part.remove();
+  }
+
+  /** Of a packer that was killed, and is not gone on with. Nobody else has the lock. */
   #removeLeftOvers(): void {
-    const prefixes = ['.meta.tmp-', '.pack.tmp-'].map((suffix) => privateName(this.#image.name, suffix));
+    const prefixes = ['.meta.tmp-', '.pack.tmp-', '.list.tmp-'].map((suffix) => privateName(this.#image.name, suffix));
     for (const name of this.#folder.names()) {
-      if (prefixes.some((prefix) => name.startsWith(prefix))) this.#folder.remove(name);
+      const prefix = prefixes.find((one) => name.startsWith(one));
+      // The names of other images may begin so too.
+      if (prefix !== undefined && /^[0-9a-f]{8}$/.test(name.slice(prefix.length))) this.#folder.remove(name);
     }
   }
 
@@ -378,32 +365,6 @@ class Packing {
     await new Promise((resolve) => setImmediate(resolve));
     this.#options.signal.throwIfAborted();
   }
-}
-
-function* packTasks(
-  { order, digests, chunks }: Content,
-  file: Pick<PackTask, 'fd' | 'size' | 'level'>,
-): Iterable<PackTask> {
-  let chunk = 0;
-  for (let group = 0; group < order.groups.length; group += groupsPerTask) {
-    const groups = order.groups.slice(group, group + groupsPerTask);
-    const count = groups.reduce((sum, one) => sum + one, 0);
-    const sectors = order.sectors.slice(chunk, chunk + count);
-    const wanted = new Uint8Array(count * digestBytes);
-    for (const [index, sector] of sectors.entries()) {
-      const rank = order.rankOf(sector);
-      assert(chunks[rank] === chunk + index, `sector ${sector} is not chunk ${chunk + index}`);
-      wanted.set(digests.subarray(rank * digestBytes, (rank + 1) * digestBytes), index * digestBytes);
-    }
-    chunk += count;
-    yield { kind: 'pack', ...file, sectors, digests: wanted, groups };
-  }
-}
-
-function writeFully(fd: number, bytes: Uint8Array, position: number): number {
-  let done = 0;
-  while (done < bytes.length) done += writeSync(fd, bytes, done, bytes.length - done, position + done);
-  return done;
 }
 
 function encoded(image: ImageFile, table: Parameters<typeof encodeMeta>[0]): Iterable<Uint8Array> {

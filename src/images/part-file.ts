@@ -8,7 +8,7 @@
  * Private to one version of Viaduct. What does not verify, or is of another version of the file, is not there. No promise over a power
  * loss but that: a record is whole or the first one that does not count.
  */
-import { ftruncateSync, readSync, writeSync } from 'node:fs';
+import { ftruncateSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { ViaductError } from '../base/mod.ts';
 import { digestBytes, pageSectors } from '../content/mod.ts';
@@ -16,6 +16,7 @@ import { closeDescriptor, flockExclusive } from '../native/mod.ts';
 import type { FileStamp } from '../vfs/mod.ts';
 import type { ContentFolder } from './content-folder.ts';
 import { attempt } from './failure.ts';
+import { readFully, writeFully } from './fully.ts';
 import { privateName } from './paths.ts';
 import { pageBytes, pageMapBytes, type ScanResult } from './tasks.ts';
 
@@ -24,14 +25,21 @@ const headerBytes = 512;
 const recordBytes = 16;
 const EWOULDBLOCK = -11;
 
-/** Takes the lock that says who packs the image; the descriptor is of the part file. */
-export function lockImage(folder: ContentFolder, name: string, path: string): number {
+/** The descriptor is of the part file: closed, the lock is gone. */
+export interface ImageLock {
+  readonly fd: number;
+  /** The file system has locks: two packers that both think they are the only one would waste work, no more. */
+  readonly isSure: boolean;
+}
+
+/** Takes the lock that says who packs the image. */
+export function lockImage(folder: ContentFolder, name: string, path: string): ImageLock {
   const own = privateName(name, '.part');
   for (;;) {
     const fd = folder.openOwn(own);
-    // A file system without locks: two packers would waste work, no more.
-    const isHeld = flockExclusive(fd) === EWOULDBLOCK;
-    if (!isHeld && folder.isNamed(fd, own)) return fd;
+    const locked = flockExclusive(fd);
+    const isHeld = locked === EWOULDBLOCK;
+    if (!isHeld && folder.isNamed(fd, own)) return { fd, isSure: locked === 0 };
     closeDescriptor(fd);
     if (isHeld) {
       throw new ViaductError('IMAGE_BUSY', {
@@ -43,6 +51,8 @@ export function lockImage(folder: ContentFolder, name: string, path: string): nu
 }
 
 export class PartFile {
+  /** There is no other packer for sure. */
+  readonly isLocked: boolean;
   readonly #fd: number;
   readonly #folder: ContentFolder;
   readonly #name: string;
@@ -60,13 +70,15 @@ export class PartFile {
     this.#pageCount = Math.ceil(stamp.size / pageBytes);
     this.#places = new Float64Array(this.#pageCount);
     this.#counts = new Uint16Array(this.#pageCount);
-    this.#fd = lockImage(folder, image.name, image.path);
+    const lock = lockImage(folder, image.name, image.path);
+    this.#fd = lock.fd;
+    this.isLocked = lock.isSure;
     try {
       this.#carefully(() => {
         const header = headerOf(stamp);
         const found = Buffer.alloc(headerBytes);
-        if (readSync(this.#fd, found, 0, headerBytes, 0) === headerBytes && found.equals(header)) this.#load();
-        else writeSync(this.#fd, header, 0, headerBytes, 0);
+        if (readFully(this.#fd, found, headerBytes, 0) === headerBytes && found.equals(header)) this.#load();
+        else writeFully(this.#fd, header, 0);
         ftruncateSync(this.#fd, this.#end);
       });
     } catch (error) {
@@ -91,11 +103,7 @@ export class PartFile {
     const body = dataCount === 0 ? Buffer.alloc(0) : Buffer.concat([map, digests]);
     header.writeUInt32LE(crc32(body, crc32(header.subarray(0, 8))), 8);
     const record = Buffer.concat([header, body]);
-    this.#carefully(() => {
-      for (let done = 0; done < record.length; ) {
-        done += writeSync(this.#fd, record, done, record.length - done, this.#end + done);
-      }
-    });
+    this.#carefully(() => writeFully(this.#fd, record, this.#end));
     this.#note(page, dataCount);
   }
 
@@ -128,12 +136,12 @@ export class PartFile {
   #load(): void {
     const header = Buffer.alloc(recordBytes);
     const body = Buffer.alloc(pageMapBytes + pageSectors * digestBytes);
-    while (readSync(this.#fd, header, 0, recordBytes, this.#end) === recordBytes) {
+    while (readFully(this.#fd, header, recordBytes, this.#end) === recordBytes) {
       const page = header.readUInt32LE(0);
       const count = header.readUInt32LE(4);
       if (page >= this.#pageCount || count > pageSectors || this.has(page)) return;
       const bytes = body.subarray(0, bodyBytes(count));
-      if (readSync(this.#fd, bytes, 0, bytes.length, this.#end + recordBytes) < bytes.length) return;
+      if (readFully(this.#fd, bytes, bytes.length, this.#end + recordBytes) < bytes.length) return;
       if (crc32(bytes, crc32(header.subarray(0, 8))) !== header.readUInt32LE(8)) return;
       this.#note(page, count);
     }
@@ -147,7 +155,7 @@ export class PartFile {
   }
 
   #read(target: Uint8Array, position: number): void {
-    const read = readSync(this.#fd, target, 0, target.length, position);
+    const read = readFully(this.#fd, target, target.length, position);
     if (read < target.length) throw new Error(`it ends at byte ${position + read}`);
   }
 

@@ -6,7 +6,6 @@
  *     pack    sectors of groups   ──► the groups as the pack stores them, if the sectors still are what their digests say
  *     check   places of groups    ──► which of them do not hold what their digests say
  */
-import { readSync } from 'node:fs';
 import {
   ContentError,
   chunkBytes,
@@ -20,6 +19,7 @@ import {
   pageSectors,
 } from '../content/mod.ts';
 import { errno, seekData, seekHole } from '../native/mod.ts';
+import { readFully } from './fully.ts';
 
 export const pageBytes = pageSectors * chunkBytes;
 export const pageMapBytes = pageSectors / 8;
@@ -187,17 +187,6 @@ function nextExtent(fd: number, at: number, end: number): [number, number] {
   const from = Math.max(at, data - (data % chunkBytes));
   const hole = seekHole(fd, data);
   return [from, hole < 0 || hole >= end ? end : Math.min(end, Math.ceil(hole / chunkBytes) * chunkBytes)];
-}
-
-/** Less than `count`: the file ends there. */
-function readFully(fd: number, target: Buffer, count: number, position: number): number {
-  let done = 0;
-  while (done < count) {
-    const read = readSync(fd, target, done, count - done, position + done);
-    if (read === 0) break;
-    done += read;
-  }
-  return done;
 }
 
 /** Neighbours are read together. False: the file ends before. */
