@@ -269,8 +269,10 @@ function start(
       },
       'the origin is open',
     );
-  if (mounted === undefined) isOpen();
-  else mounted.then(isOpen, ignored);
+  if (mounted === undefined) {
+    isOpen();
+    client.connect();
+  } else mounted.then(isOpen, ignored);
   const facts: NfsOriginFacts = {
     fsinfo: { status: 0, ...info },
     pathconf: pathconf && { status: 0, ...pathconf },

@@ -258,6 +258,20 @@ test('connections are opened as they are needed, and a stalled one holds back no
   for (let i = 0; i < 20; i++) assert.equal(await client.call(testProgram, hold, i, { ...who, deadlineMs: 1000 }), 7);
 });
 
+test('it connects before there is a call when it is told to, and that it cannot is told by the calls', async (t) => {
+  const { server, port } = await start(t, new TestService());
+  const client = connectTo(t, port, { connections: 3 });
+  client.connect();
+  await eventually(() => client.stats().connected === 1, 'it is connected');
+  await client.call(testProgram, echo, Buffer.from('a'), who);
+  assert.equal(client.stats().connected, 1);
+  await server.close(0);
+  const lost = connectTo(t, port, { unreachable: 'fail' });
+  lost.connect();
+  assert.equal(lost.state().state, 'idle');
+  await assert.rejects(lost.call(testProgram, echo, Buffer.from('a'), who), code('ORIGIN_UNREACHABLE'));
+});
+
 test('large replies arrive whole over several connections', async (t) => {
   const { port } = await start(t, new TestService());
   const client = connectTo(t, port, { connections: 4 });

@@ -212,6 +212,13 @@ export class RpcClient implements RpcCaller {
     return this.#health.state();
   }
 
+  /** Connects before there is a call: the first one need not wait for it. That it does not succeed, calls find out. */
+  connect(): void {
+    if (this.#closed) return;
+    this.#connections[0]?.open();
+    this.#timer ??= this.#options.clock.after(tickMs, () => this.#tick());
+  }
+
   /** The server listens there now: what is connected from now on goes there. */
   moveTo(port: number): void {
     this.#place.port = port;

@@ -166,7 +166,10 @@ export class Composer {
   ): Promise<MetaPage | undefined> {
     const { pages } = this.#options;
     const kept = pages.get(file, page);
-    if (kept !== undefined) return kept;
+    if (kept !== undefined) {
+      if (isPatient) pages.loadAhead(file, call, page);
+      return kept;
+    }
     const loading = pages.load(file, call, page);
     if (!isPatient) return undefined;
     link.isShared = true;

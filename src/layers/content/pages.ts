@@ -57,13 +57,19 @@ export class Pages {
 
   /** Undefined: it cannot be had. The next ones are fetched as well, in the background. */
   load(file: Described, call: Call, page: number): Promise<MetaPage | undefined> {
-    const ahead: Call = { ...call, priority: 'prefetch' };
-    const last = Math.min(page + pagesAhead, file.content.head.pageCount - 1);
     const loading = this.#load(file, call, page);
-    for (let next = page + 1; next <= last; next++) {
-      if (file.content.head.page(next).count > 0) void this.#load(file, ahead, next);
-    }
+    this.loadAhead(file, call, page);
     return loading;
+  }
+
+  /** The pages behind this one, in the background: a reader who gets there must not wait for them with the link idle. */
+  loadAhead(file: Described, call: Call, page: number): void {
+    const { head } = file.content;
+    const last = Math.min(page + pagesAhead, head.pageCount - 1);
+    for (let next = page + 1; next <= last; next++) {
+      if (head.page(next).count > 0 && !this.#kept.has(nameOf(file, next)))
+        void this.#load(file, { ...call, priority: 'prefetch' }, next);
+    }
   }
 
   /** Pages that came with the head. */
