@@ -114,6 +114,8 @@ export const limits = {
   workingSetBlocks: 131_072,
   /** Files of which a session remembers what was touched and how they are called: 512 bytes for each 256 MiB that were touched. */
   workingSetFiles: 1024,
+  /** What it remembers of them together: some fifty recordings of 8 GiB each, more than guests start at a time. */
+  workingSetMemoryBytes: 64 * MiB,
   /** Working sets that one origin's state directory keeps, and their bytes: five a block at most. */
   keptWorkingSets: 1024,
   keptWorkingSetBytes: 64 * MiB,

@@ -254,6 +254,92 @@ describe('what a run touches', () => {
   });
 });
 
+describe('however many files there are', () => {
+  const names = (count: number): string[] => Array.from({ length: count }, (_, index) => `file ${index}`);
+  const write = async (session: Session, object: FileHandle): Promise<void> => {
+    const args = { object, offset: 0, count: 4096, stable: 0, data: [Buffer.alloc(4096, 1)] } as const;
+    assert.equal((await session.wait(session.layer.write(alice, args))).status, 0);
+  };
+
+  test('those that were written and removed are forgotten, and keep nothing from being learned', async () => {
+    const at = new Place();
+    sparseFile(at.memory, 200 * MiB);
+    const session = at.session();
+    for (const name of names(70)) {
+      await write(session, makeFile(at.memory, 0, 0o666, name));
+      void at.memory.remove(root, { directory: at.memory.root, name });
+    }
+    // While they are remembered, too.
+    await session.read(await session.open('file'), boot);
+    await at.clock.advance(10 * minute);
+    assert.equal(at.clock.timers(), 0, 'nothing is looked at any more');
+    assert.deepEqual(at.shelf.of('boot'), boot);
+    await session.close();
+  });
+
+  test('what is remembered of them is bounded: a recording ends before its time, and is kept', async () => {
+    const at = new Place();
+    for (const name of names(3)) sparseFile(at.memory, 200 * MiB, name);
+    const session = at.session({ memoryBytes: 500 });
+    const objects: FileHandle[] = [];
+    for (const name of names(3)) objects.push(await session.open(name));
+    for (const object of objects) await session.read(object, boot);
+    await at.clock.advance(11_000);
+    assert.equal(at.told.length, 2);
+    assert.equal(session.layer.stats().recording, 1);
+    await session.close();
+    assert.equal(at.told.length, 3);
+    for (const { set } of at.told) assert.deepEqual([...set.blocks], boot);
+  });
+
+  test('the end tells a bounded number of them at a time', async () => {
+    const at = new Place();
+    let [now, most, all] = [0, 0, 0];
+    const publisher: WorkingSetPublisher = {
+      canPublish: () => true,
+      async publishWorkingSet() {
+        most = Math.max(most, ++now);
+        all++;
+        await new Promise<void>((resolve) => at.clock.after(10, resolve));
+        now--;
+        return { status: 0 };
+      },
+    };
+    const session = at.session({ publisher }, 0);
+    for (const name of names(30)) {
+      sparseFile(at.memory, 200 * MiB, name);
+      await session.read(await session.open(name), boot.slice(0, 10));
+    }
+    await session.close();
+    assert.deepEqual([most, all], [8, 30]);
+  });
+});
+
+test('what the origin does not take, it is told once more at the end', async () => {
+  for (const isRefused of [true, false]) {
+    const at = new Place();
+    sparseFile(at.memory, 200 * MiB);
+    let isBack = false;
+    const publisher: WorkingSetPublisher = {
+      canPublish: () => isRefused || isBack,
+      publishWorkingSet: async (call, args) =>
+        isBack ? at.publisher.publishWorkingSet(call, args) : { status: Status.JUKEBOX },
+    };
+    const session = at.session({ publisher });
+    const object = await session.open('file');
+    await session.read(object, boot);
+    await at.clock.advance(3 * minute);
+    // No part of it.
+    await session.read(object, [5, 15, 25]);
+    isBack = true;
+    await session.close();
+    assert.deepEqual(
+      at.told.map(({ set }) => [...set.blocks]),
+      [boot],
+    );
+  }
+});
+
 describe('the next run', () => {
   test('finds what the last one touched fetched in its order, once, at its first read', async () => {
     const at = new Place();
@@ -369,6 +455,35 @@ describe('the next run', () => {
     assert.equal(warming.status, 'too-large');
     await session.close();
   });
+});
+
+test('a file that is gone, or was not fetched, leaves its room to others that are wanted as a whole', async () => {
+  const at = new Place();
+  const [first, second, empty] = ['first', 'second', 'empty'].map((name) =>
+    sparseFile(at.memory, name === 'empty' ? 0 : 80 * MiB, name),
+  );
+  const session = at.session({ mode: 'whole', cacheBytes: 120 * MiB });
+  await session.read(await session.open('first'), [3]);
+  await at.clock.advance(minute);
+  const bytes = session.layer.stats().fetchedBytes;
+  assert.equal(bytes, 80 * MiB - block);
+  const warm = async (object: FileHandle | undefined) =>
+    session.wait(session.layer.warm(alice, object!, attributesOf(at.memory, object!), true));
+  assert.equal((await warm(second)).status, 'too-large');
+  assert.equal((await warm(empty)).status, 0);
+  const remove = { directory: at.memory.root, name: 'first' };
+  assert.equal((await session.wait(session.layer.remove(root, remove))).status, 0);
+  assert.ok(first !== second);
+  const begun = await warm(second);
+  assert.equal(begun.status, 0);
+  if (begun.status === 0) {
+    // Nobody wants it any more: what came of it is all that counts.
+    begun.wanted.giveUp();
+    await session.wait(begun.wanted.ended);
+  }
+  const third = sparseFile(at.memory, 80 * MiB, 'third');
+  assert.equal((await warm(third)).status, 0);
+  await session.close();
 });
 
 describe('warming', () => {

@@ -7,18 +7,11 @@
  *       └──first of the file──> sets of the store and of `.viaduct` ──> WantedBlocks ──> block cache, below demand
  *
  * Invariants: a READ of a known block costs one look-up and a bit test for each of its blocks, no promise; a recording is bounded in
- * blocks and time; what another Viaduct asks for teaches nothing here (it learns for itself, from its own clients); whatever a set
+ * blocks and time, and all that is remembered in bytes; what another Viaduct asks for teaches nothing here (it learns for itself, from its own clients); whatever a set
  * says, what is fetched is bounded by half the cache; a set that is wrong costs bytes, never right answers.
  */
 import { type Clock, type Eventual, isPromise, type Log, limits, type Timer } from '../base/mod.ts';
-import {
-  contentDirectory,
-  encodeWorkingSet,
-  mergeWorkingSets,
-  type Purpose,
-  sameVersion,
-  type WorkingSet,
-} from '../content/mod.ts';
+import { contentDirectory, mergeWorkingSets, type Purpose, sameVersion, type WorkingSet } from '../content/mod.ts';
 import type * as vfs from '../vfs/mod.ts';
 import { type Attributes, FileType, ForwardingFilesystem, stampOfAttributes } from '../vfs/mod.ts';
 import { cacheKeyOf } from './block-cache/open-files.ts';
@@ -26,7 +19,9 @@ import { BoundedMap } from './bounded-map.ts';
 import { type BlockFetcher, type FetchMode, type WorkingSetStore, writtenPurpose } from './working-sets/contract.ts';
 import { FetchPlan } from './working-sets/fetch-plan.ts';
 import { OriginSets } from './working-sets/origin-sets.ts';
+import { Publications } from './working-sets/publications.ts';
 import { TrackedFile } from './working-sets/tracked-file.ts';
+import { isGone } from './write-back/conflict.ts';
 
 export interface WorkingSetsOptions {
   readonly fetcher: BlockFetcher;
@@ -36,6 +31,8 @@ export interface WorkingSetsOptions {
   readonly mode: FetchMode;
   /** Of the clean cache. */
   readonly cacheBytes: number;
+  /** For all that is remembered of files; `limits.workingSetMemoryBytes` unless given. */
+  readonly memoryBytes?: number | undefined;
   readonly clock: Clock;
   readonly log: Log;
   /** Where files are that nobody looked up yet. */
@@ -66,7 +63,7 @@ const saveMs = 60_000;
 const lookMs = 10_000;
 /** How long the end of a session waits for the origin to take what was learned. */
 const publishMs = 2_000;
-/** Each takes a megabyte if 8 GiB of it are touched. */
+/** At a time, of reads and of writes. Each takes a megabyte if 8 GiB of it are touched. */
 const mostRecordings = 64;
 /** Files whose sets are looked for at a time before anybody reads them. */
 const mostBackground = 8;
@@ -81,8 +78,9 @@ export class WorkingSets extends ForwardingFilesystem {
   readonly #active = new Set<TrackedFile>();
   readonly #plan: FetchPlan;
   readonly #origin: OriginSets;
+  readonly #publications: Publications;
   readonly #beganMs: number;
-  readonly #counters = { known: 0, knownOlder: 0, usedBytes: 0, saved: 0, published: 0, notPublished: 0 };
+  readonly #counters = { known: 0, knownOlder: 0, usedBytes: 0, saved: 0 };
   #finding = 0;
   #timer: Timer | undefined;
   #hasEnded = false;
@@ -93,18 +91,22 @@ export class WorkingSets extends ForwardingFilesystem {
     this.#clock = options.clock;
     this.#log = options.log;
     this.#beganMs = options.clock.now();
-    this.#files = new BoundedMap(limits.workingSetFiles, (_handle, file) => this.#finish(file));
-    this.#plan = new FetchPlan(options);
+    this.#files = new BoundedMap(limits.workingSetFiles, (handle, file) => {
+      this.#finish(file);
+      this.#plan.forget(handle);
+    });
+    this.#plan = new FetchPlan({ next, ...options });
+    this.#publications = new Publications(options);
     this.#origin = new OriginSets({ next, ...options });
     for (const [place, handle] of options.names ?? []) this.#track(handle).place = place;
   }
 
   stats(): WorkingSetsReport {
     const { wantedBytes, lastDemandMs } = this.#options.fetcher.stats();
-    const recording = [...this.#active].filter((file) => file.isRecording).length;
     return {
-      recording,
+      recording: this.#recordings,
       ...this.#counters,
+      ...this.#publications.counters,
       fetchedBytes: wantedBytes,
       leftBytes: this.#plan.leftBlocks * limits.blockBytes,
       lastDemandAfterMs: lastDemandMs === undefined ? undefined : Math.max(0, lastDemandMs - this.#beganMs),
@@ -130,7 +132,7 @@ export class WorkingSets extends ForwardingFilesystem {
     if (this.#hidden.has(place.directory)) file.kind = 'other';
     else if (file.kind !== 'other') {
       file.learn(reply.attributes);
-      if (call.isViaduct !== true && this.#finding < mostBackground) this.#find(call, file);
+      if (call.isViaduct !== true && !file.hasBegun && this.#finding < mostBackground) this.#find(call, file);
     }
     return reply;
   }
@@ -149,7 +151,7 @@ export class WorkingSets extends ForwardingFilesystem {
     const reply = this.next.write(call, args);
     const file = this.#files.get(args.object) ?? this.#track(args.object);
     if (file.kind === 'other' || args.count === 0 || args.offset >= limits.contentFileBytes) return reply;
-    if (file.writes.count === 0 && this.#active.size >= mostRecordings) return reply;
+    if (file.writes.count === 0 && this.#active.size - this.#recordings >= mostRecordings) return reply;
     if (file.writes.touch(args.offset, args.count) !== undefined) {
       file.call ??= ownCall(call);
       this.#activate(file);
@@ -190,12 +192,13 @@ export class WorkingSets extends ForwardingFilesystem {
     this.#timer?.cancel();
     const files = [...this.#files.entries()].map(([, file]) => file);
     for (const file of files) this.#save(file);
-    const publishing = isAway ? [] : files.map((file) => this.#publish(file, [this.#options.purpose, writtenPurpose]));
+    let isLate = isAway;
     let patience: Timer | undefined;
     const late = new Promise<void>((resolve) => {
       patience = this.#clock.after(publishMs, resolve);
     });
-    await Promise.race([Promise.all(publishing), late]);
+    await Promise.race([this.#publications.rest(files, () => isLate), late]);
+    isLate = true;
     patience?.cancel();
     this.#plan.close();
   }
@@ -226,12 +229,15 @@ export class WorkingSets extends ForwardingFilesystem {
     if (file.isOver || this.#hasEnded) return;
     file.lastTouchMs = this.#clock.now();
     if (file.hasBegun) return;
+    const isFull = this.#recordings >= mostRecordings;
     file.hasBegun = true;
-    if (this.#active.size >= mostRecordings) file.isOver = true;
     file.firstTouchMs = file.lastTouchMs;
     file.call = ownCall(call);
-    if (!file.isOver) this.#activate(file);
     this.#begin(file, file.call);
+    if (isFull) {
+      file.stop();
+      file.reads.end();
+    } else this.#activate(file);
   }
 
   /** The first use: what is known of the file is fetched. */
@@ -244,8 +250,10 @@ export class WorkingSets extends ForwardingFilesystem {
     const expect = finding === undefined ? undefined : this.#plan.expect(file);
     this.#fetch(file, call, [...local, ...known]);
     if (this.#isWantedWhole(file)) this.#plan.whole(file, call);
+    file.forgetFound();
     void finding?.then((sets) => {
       this.#fetch(file, call, sets);
+      file.forgetFound();
       expect?.();
     });
   }
@@ -302,8 +310,31 @@ export class WorkingSets extends ForwardingFilesystem {
     void file.finding.then((sets) => {
       file.found = sets;
       this.#finding--;
+      if (sets.length > 0) this.#bound();
     });
     return file.finding;
+  }
+
+  get #recordings(): number {
+    let count = 0;
+    for (const file of this.#active) if (file.isRecording) count++;
+    return count;
+  }
+
+  /** What is remembered of files together. Those that are being recorded go last, and are kept first. */
+  #bound(): void {
+    const { memoryBytes = limits.workingSetMemoryBytes } = this.#options;
+    let bytes = 0;
+    for (const [, file] of this.#files.entries()) bytes += file.keptBytes;
+    for (const isLast of [false, true]) {
+      for (const [, file] of this.#files.entries()) {
+        if (bytes <= memoryBytes) return;
+        if (file.isRecording !== isLast) continue;
+        bytes -= file.keptBytes;
+        this.#finish(file);
+        file.letGo();
+      }
+    }
   }
 
   #track(handle: vfs.FileHandle): TrackedFile {
@@ -335,6 +366,7 @@ export class WorkingSets extends ForwardingFilesystem {
       const isKept = file.writes.count === file.savedWrites && !file.isRecording;
       if (isKept) this.#active.delete(file);
     }
+    this.#bound();
     const [rest] = this.#active;
     if (rest !== undefined) this.#activate(rest);
   }
@@ -343,8 +375,8 @@ export class WorkingSets extends ForwardingFilesystem {
   #finish(file: TrackedFile): void {
     this.#save(file);
     if (!file.isRecording) return;
-    file.isOver = true;
-    void this.#publish(file, [this.#options.purpose]).then(() => file.reads.end());
+    file.stop();
+    void this.#publications.recorded(file);
   }
 
   #save(file: TrackedFile): void {
@@ -373,32 +405,14 @@ export class WorkingSets extends ForwardingFilesystem {
     const got = this.next.getattr(file.call, { object: file.handle });
     const learn = (reply: vfs.GetattrReply): void => {
       if (reply.status === 0) file.learn(reply.attributes);
+      // Short-lived files are gone before anybody asks.
+      else if (isGone(reply.status)) {
+        file.kind = 'other';
+        this.#plan.forget(file.handle);
+      }
     };
     if (isPromise(got)) got.then(learn, ignored);
     else learn(got);
-  }
-
-  async #publish(file: TrackedFile, purposes: readonly Purpose[]): Promise<void> {
-    const { publisher } = this.#options;
-    const { place, call } = file;
-    if (publisher?.canPublish() !== true || place === undefined || call === undefined) return;
-    for (const purpose of purposes) {
-      if (purpose !== writtenPurpose && file.isPublished) continue;
-      const set = file.learned(purpose);
-      if (set === undefined) continue;
-      if (purpose !== writtenPurpose) file.isPublished = true;
-      try {
-        const { status } = await publisher.publishWorkingSet(call, { place, set: encodeWorkingSet(set) });
-        if (status === 0) this.#counters.published++;
-        else {
-          this.#counters.notPublished++;
-          this.#log.debug({ file: place.name, purpose, status }, 'the origin does not take a working set');
-        }
-      } catch (error) {
-        this.#counters.notPublished++;
-        this.#log.debug({ file: place.name, purpose, error }, 'a working set could not be published');
-      }
-    }
   }
 }
 

@@ -5,16 +5,19 @@
  *     whole file ─────────────┴──> WantedBlocks ──> block cache        what is over is begun anew by whoever wants more
  *
  * Invariants: of one file's sets at most half the cache; of whole files together at most three quarters of it, for what does not fit
- * would push out what was fetched before it; at most `mostFiles` at a time, the oldest gives way.
+ * would push out what was fetched before it, unless it is gone or was given up; at most `mostFiles` at a time, the oldest gives way.
  */
 import { chain, type Eventual, type Log, limits } from '../../base/mod.ts';
 import type { WorkingSet } from '../../content/mod.ts';
-import { type Call, type Failure, statusName } from '../../vfs/mod.ts';
+import { type Call, type Failure, type FileHandle, type Filesystem, statusName } from '../../vfs/mod.ts';
 import { BlockBits, WantedBlocks } from '../read-ahead/mod.ts';
+import { isGone } from '../write-back/conflict.ts';
 import type { BlockFetcher } from './contract.ts';
 import type { TrackedFile } from './tracked-file.ts';
 
 export interface FetchPlanOptions {
+  /** Knows which files there are. */
+  readonly next: Pick<Filesystem, 'getattr'>;
   readonly fetcher: BlockFetcher;
   readonly cacheBytes: number;
   readonly log: Log;
@@ -33,8 +36,9 @@ export class FetchPlan {
   readonly #options: FetchPlanOptions;
   readonly #running = new Set<WantedBlocks>();
   /** Sizes of the files that are fetched whole, by handle. */
-  readonly #whole = new Map<string, number>();
+  readonly #whole = new Map<FileHandle, number>();
   #hasWarned = false;
+  #isClosed = false;
 
   constructor(options: FetchPlanOptions) {
     this.#options = options;
@@ -61,17 +65,43 @@ export class FetchPlan {
   /** The rest of the file, after what is listed. */
   whole(file: TrackedFile, call: Call): void {
     if (this.#fits(file)) this.#begin(file, call, [], true);
-    else if (!this.#hasWarned) {
-      this.#hasWarned = true;
-      this.#options.log.warn(
-        { file: file.place?.name, bytes: file.attributes?.size, cacheBytes: this.#options.cacheBytes },
-        'files in use are larger than the cache: not all of them is fetched as a whole (--cache-size)',
-      );
-    }
+    else
+      void this.#forgetGone(call).then(() => {
+        if (this.#isClosed) return;
+        if (this.#fits(file)) this.#begin(file, call, [], true);
+        else this.#warn(file);
+      });
+  }
+
+  /** Nobody uses the file any more, or it is gone: another may take its room. */
+  forget(handle: FileHandle): void {
+    this.#whole.delete(handle);
+  }
+
+  #warn(file: TrackedFile): void {
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
+    this.#options.log.warn(
+      { file: file.place?.name, bytes: file.attributes?.size, cacheBytes: this.#options.cacheBytes },
+      'files in use are larger than the cache: not all of them is fetched as a whole (--cache-size)',
+    );
+  }
+
+  async #forgetGone(call: Call): Promise<void> {
+    const handles = [...this.#whole.keys()];
+    const looks = handles.map(async (object) => {
+      const { status } = await this.#options.next.getattr(call, { object });
+      if (isGone(status)) this.forget(object);
+    });
+    // An origin that cannot tell has not lost a file.
+    await Promise.allSettled(looks);
   }
 
   async warm(call: Call, file: TrackedFile, sets: readonly WorkingSet[], isWhole: boolean): Promise<Warming> {
-    if (isWhole && !this.#fits(file)) return { status: 'too-large' };
+    if (isWhole && !this.#fits(file)) {
+      await this.#forgetGone(call);
+      if (!this.#fits(file)) return { status: 'too-large' };
+    }
     if (!isWhole && sets.length === 0) return { status: 'no-set' };
     // What was fetched before and was pushed out since is wanted again.
     if (file.wanted?.hasEnded !== false) file.asked = new BlockBits();
@@ -82,6 +112,7 @@ export class FetchPlan {
   }
 
   close(): void {
+    this.#isClosed = true;
     for (const wanted of this.#running) wanted.giveUp();
   }
 
@@ -109,7 +140,11 @@ export class FetchPlan {
     const wanted = new WantedBlocks(file.asked);
     file.wanted = wanted;
     this.#running.add(wanted);
-    void wanted.ended.then(() => this.#running.delete(wanted));
+    void wanted.ended.then(() => {
+      this.#running.delete(wanted);
+      // What was not fetched takes no room.
+      if (wanted.isGivenUp && file.wanted === wanted) this.#charge(file.handle, wanted.fetchedBytes);
+    });
     if (this.#running.size > mostFiles) {
       const [oldest] = this.#running;
       oldest?.giveUp();
@@ -132,7 +167,13 @@ export class FetchPlan {
     let others = 0;
     for (const [other, bytes] of this.#whole) if (other !== handle) others += bytes;
     if (others + size > this.#options.cacheBytes * wholeShare) return false;
-    this.#whole.set(handle, size);
+    if (size > 0) this.#whole.set(handle, size);
     return true;
+  }
+
+  #charge(handle: FileHandle, bytes: number): void {
+    if (!this.#whole.has(handle)) return;
+    if (bytes > 0) this.#whole.set(handle, bytes);
+    else this.forget(handle);
   }
 }

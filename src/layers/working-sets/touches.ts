@@ -41,9 +41,14 @@ export class Touches {
     return fresh === 0 ? undefined : { fresh, found };
   }
 
-  /** Nothing is listed any more; touches are still told apart. */
-  end(): void {
+  /** Nothing more is listed; touches are still told apart. */
+  stop(): void {
     this.#isOver = true;
+  }
+
+  /** Likewise, and what was listed is forgotten. */
+  end(): void {
+    this.stop();
     this.#order = [];
   }
 

@@ -12,6 +12,8 @@ import { writtenPurpose } from './contract.ts';
 import { Touches } from './touches.ts';
 
 const { blockBytes } = limits;
+/** Of a block in a list. */
+const listedBytes = 8;
 
 export class TrackedFile {
   readonly handle: FileHandle;
@@ -33,6 +35,8 @@ export class TrackedFile {
   savedWrites = 0;
   savedMs = 0;
   isPublished = false;
+  /** It is on its way to the origin. */
+  publishing: Promise<void> | undefined;
   /** Its meta-data say that whoever uses it will want all of it. */
   isWantedWhole = false;
   /** Of earlier runs of this host, as it was when this one began. */
@@ -54,6 +58,36 @@ export class TrackedFile {
   }
   get blockCount(): number {
     return Math.ceil((this.attributes?.size ?? 0) / blockBytes);
+  }
+
+  /** Of what may be let go, roughly. */
+  get keptBytes(): number {
+    const sets = [...(this.prior === undefined ? [] : [this.prior]), ...(this.found ?? [])];
+    const listed = (this.reads.count + this.writes.count) * listedBytes;
+    return sets.reduce((sum, { blocks, weights }) => sum + blocks.byteLength + weights.byteLength, listed);
+  }
+
+  /** The recording is over: what comes later is no part of it. */
+  stop(): void {
+    this.isOver = true;
+    this.reads.stop();
+    this.prior = undefined;
+  }
+
+  /** What was found has been used: whoever wants it again looks again. */
+  forgetFound(): void {
+    if (this.found !== undefined) this.finding = undefined;
+    this.found = undefined;
+  }
+
+  /** All that is kept of a file that is not being recorded. What was learned is on the disk. */
+  letGo(): void {
+    this.forgetFound();
+    this.prior = undefined;
+    this.reads.end();
+    this.writes.end();
+    this.savedReads = 0;
+    this.savedWrites = 0;
   }
 
   learn(attributes: Attributes): void {
