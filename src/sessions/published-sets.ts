@@ -4,8 +4,9 @@
  *     set ──decodes? permission?──> existing set ──merge, bound──> .new-... ──rename──> NAME.PURPOSE.ws
  *
  * Invariants: who may publish is a matter of its own (`owner`, or whoever may read the file as the clients' own stack says), not of
- * changing the file or of --read-only; nothing else is ever written here; each file is put in place by rename, owned as its file is;
- * one at a time, a bounded number waits; of one file a bounded number of purposes is kept.
+ * changing the file or of --read-only; nothing else is ever written here; each file is put in place by rename, owned as its file is,
+ * and what a server that was killed left of that is removed; one at a time, a bounded number waits; of one file a bounded number of
+ * purposes is kept; what others taught is replaced only if it is no set: while it cannot be read, nothing is taken.
  */
 import { type Clock, type Log, limits, type Random } from '../base/mod.ts';
 import {
@@ -41,14 +42,24 @@ interface File {
   readonly attributes: vfs.Attributes;
 }
 
+type Earlier =
+  | { readonly status: 0; readonly isThere: boolean; readonly set?: WorkingSet | undefined }
+  | { readonly status: vfs.Failure };
+
 const { Access, FileType, Status } = vfs;
 const mostWaiting = 64;
+const freshName = /^\.new-[0-9a-f]{16}$/;
+/** Whoever writes one takes seconds; another server of the same directory may be doing so. */
+const leftMs = 60 * 60_000;
+const mostDirectories = 1024;
 
 export class PublishedSets implements vfs.WorkingSetPublisher {
   readonly #options: PublishedSetsOptions;
   readonly #call: vfs.Call;
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
+  /** When directories were last looked through for what was left. */
+  readonly #tidied = new Map<vfs.FileHandle, number>();
 
   constructor(options: PublishedSetsOptions) {
     this.#options = options;
@@ -81,9 +92,14 @@ export class PublishedSets implements vfs.WorkingSetPublisher {
     if ('status' in hidden) return hidden.status;
     const name = workingSetName(place.name, set.purpose);
     if (name === undefined) return Status.NAMETOOLONG;
+    await this.#tidy(hidden.object);
     const earlier = await this.#read(hidden.object, name);
-    if (earlier === undefined && !(await this.#hasRoom(hidden.object, place.name))) return Status.NOSPC;
-    const status = await this.#put(hidden.object, name, encodeWorkingSet(merged(set, earlier, file)), file);
+    if (earlier.status !== 0) {
+      log.warn({ file: place.name, status: vfs.statusName(earlier.status) }, 'a published working set cannot be read');
+      return earlier.status;
+    }
+    if (!earlier.isThere && !(await this.#hasRoom(hidden.object, place.name))) return Status.NOSPC;
+    const status = await this.#put(hidden.object, name, encodeWorkingSet(merged(set, earlier.set, file)), file);
     if (status === 0) log.debug({ file: place.name, purpose: set.purpose }, 'a working set was published');
     else log.warn({ file: place.name, status: vfs.statusName(status) }, 'a published working set could not be kept');
     return status;
@@ -148,21 +164,42 @@ export class PublishedSets implements vfs.WorkingSetPublisher {
     return isTrusted ? { object: found.object } : { status: Status.ACCES };
   }
 
-  async #read(directory: vfs.FileHandle, name: vfs.Name): Promise<WorkingSet | undefined> {
+  /** What is there; without a set if it is none. */
+  async #read(directory: vfs.FileHandle, name: vfs.Name): Promise<Earlier> {
     const { origin } = this.#options;
     const found = await origin.lookup(this.#call, { directory, name });
-    if (found.status !== 0) return undefined;
+    if (found.status === Status.NOENT) return { status: 0, isThere: false };
+    if (found.status !== 0) return found;
     const slices: Uint8Array[] = [];
     for (let offset = 0, isEnd = false; !isEnd; ) {
+      // Longer than any set.
+      if (offset > limits.transferBytes) return { status: 0, isThere: true };
       const args = { object: found.object, offset, count: limits.transferBytes };
       const reply = await origin.read(this.#call, args);
-      if (reply.status !== 0 || offset > limits.transferBytes) return undefined;
+      if (reply.status !== 0) return reply;
       slices.push(Buffer.concat(reply.data as Uint8Array[]));
       reply.release?.();
       offset += reply.count;
       isEnd = reply.eof || reply.count === 0;
     }
-    return decoded(Buffer.concat(slices));
+    return { status: 0, isThere: true, set: decoded(Buffer.concat(slices)) };
+  }
+
+  /** Now and then: what servers began and never put in place. */
+  async #tidy(directory: vfs.FileHandle): Promise<void> {
+    const { origin, clock, log } = this.#options;
+    if (clock.now() - (this.#tidied.get(directory) ?? Number.NEGATIVE_INFINITY) < leftMs) return;
+    if (this.#tidied.size >= mostDirectories) this.#tidied.clear();
+    this.#tidied.set(directory, clock.now());
+    const names = (await listNames(origin, this.#call, directory)) ?? [];
+    for (const name of names.filter((one) => freshName.test(one))) {
+      const found = await origin.lookup(this.#call, { directory, name });
+      const got = found.status === 0 ? await origin.getattr(this.#call, { object: found.object }) : found;
+      if (got.status !== 0 || got.attributes.type !== FileType.REGULAR) continue;
+      if (clock.wallTimeMs() - got.attributes.mtime.seconds * 1000 < leftMs) continue;
+      const { status } = await origin.remove(this.#call, { directory, name });
+      log.debug({ name, status }, 'what was left of a working set is removed');
+    }
   }
 
   async #hasRoom(directory: vfs.FileHandle, file: vfs.Name): Promise<boolean> {

@@ -19,8 +19,9 @@ import type { WorkingSetsReport } from '../layers/mod.ts';
 import { mountClient } from '../mount3/mod.ts';
 import { openNfs3Client } from '../nfs3/mod.ts';
 import { RpcClient } from '../rpc/mod.ts';
-import { MemoryFilesystem, makeContent, ok, patternBytes, stampOfFile } from '../testing/mod.ts';
+import { FaultLayer, MemoryFilesystem, makeContent, ok, patternBytes, stampOfFile } from '../testing/mod.ts';
 import * as vfs from '../vfs/mod.ts';
+import { listNames } from './list-names.ts';
 import type { SessionPlan } from './plan.ts';
 import { servePlan } from './plan-fixture.test.ts';
 import { PublishedSets, type PublishedSetsOptions } from './published-sets.ts';
@@ -261,8 +262,11 @@ describe('a server takes a working set', () => {
     runs: 1,
   };
 
-  async function site(mode: number, more: Partial<PublishedSetsOptions> = {}) {
-    const memory = new MemoryFilesystem();
+  async function site(
+    mode: number,
+    more: Partial<PublishedSetsOptions> = {},
+    memory: vfs.Filesystem = new MemoryFilesystem(),
+  ) {
     const place = { directory: memory.root, name: 'disk' };
     const how = { mode: 'guarded', set: { mode, uid: 1000, gid: 1000, size: 4 * MiB } } as const;
     ok(await memory.create(root, { where: place, how }));
@@ -313,6 +317,44 @@ describe('a server takes a working set', () => {
     assert.equal(await at.publish(other, { ...set, purpose: 'one-more' }), vfs.Status.NOSPC);
     assert.equal(await at.publish(other, { ...set, purpose: 'p3' }), 0);
     assert.equal(await at.publish(other, set, { directory: await at.hidden(), name: 'disk.p1.ws' }), vfs.Status.INVAL);
+  });
+
+  test('and replaces what is no set, but nothing that it cannot read now', async () => {
+    const bare = new MemoryFilesystem({ poisonReleased: true });
+    const memory = new FaultLayer(bare);
+    const at = await site(0o644, {}, memory);
+    assert.equal(await at.publish(other), 0);
+    const there = async () =>
+      ok(await at.memory.lookup(root, { directory: await at.hidden(), name: 'disk.boot.ws' })).object;
+    const object = await there();
+    const heal = memory.on('read', () => ({ status: vfs.Status.IO }));
+    assert.equal(await at.publish(other), vfs.Status.IO);
+    heal();
+    assert.equal(await there(), object, 'what others taught is still there');
+    // Longer than any set, and no set.
+    for (const size of [3 * MiB, 5]) {
+      const bad = await there();
+      ok(await at.memory.setattr(root, { object: bad, set: { size } }));
+      assert.equal(await at.publish(other), 0);
+      assert.notEqual(await there(), bad);
+    }
+    assert.equal(bare.unreleased, 0);
+  });
+
+  test('and removes what a killed server left, once nobody can be writing it any more', async () => {
+    let passedMs = 0;
+    const clock = { ...systemClock, now: () => passedMs, wallTimeMs: () => systemClock.wallTimeMs() + passedMs };
+    const at = await site(0o644, { clock });
+    assert.equal(await at.publish(other), 0);
+    const directory = await at.hidden();
+    for (const name of ['.new-0123456789abcdef', '.new-mine', 'note'])
+      ok(await at.memory.create(root, { where: { directory, name }, how: { mode: 'guarded', set: { mode: 0o644 } } }));
+    assert.equal(await at.publish(other), 0);
+    const names = async () => (await listNames(at.memory, root, directory))?.sort();
+    assert.equal((await names())?.length, 4);
+    passedMs += 2 * 60 * 60_000;
+    assert.equal(await at.publish(other), 0);
+    assert.deepEqual(await names(), ['.new-mine', 'disk.boot.ws', 'note']);
   });
 
   test('into no directory that others may write to', async () => {
