@@ -65,11 +65,41 @@ test('time-outs double while a file stays the same, up to the maximum, and fall 
   };
   const seen: number[] = [];
   for (let i = 0; i < 6; i++) seen.push(await freshForMs());
-  assert.deepEqual(seen, [3_000, 6_000, 12_000, 24_000, 48_000, 60_000]);
+  // 3, 6, 12, 24, 48 and 60 s; a file in use is asked about when a third of them is left.
+  assert.deepEqual(seen, [2_000, 4_000, 8_000, 16_000, 32_000, 40_000]);
   foreignWrite(object, 'x');
   await clock.advance(60_000);
   await size(object);
-  assert.equal(await freshForMs(), 3_000);
+  assert.equal(await freshForMs(), 2_000);
+});
+
+test('nobody who uses a file waits for its attributes, until their time has run out', async () => {
+  const { clock, origin, cache, make, foreignWrite } = setup();
+  const object = make('a');
+  const known = () => {
+    const reply = cache.getattr(root, { object });
+    return reply instanceof Promise ? undefined : ok(reply).attributes.size;
+  };
+  await cache.getattr(root, { object });
+  await clock.advance(1_900);
+  assert.equal(known(), 0);
+  assert.equal(origin.calls('getattr'), 1, 'too early');
+  foreignWrite(object, 'changed');
+  const hold = origin.hold('getattr');
+  await clock.advance(200);
+  assert.equal(known(), 0);
+  assert.equal(known(), 0);
+  assert.equal(origin.calls('getattr'), 2, 'once');
+  await clock.advance(1_000);
+  const late = cache.getattr(root, { object });
+  assert.ok(late instanceof Promise);
+  assert.equal(origin.calls('getattr'), 2, 'what is under way will do');
+  hold.release();
+  assert.equal(ok(await late).attributes.size, 7);
+  assert.equal(known(), 7);
+  // Out of use it is not asked about.
+  await clock.advance(600_000);
+  assert.equal(origin.calls('getattr'), 2);
 });
 
 test('own writes refresh the attributes without asking', async () => {

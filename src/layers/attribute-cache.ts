@@ -3,7 +3,8 @@
  *
  * Learns from every reply that passes (post-op attributes, wcc_data, READDIRPLUS; attribute-lessons.ts) and answers synchronously
  * while what it knows is fresh. A file that somebody else changed at the origin is noticed when its time-out has run out, or by any reply
- * before that; the new attributes then tell the layers above. While the origin is away, what was known of files that exist is
+ * before that; the new attributes then tell the layers above. Files in use are asked about before their time runs out: behind data that
+ * fill a long link the answer takes long, and every reader would wait for it. While the origin is away, what was known of files that exist is
  * answered beyond its time (origin-presence.ts); "no such name" is not.
  *
  *     LOOKUP hit = the directory's attributes are fresh
@@ -83,6 +84,7 @@ export class AttributeCache extends ForwardingFilesystem {
     const known = this.#attributes.fresh(args.object, nowMs);
     if (known !== undefined) {
       this.#attributeHits++;
+      if (this.#attributes.isAging(args.object, nowMs)) this.#askAhead(call, args);
       return known;
     }
     this.#attributeMisses++;
@@ -91,6 +93,13 @@ export class AttributeCache extends ForwardingFilesystem {
       () => this.#joinOrAsk(call, args),
       () => this.#attributes.last(args.object),
     );
+  }
+
+  /** Nobody waits for it; what it says is learned. */
+  #askAhead(call: fs.Call, args: fs.GetattrArguments): void {
+    if (this.#pending.has(args.object) || this.#presence.isAway) return;
+    const asked = this.#askAttributes(call, args);
+    if (asked instanceof Promise) asked.catch(ignored);
   }
 
   #joinOrAsk(call: fs.Call, args: fs.GetattrArguments): Eventual<fs.GetattrReply> {
@@ -315,6 +324,9 @@ export class AttributeCache extends ForwardingFilesystem {
 
 const readableByAll = 0o444;
 const anyAge = Number.NEGATIVE_INFINITY;
+
+/** Whoever asks when the time has run out is told. */
+function ignored(): void {}
 
 /** Whether a GETATTR reply holds for every caller. */
 function isFinal(status: number): boolean {

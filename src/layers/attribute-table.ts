@@ -11,8 +11,8 @@
  * Invariants: what `fresh` answers is never older than what a reply that arrived before had shown. Of two overlapping
  * replies with equal ctime and different content nothing can be told (servers' clocks tick in milliseconds): the entry
  * then loses its attributes, and the next GETATTR asks. After a mutation whose result was not told, only replies to calls
- * issued later count. Time-outs adapt as the Linux client's do: doubled when the file was found unchanged after they
- * ran out, back to the minimum when somebody else changed it.
+ * issued later count. Time-outs adapt as the Linux client's do: doubled when the file was found unchanged at their
+ * end, back to the minimum when somebody else changed it.
  */
 import {
   type Attributes,
@@ -83,6 +83,12 @@ export class AttributeTable {
   fresh(handle: string, nowMs: number): KnownReply | undefined {
     const entry = this.#entries.get(handle);
     return entry === undefined || nowMs >= entry.validUntilMs ? undefined : this.#standing(entry);
+  }
+
+  /** Its time will soon run out: asked for now, nobody who uses the file has to wait for the answer. */
+  isAging(handle: string, nowMs: number): boolean {
+    const entry = this.#entries.get(handle);
+    return entry !== undefined && nowMs >= agingAtMs(entry);
   }
 
   /** The same, however long ago its time ran out: nothing that was learned since speaks against it. */
@@ -171,8 +177,8 @@ export class AttributeTable {
       return 'changed';
     }
     if (sameFile(known, attributes)) {
-      const ranOut = issue.atMs >= entry.validUntilMs;
-      const timeoutMs = ranOut ? Math.min(entry.timeoutMs * 2, this.#maximum(attributes)) : entry.timeoutMs;
+      const isLate = issue.atMs >= agingAtMs(entry);
+      const timeoutMs = isLate ? Math.min(entry.timeoutMs * 2, this.#maximum(attributes)) : entry.timeoutMs;
       // An overlapping reply that shows the same may still be older in its atime: only its freshness counts.
       this.#renew(entry, overlaps ? known : attributes, issue, timeoutMs);
       return 'same';
@@ -217,6 +223,11 @@ export class AttributeTable {
   #maximum(attributes: Attributes): number {
     return attributes.type === FileType.DIRECTORY ? this.#timeouts.directoryMaximumMs : this.#timeouts.fileMaximumMs;
   }
+}
+
+/** The last third of its time. */
+function agingAtMs({ validUntilMs, timeoutMs }: Entry): number {
+  return validUntilMs - timeoutMs / 3;
 }
 
 function compareTimes(a: Time, b: Time): number {
