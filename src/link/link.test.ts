@@ -67,24 +67,25 @@ function answerTo(socket: net.Socket, message: Uint8Array): Promise<Buffer> {
   });
 }
 
-const median = (values: number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;
-
 test('a request and its reply take the round-trip time, the first one a handshake more', async () => {
   const there = await bed(echo, { roundTripMs: 40 });
-  try {
-    const started = performance.now();
-    const socket = await there.connect();
-    await answerTo(socket, Buffer.from('first'));
-    const first = performance.now() - started;
-    assert.ok(first >= 78 && first < 130, `${first} ms`);
-    const times: number[] = [];
-    for (let i = 0; i < 15; i++) {
-      const sent = performance.now();
-      await answerTo(socket, Buffer.from('again'));
-      times.push(performance.now() - sent);
+  /** Never quicker than the link; a busy machine may be slower for a while. */
+  const quickest = async (leastMs: number, mostMs: number, action: () => Promise<unknown>): Promise<void> => {
+    let ms = Number.POSITIVE_INFINITY;
+    for (let tries = 0; ms >= mostMs && tries < 50; tries++) {
+      const started = performance.now();
+      await action();
+      ms = Math.min(ms, performance.now() - started);
     }
-    const time = median(times);
-    assert.ok(time > 38.5 && time < 44, `${time} ms`);
+    assert.ok(ms > leastMs && ms < mostMs, `${ms} ms`);
+  };
+  try {
+    let socket: net.Socket | undefined;
+    await quickest(78, 100, async () => {
+      socket = await there.connect();
+      await answerTo(socket, Buffer.from('first'));
+    });
+    await quickest(38.5, 44, () => answerTo(socket!, Buffer.from('again')));
   } finally {
     await there.close();
   }
