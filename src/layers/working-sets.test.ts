@@ -416,6 +416,14 @@ describe('the next run', () => {
     const { known, knownOlder, fetchedBytes } = session.layer.stats();
     assert.deepEqual([known, knownOlder, fetchedBytes], [1, 1, boot.length * block]);
     await session.close();
+
+    // What is asked for by name is found where nothing is fetched by itself, too.
+    const quiet = at.session({ mode: 'on-demand', store: new Shelf() });
+    const same = await quiet.open('file');
+    const warming = await quiet.wait(quiet.layer.warm(alice, same, attributesOf(at.memory, file), false));
+    assert.ok(warming.status === 0);
+    assert.equal(warming.blocks, boot.length);
+    await quiet.close();
   });
 
   test('fetches nothing on demand only, and all of it as a whole, after the set', async () => {

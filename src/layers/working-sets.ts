@@ -132,7 +132,8 @@ export class WorkingSets extends ForwardingFilesystem {
     if (this.#hidden.has(place.directory)) file.kind = 'other';
     else if (file.kind !== 'other') {
       file.learn(reply.attributes);
-      if (call.isViaduct !== true && !file.hasBegun && this.#finding < mostBackground) this.#find(call, file);
+      const isWanted = this.#options.mode !== 'on-demand' && call.isViaduct !== true && !file.hasBegun;
+      if (isWanted && this.#finding < mostBackground) this.#find(call, file);
     }
     return reply;
   }
@@ -302,7 +303,7 @@ export class WorkingSets extends ForwardingFilesystem {
   /** The origin's sets; looked for once a session. */
   #find(call: vfs.Call, file: TrackedFile): Promise<readonly WorkingSet[]> | undefined {
     const { place, attributes } = file;
-    if (this.#options.mode === 'on-demand' || place === undefined || attributes === undefined) return file.finding;
+    if (place === undefined || attributes === undefined) return file.finding;
     if (file.finding !== undefined) return file.finding;
     this.#finding++;
     const purposes = [this.#options.purpose, writtenPurpose];
