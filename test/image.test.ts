@@ -65,13 +65,13 @@ function image(args: readonly string[], options: { uid?: number } = {}): Promise
 async function begin(
   stage: string,
   ...args: string[]
-): Promise<{ child: ChildProcess; ended: Promise<number | null> }> {
+): Promise<{ child: ChildProcess; ended: Promise<number | null>; said: () => string }> {
   const child = spawn(viaduct, ['image', ...args, '--json'], {
     env: environment(),
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   running.add(child);
-  const ended = once(child, 'exit').then(([code]: (number | null)[]) => {
+  const ended = once(child, 'close').then(([code]: (number | null)[]) => {
     running.delete(child);
     return code ?? null;
   });
@@ -83,7 +83,7 @@ async function begin(
     });
     void ended.then((code) => reject(new Error(`ended with ${code}: ${said}`)));
   });
-  return { child, ended };
+  return { child, ended, said: () => said };
 }
 
 function site(name: string): string {
@@ -131,6 +131,65 @@ test('pack, inspect, verify and adopt say what they did, in words and as JSON', 
   assert.match(other.lines[0]!, /not adopted: 1 sector not what the meta-data say, the first at byte 1048576/);
 });
 
+test('verify says by exit code 3 and by a result what is damaged, and what to run then', async () => {
+  const directory = site('damaged');
+  const path = join(directory, 'disk.raw');
+  const [meta, pack] = ['meta', 'pack'].map((name) => join(directory, `.viaduct/disk.raw.${name}`)) as [string, string];
+  writeFileSync(path, randomBytes(MiB));
+  assert.equal((await image(['verify', path])).code, 1, 'it was never packed');
+  assert.equal((await image(['pack', path])).code, 0);
+  const flip = (file: string, at: number): void => {
+    const bytes = readFileSync(file);
+    bytes[at]! ^= 1;
+    writeFileSync(file, bytes);
+  };
+  flip(pack, MiB / 2);
+  const group = await image(['verify', path]);
+  assert.equal(group.code, 3);
+  const again = `${path}: make them anew: viaduct image pack --again ${path}`;
+  assert.deepEqual(group.lines, [`${path}: 1 group of the pack damaged`, again]);
+  assert.equal((await image(['pack', '--again', path])).code, 0);
+  assert.equal((await image(['verify', path])).code, 0);
+  flip(meta, 20);
+  const head = await image(['verify', path, '--json']);
+  assert.equal(head.code, 3, head.stderr);
+  const { kind, path: about, isRight, unusable } = JSON.parse(head.lines[0]!);
+  assert.deepEqual([kind, about, isRight], ['result', path, false]);
+  assert.match(unusable, /damaged/);
+  assert.match((await image(['verify', path])).lines.join('\n'), /cannot be used: .*\n.*: viaduct image pack \S+raw$/);
+  assert.equal((await image(['pack', path])).code, 0);
+  assert.equal((await image(['verify', path])).code, 0);
+});
+
+test('names of any bytes are packed with their folder, and shown without commanding the terminal', async () => {
+  const directory = site('names');
+  const name = Buffer.from('disk\xff\x1b[31m\nred.raw', 'latin1');
+  writeFileSync(Buffer.concat([Buffer.from(`${directory}/`), name]), randomBytes(MiB));
+  const packed = await image(['pack', directory]);
+  assert.equal(packed.code, 0, packed.stderr);
+  assert.equal(packed.lines.length, 1);
+  assert.match(packed.lines[0]!, /names\/disk\ufffd\\x1b\[31m\\nred\.raw: 1\.0 MiB/);
+  const [result] = (await image(['pack', directory, '--json'])).lines;
+  assert.match(JSON.parse(result!).path, /names\/disk\ufffd\x1b\[31m\nred\.raw$/);
+});
+
+test('a file system that is read-only is told as that, also to root', async () => {
+  const directory = site('read-only');
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=20m', 'viaduct-test', directory]);
+  try {
+    writeFileSync(join(directory, 'disk.raw'), randomBytes(MiB));
+    execFileSync('mount', ['-o', 'remount,ro', directory]);
+    const { code, stderr } = await image(['pack', directory]);
+    assert.equal(code, 2);
+    assert.match(
+      stderr,
+      /CONFIGURATION_INVALID: cannot make the folder .*: EROFS, the file system is read-only\.\n {2}remedy: Mount it/,
+    );
+  } finally {
+    execFileSync('umount', [directory]);
+  }
+});
+
 test('killed with SIGKILL it goes on where it was; SIGINT leaves only what it goes on with', async () => {
   const directory = site('killed');
   const path = join(directory, 'disk.raw');
@@ -143,6 +202,12 @@ test('killed with SIGKILL it goes on where it was; SIGINT leaves only what it go
   const second = await begin('pack', 'pack', path, '--threads', '1', '--level', '19');
   second.child.kill('SIGINT');
   assert.equal(await second.ended, 130);
+  const told = second
+    .said()
+    .split('\n')
+    .filter((line) => line !== '');
+  assert.equal(JSON.parse(told.at(-1)!).kind, 'interrupted');
+  for (const line of told) JSON.parse(line);
   assert.deepEqual(readdirSync(join(directory, '.viaduct')).sort(), kept);
   const last = await image(['pack', path, '--json', '--level', '19']);
   const { resumedBytes, resumedPackBytes, packBytes } = JSON.parse(last.lines[0]!);

@@ -3,12 +3,13 @@ import { counted, systemClock, systemRandom } from '../base/mod.ts';
 import { type AdoptReport, adoptImage, toBinary } from '../images/mod.ts';
 import { forEachFile, type WorkFlags } from './image-work.ts';
 import { exitCodes, printJson, printLine } from './output.ts';
+import { printable } from './printable.ts';
 
 export async function adopt(files: readonly string[], flags: WorkFlags): Promise<void> {
   await forEachFile(files.map(toBinary), flags, async (file, work) => {
     const report = await adoptImage(file, { ...work, clock: systemClock, random: systemRandom });
     if (flags.json === true) printJson({ kind: 'result', ...report });
-    else printLine(describeAdopted(report));
+    else printLine(printable(describeAdopted(report)));
     if (report.outcome === 'different') process.exitCode ??= exitCodes.found;
   });
 }

@@ -2,6 +2,7 @@
 import { counted, formatSize } from '../base/mod.ts';
 import { type InspectedImage, inspectImage, toBinary } from '../images/mod.ts';
 import { printJson, printLine } from './output.ts';
+import { printable } from './printable.ts';
 
 interface InspectFlags {
   readonly with: readonly string[];
@@ -11,7 +12,7 @@ interface InspectFlags {
 export async function inspect(file: string, flags: InspectFlags): Promise<void> {
   const found = await inspectImage(toBinary(file), { others: flags.with, signal: new AbortController().signal });
   if (flags.json === true) printJson(found);
-  else for (const line of describe(found)) printLine(line);
+  else for (const line of describe(found)) printLine(printable(line));
 }
 
 /** Apart from the printing, so that it can be tested. */

@@ -4,6 +4,7 @@ import { counted, formatSize, systemClock, systemRandom } from '../base/mod.ts';
 import { findImages, type PackReport, packImage, toBinary } from '../images/mod.ts';
 import { forEachFile, type WorkFlags } from './image-work.ts';
 import { printJson, printLine, reportError } from './output.ts';
+import { printable } from './printable.ts';
 
 interface PackFlags extends WorkFlags {
   readonly with: readonly string[];
@@ -27,17 +28,19 @@ export async function pack(paths: readonly string[], flags: PackFlags): Promise<
     });
     outcomes[report.outcome]++;
     if (flags.json === true) printJson({ kind: 'result', ...report });
-    else printLine(describePacked(report));
+    else printLine(printable(describePacked(report)));
   });
-  if (isInterrupted)
-    process.stderr.write(
-      'viaduct: interrupted; what was read and compressed is kept, and the next run goes on with it\n',
-    );
+  if (isInterrupted) tellInterrupted(flags.json === true);
   const done = outcomes.packed + outcomes.current;
   if (flags.json === true || done + failed === 1 || isInterrupted) return;
   const already = outcomes.current === 0 ? '' : `, ${outcomes.current} had been before`;
   const not = failed === 0 ? '' : `, ${failed} could not be packed`;
   printLine(`${counted(outcomes.packed, 'image')} packed${already}${not}`);
+}
+
+function tellInterrupted(json: boolean): void {
+  const message = 'interrupted; what was read and compressed is kept, and the next run goes on with it';
+  process.stderr.write(json ? `${JSON.stringify({ kind: 'interrupted', message })}\n` : `viaduct: ${message}\n`);
 }
 
 /** Binary paths; a file that is named is wanted however small it is. */

@@ -8,6 +8,7 @@ import { SingleBar } from 'cli-progress';
 import { formatSize, systemClock, ViaductError } from '../base/mod.ts';
 import { type Progress, type ReadingOptions, startCrew } from '../images/mod.ts';
 import { exitCodes, reportError } from './output.ts';
+import { printable } from './printable.ts';
 import { Signals } from './signals.ts';
 import { formatDuration } from './values.ts';
 
@@ -106,5 +107,5 @@ class ProgressBar {
 }
 
 function nameOf(path: string): string {
-  return path.slice(path.lastIndexOf('/') + 1).replaceAll(/[{}]/g, '_');
+  return printable(path.slice(path.lastIndexOf('/') + 1)).replaceAll(/[{}]/g, '_');
 }

@@ -29,7 +29,8 @@ Examples:
   viaduct image inspect disk.raw --with /srv/golden --json | jq .sharedBytes`;
 
 const verifyHelp = `
-Reads the image and the pack, and compares every 4 KiB with its digest. Exit code 3: something is not right.
+Reads the image and the pack, and compares every 4 KiB with its digest. Exit code 3: something is not right; a line says what to run
+then. What is damaged is made anew by \`viaduct image pack\`, with --again where the head of the meta-data still fits the file.
 
 Examples:
   viaduct image verify /srv/images/golden/disk.raw

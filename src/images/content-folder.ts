@@ -29,6 +29,13 @@ const ENOENT = -2;
 const ELOOP = -40;
 const ENOTDIR = -20;
 
+interface Look {
+  readonly key: string;
+  readonly changedSeconds: number;
+  /** Bytes, owner, mode or name. */
+  readonly touchedSeconds: number;
+}
+
 export class ContentFolder {
   readonly #fd: number;
   /** For people. */
@@ -144,10 +151,12 @@ export class ContentFolder {
   }
 
   /** What is there under a name: the same file has the same key. */
-  look(name: string): { readonly key: string; readonly changedSeconds: number } | undefined {
+  look(name: string): Look | undefined {
     const reader = new StatusReader();
     if (reader.ofName(this.#fd, name) < 0) return undefined;
-    return { key: `${reader.device}:${reader.inode}`, changedSeconds: reader.mtimeSeconds };
+    const { mtimeSeconds, ctimeSeconds } = reader;
+    const touchedSeconds = Math.max(mtimeSeconds, ctimeSeconds);
+    return { key: `${reader.device}:${reader.inode}`, changedSeconds: mtimeSeconds, touchedSeconds };
   }
 
   sync(): void {

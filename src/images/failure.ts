@@ -8,7 +8,7 @@ export function failure(doing: string, error: unknown): ViaductError {
   const system = typeof error === 'number' ? getSystemErrorName(error) : systemCode(error);
   const { code, remedy } = meaningOf(system);
   return new ViaductError(code, {
-    cause: `cannot ${doing}: ${system ?? String(error)}.`,
+    cause: `cannot ${doing}: ${system ?? String(error)}${system === 'EROFS' ? ', the file system is read-only' : ''}.`,
     remedy,
     from: typeof error === 'number' ? undefined : error,
   });
@@ -21,10 +21,14 @@ function meaningOf(system: string | undefined): { readonly code: ErrorCode; read
       return { code: 'DISK_FULL', remedy: 'Make room on that disk and start again; nothing half-done was left there.' };
     case 'EACCES':
     case 'EPERM':
-    case 'EROFS':
       return {
         code: 'PRIVILEGE_NEEDED',
         remedy: 'Run it as the owner of the image, or as root, where it may be written.',
+      };
+    case 'EROFS':
+      return {
+        code: 'CONFIGURATION_INVALID',
+        remedy: 'Mount it so that it may be written, or pack the images on the host that writes them.',
       };
     case 'ENOENT':
     case 'ENOTDIR':

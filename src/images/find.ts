@@ -11,6 +11,8 @@ export interface FindOptions {
   readonly isSmallWanted: boolean;
   /** A folder that cannot be read is passed over. */
   readonly onError: (error: Error) => void;
+  /** A folder, a binary path, in which there is content of images. */
+  readonly onContent?: (folder: string) => void;
 }
 
 const regular = 0o100000;
@@ -22,7 +24,8 @@ export function* findImages(folder: string, options: FindOptions): Iterable<stri
   for (const entry of listed(folder, options)) {
     const path = `${folder.replace(/\/+$/, '')}/${entry.name}`;
     if (entry.isFolder) {
-      if (entry.name !== contentDirectory) yield* findImages(path, options);
+      if (entry.name === contentDirectory) options.onContent?.(folder);
+      else yield* findImages(path, options);
       continue;
     }
     if (status.ofName(AT_FDCWD, path) < 0 || (status.mode & typeBits) !== regular) continue;

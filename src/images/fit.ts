@@ -38,14 +38,29 @@ export function fits(fit: Fit): boolean {
 function difference(meta: FileStamp, image: FileStamp): string {
   if (meta.size !== image.size) return `the file has ${image.size} bytes, the meta-data are of ${meta.size}`;
   if (meta.mtimeSeconds !== image.mtimeSeconds || meta.mtimeNanoseconds !== image.mtimeNanoseconds) {
-    return `the file was written at ${timeOf(image.mtimeSeconds)}, the meta-data are of ${timeOf(meta.mtimeSeconds)}`;
+    const [written, known] = timesOf(
+      [image.mtimeSeconds, image.mtimeNanoseconds],
+      [meta.mtimeSeconds, meta.mtimeNanoseconds],
+    );
+    return `the file was written at ${written}, the meta-data are of ${known}`;
   }
-  const times = `${timeOf(image.ctimeSeconds)} instead of ${timeOf(meta.ctimeSeconds)}`;
-  return `the file’s change time is another, ${times}: it was copied, renamed, or got another owner or mode, or other bytes`;
+  const [now, before] = timesOf(
+    [image.ctimeSeconds, image.ctimeNanoseconds],
+    [meta.ctimeSeconds, meta.ctimeNanoseconds],
+  );
+  return `the file’s change time is another, ${now} instead of ${before}: it was copied, renamed, or got another owner or mode, or other bytes`;
 }
 
-function timeOf(seconds: number): string {
-  return new Date(seconds * 1000).toISOString();
+type Time = readonly [seconds: number, nanoseconds: number];
+
+/** Two times that differ, in as much detail as it takes to see it. */
+function timesOf(one: Time, other: Time): [string, string] {
+  const isFine = one[0] === other[0];
+  const textOf = ([seconds, nanoseconds]: Time): string => {
+    const text = new Date(seconds * 1000).toISOString().slice(0, -'.000Z'.length);
+    return `${text}${isFine ? `.${`${nanoseconds}`.padStart(9, '0')}` : ''}Z`;
+  };
+  return [textOf(one), textOf(other)];
 }
 
 /** What a proxy asks (src/layers/content/trust.ts). */

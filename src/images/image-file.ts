@@ -41,7 +41,8 @@ export class ImageFile {
   /** `path`: binary. A symbolic link leads to the file that it names, beside which the meta-data lies. */
   static open(path: string): ImageFile {
     const text = toText(path);
-    const real = attempt(`find ${text}`, () => realpathSync(pathBuffer(path), 'buffer')).toString('latin1');
+    // The other realpathSync takes the bytes for UTF-8.
+    const real = attempt(`find ${text}`, () => realpathSync.native(pathBuffer(path), 'buffer')).toString('latin1');
     const slash = real.lastIndexOf('/');
     const folder = real.slice(0, slash + 1);
     const name = real.slice(slash + 1);

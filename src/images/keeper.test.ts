@@ -4,7 +4,9 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   utimesSync,
@@ -18,6 +20,7 @@ import { bytesOf, unpacked } from '../testing/mod.ts';
 import { startCrew } from './crew.ts';
 import { Keeper, type KeeperPlan } from './keeper.ts';
 import { packImage, startKeeper, verifyImage } from './mod.ts';
+import { imageOf } from './orphans.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'viaduct-keeper-'));
 after(() => rmSync(scratch, { recursive: true, force: true }));
@@ -154,6 +157,80 @@ test('what cannot be packed is told once for each version of the file', async ()
   utimesSync(image, 9, 9);
   await keeper.look();
   assert.equal(told.length, 2);
+});
+
+test('what lies beside an image that has been gone for a day is removed, and nothing else', async () => {
+  const { directory, image, keeper, wait, told } = site('gone');
+  const content = join(directory, 'sub/.viaduct');
+  const there = (): string[] => readdirSync(content).sort();
+  await pack(image);
+  const own = ['.disk.raw.part', '.disk.raw.pack-list', '.disk.raw.meta.tmp-0123abcd', 'disk.raw.boot.ws'];
+  // Another image's, nobody's, and what may be that of an image with a long name.
+  const others = [
+    '.new-0123456789abcdef',
+    `.${'0'.repeat(32)}.part`,
+    'a.ws',
+    'disk.raw.BOOT.ws',
+    'notes',
+    'kept.raw.meta',
+  ];
+  for (const name of [...own, ...others]) writeFileSync(join(content, name), 'x');
+  writeFileSync(join(directory, 'sub/kept.raw'), 'x');
+  const all = there();
+  const [day, hour] = [24 * 3_600_000, 3_600_000];
+  wait(10 * day);
+  renameSync(image, `${image}.away`);
+  for (const ms of [0, hour, day - 2 * hour]) {
+    wait(ms);
+    await keeper.look();
+    assert.deepEqual(there(), all, 'it may come back');
+  }
+  writeFileSync(image, 'another one');
+  await keeper.look();
+  rmSync(image);
+  wait(day);
+  await keeper.look();
+  wait(hour);
+  await keeper.look();
+  assert.deepEqual(there(), all, 'it was there in between');
+  assert.deepEqual(told, []);
+  wait(day);
+  await keeper.look();
+  assert.deepEqual(there(), others.sort());
+  assert.match(told.join('\n'), /^removed the pack of an image that is gone \S+\/gone\/sub\/disk\.raw"}$/);
+});
+
+test('what was touched within a day stays, whatever is gone beside it', async () => {
+  const { image, keeper, wait } = site('touched');
+  await pack(image);
+  rmSync(image);
+  await keeper.look();
+  wait(25 * 3_600_000);
+  const soon = (Date.now() + 24 * 3_600_000) / 1_000;
+  utimesSync(packOf(image), soon, soon);
+  await keeper.look();
+  assert.ok(existsSync(packOf(image)), 'a packer may be at work');
+  wait(25 * 3_600_000);
+  await keeper.look();
+  assert.equal(existsSync(packOf(image)), false);
+});
+
+test('a name in .viaduct tells whose it is, or that it is nobody’s', () => {
+  const known = {
+    'a.meta': 'a',
+    '.a.meta': '.a',
+    'a.meta.meta': 'a.meta',
+    'a.b.pack': 'a.b',
+    'a.boot.ws': 'a',
+    'a\nb.boot.ws': 'a\nb',
+    '.a.part': 'a',
+    '..a.part': '.a',
+    '.a.pack-part': 'a',
+    '.a.list.tmp-00ff00ff': 'a',
+  };
+  for (const [name, image] of Object.entries(known)) assert.equal(imageOf(name), image, name);
+  for (const name of ['.meta', '.part', 'a.part', '.a.list.tmp-xyz', 'a', '.', '.new-00', 'a.ws', '.boot.ws'])
+    assert.equal(imageOf(name), undefined, name);
 });
 
 test('in its thread it packs by itself, and ends when it is told', async () => {

@@ -6,6 +6,8 @@
  *      │                                                                                └──► pack
  *      └── rest: at least `pollMs`, and 20 times what looking took
  *
+ * What lies there of images that are gone is removed after a day (orphans.ts).
+ *
  * It is nobody's hurry: bytes are read at a bounded rate, and a file that took T to pack is left alone for 10 T. What went wrong is told
  * once for each version of a file.
  */
@@ -20,6 +22,7 @@ import { findImages } from './find.ts';
 import { fitOf, fits } from './fit.ts';
 import { ImageFile } from './image-file.ts';
 import { LocalMeta } from './local-meta.ts';
+import { Orphans } from './orphans.ts';
 import { packImage } from './pack.ts';
 import { pathBuffer, toText } from './paths.ts';
 
@@ -61,11 +64,13 @@ export class Keeper {
   readonly #plan: KeeperPlan;
   readonly #tools: KeeperTools;
   readonly #seen = new Map<string, Seen>();
+  readonly #orphans: Orphans;
   readonly #pace: (bytes: number) => Promise<void>;
 
   constructor(plan: KeeperPlan, tools: KeeperTools) {
     this.#plan = plan;
     this.#tools = tools;
+    this.#orphans = new Orphans(tools.clock);
     this.#pace = paceOf(plan.bytesPerSecond, tools);
   }
 
@@ -86,7 +91,12 @@ export class Keeper {
     const root = Buffer.from(this.#plan.directory, 'utf8').toString('latin1');
     let workedMs = 0;
     let count = 0;
-    for (const path of findImages(root, { isSmallWanted: false, onError: (error) => this.#tell(error) })) {
+    const search = {
+      isSmallWanted: false,
+      onError: (error: Error) => this.#tell(error),
+      onContent: (folder: string) => this.#sweep(folder),
+    };
+    for (const path of findImages(root, search)) {
       if (signal.aborted) break;
       // The thread may be told to end.
       if (++count % 64 === 0) await new Promise((resolve) => setImmediate(resolve));
@@ -94,6 +104,16 @@ export class Keeper {
       if (await this.#keep(path)) workedMs += clock.now() - started;
     }
     return workedMs;
+  }
+
+  #sweep(folder: string): void {
+    const { log } = this.#tools;
+    try {
+      for (const file of this.#orphans.look(folder)) log.info({ file }, 'removed the pack of an image that is gone');
+    } catch (error) {
+      // Not "read" only: what is gone may be in a folder that this user may not write to.
+      this.#tell(error instanceof Error ? error : new Error(String(error)));
+    }
   }
 
   /** Whether there was anything to do. */
@@ -189,12 +209,12 @@ export class Keeper {
     if (this.#seen.size > limits.keptImages) this.#seen.delete(this.#seen.keys().next().value ?? '');
   }
 
-  /** A folder that cannot be read, told once. */
+  /** A folder that cannot be read, or from which nothing can be removed, told once. */
   #tell(error: Error): void {
     const key = `folder ${error.message}`;
     if (this.#seen.has(key)) return;
     this.#note(key, { key: '', notBeforeMs: 0 });
-    this.#tools.log.warn({ error: error.message }, 'a folder is not looked through for images to pack');
+    this.#tools.log.warn({ error: error.message }, 'a folder is not looked through, or not tidied');
   }
 }
 

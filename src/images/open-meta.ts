@@ -11,15 +11,25 @@ export interface ImageWithMeta {
   readonly meta: LocalMeta;
 }
 
-/** `path`: binary. */
-export async function withMeta<T>(path: string, action: (open: ImageWithMeta) => Promise<T>): Promise<T> {
+/** `path`: binary. `unusable` answers for meta-data that are there and cannot be used; without it they are an error. */
+export async function withMeta<T>(
+  path: string,
+  action: (open: ImageWithMeta) => Promise<T>,
+  unusable?: (image: ImageFile, problem: string) => T,
+): Promise<T> {
   const image = ImageFile.open(path);
   let folder: ContentFolder | undefined;
   let meta: LocalMeta | undefined;
   try {
     folder = ContentFolder.of(image);
     if (folder === undefined) throw withoutMeta(image);
-    meta = openMeta(folder, image);
+    try {
+      meta = openMeta(folder, image);
+    } catch (error) {
+      const problem = error instanceof ViaductError ? error.cause : undefined;
+      if (unusable === undefined || !(problem instanceof ContentError)) throw error;
+      return unusable(image, problem.message);
+    }
     return await action({ image, folder, meta });
   } finally {
     meta?.close();
@@ -34,7 +44,7 @@ export function openMeta(folder: ContentFolder, image: ImageFile): LocalMeta {
     if (meta !== undefined) return meta;
   } catch (error) {
     if (error instanceof ContentError)
-      throw notPacked(`the meta-data of ${image.path} cannot be used: ${error.message}`);
+      throw notPacked(`the meta-data of ${image.path} cannot be used: ${error.message}`, error);
     throw error;
   }
   throw withoutMeta(image);
@@ -44,6 +54,10 @@ function withoutMeta(image: ImageFile): ViaductError {
   return notPacked(`${image.path} has no content meta-data`);
 }
 
-export function notPacked(cause: string): ViaductError {
-  return new ViaductError('IMAGE_NOT_PACKED', { cause: `${cause}.`, remedy: 'Make them: viaduct image pack FILE.' });
+export function notPacked(cause: string, from?: unknown): ViaductError {
+  return new ViaductError('IMAGE_NOT_PACKED', {
+    cause: `${cause}.`,
+    remedy: 'Make them: viaduct image pack FILE.',
+    from,
+  });
 }

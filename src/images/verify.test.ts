@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   mkdirSync,
@@ -14,6 +15,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { packHeaderBytes } from '../content/mod.ts';
 import { bytesOf, unpacked } from '../testing/mod.ts';
+import { failure } from './failure.ts';
 import { statusOf } from './image-file.ts';
 import { adoptImage, findImages, inspectImage, packImage, toText, verifyImage } from './mod.ts';
 import { code, folder, options, scratch, signal } from './pack-fixture.test.ts';
@@ -40,6 +42,19 @@ test('verify finds a changed sector, a damaged group, a damaged page, a lost pac
   writeFileSync(meta, flipped(metaBytes, metaBytes.length - 1));
   assert.deepEqual((await verifyImage(image, options())).damagedPages, [1]);
   writeFileSync(meta, flipped(metaBytes, 100));
+  for (const head of [
+    flipped(metaBytes, 100),
+    metaBytes.subarray(0, 200),
+    metaBytes.subarray(0, -1),
+    Buffer.alloc(0),
+  ]) {
+    writeFileSync(meta, head);
+    const { path, isRight, unusable } = await verifyImage(image, options());
+    assert.deepEqual([path, isRight], [image, false]);
+    assert.match(unusable ?? '', /^meta: /);
+    assert.equal(await code(inspectImage(image, { others: [], signal })), 'IMAGE_NOT_PACKED');
+  }
+  rmSync(meta);
   assert.equal(await code(verifyImage(image, options())), 'IMAGE_NOT_PACKED');
   writeFileSync(meta, metaBytes);
   rmSync(pack);
@@ -78,6 +93,47 @@ test('adopt stamps the same bytes anew, and nothing else', async () => {
     assert.deepEqual([report.outcome, report.wrongSectors > 0], ['different', true]);
     assert.ok(readFileSync(join(directory, '.viaduct/disk.raw.meta')).equals(before));
   }
+});
+
+test('times that differ below a second are told in full', async () => {
+  const image = join(folder('times'), 'disk.raw');
+  writeFileSync(image, bytesOf('abc.'));
+  execFileSync('touch', ['-d', '2020-01-02T03:04:05.000000007Z', image]);
+  await packImage(image, options());
+  const stale = async (time: string): Promise<string | undefined> => {
+    execFileSync('touch', ['-d', time, image]);
+    return (await verifyImage(image, options())).fit.stale;
+  };
+  assert.equal(
+    await stale('2020-01-02T03:04:05.1Z'),
+    'the file was written at 2020-01-02T03:04:05.100000000Z, the meta-data are of 2020-01-02T03:04:05.000000007Z',
+  );
+  assert.equal(
+    await stale('2020-01-02T03:04:06Z'),
+    'the file was written at 2020-01-02T03:04:06Z, the meta-data are of 2020-01-02T03:04:05Z',
+  );
+});
+
+test('a name of any bytes is found, packed and verified', async () => {
+  const directory = folder('bytes');
+  const name = Buffer.from('a\xff\x1b\n\xe9.raw', 'latin1');
+  writeFileSync(Buffer.concat([Buffer.from(`${directory}/`), name]), bytesOf('abc.'));
+  const found = [...findImages(directory, { isSmallWanted: true, onError: assert.fail })];
+  assert.deepEqual(found, [`${directory}/${name.toString('latin1')}`]);
+  assert.equal((await packImage(found[0]!, options())).outcome, 'packed');
+  assert.equal((await verifyImage(found[0]!, options())).isRight, true);
+  const meta = Buffer.concat([name, Buffer.from('.meta')]);
+  assert.ok(readdirSync(join(directory, '.viaduct'), { encoding: 'buffer' }).some((one) => one.equals(meta)));
+});
+
+test('a file system that is read-only is no lack of privilege', () => {
+  const { code, message, remedy } = failure('make the folder /srv/.viaduct', -30);
+  assert.deepEqual(
+    [code, message],
+    ['CONFIGURATION_INVALID', 'cannot make the folder /srv/.viaduct: EROFS, the file system is read-only.'],
+  );
+  assert.doesNotMatch(remedy, /root/);
+  assert.equal(failure('make it', -13).code, 'PRIVILEGE_NEEDED');
 });
 
 test('folders are searched through without .viaduct, links and small files', () => {

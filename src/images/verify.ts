@@ -4,6 +4,7 @@ import { closeDescriptor } from '../native/mod.ts';
 import { type Comparison, compare } from './compare.ts';
 import { inOrder } from './crew.ts';
 import { type Fit, fitOf } from './fit.ts';
+import type { ImageFile } from './image-file.ts';
 import { openPack } from './local-meta.ts';
 import { type ImageWithMeta, withMeta } from './open-meta.ts';
 import { attemptAsync, type ReadingOptions } from './reading.ts';
@@ -12,6 +13,8 @@ import type { CheckResult, CheckTask } from './tasks.ts';
 export interface VerifyReport extends Comparison {
   readonly path: string;
   readonly fit: Fit;
+  /** Why the meta-data cannot be used at all: damaged at their head, or of another format version. Then nothing was compared. */
+  readonly unusable?: string;
   readonly checkedBytes: number;
   readonly checkedGroups: number;
   /** Groups of the pack that do not hold what the digests say. */
@@ -23,30 +26,37 @@ const groupsPerTask = 8;
 
 /** `path`: binary. */
 export function verifyImage(path: string, options: ReadingOptions): Promise<VerifyReport> {
-  return withMeta(path, async (open) => {
-    const { image, folder, meta } = open;
-    const { head } = meta;
-    const status = image.status();
-    const fit = fitOf(folder, image.name, meta, status);
-    // Bytes of a file of another size are beyond comparing.
-    const isComparable = status.stamp.size === head.stamp.size;
-    const digests = new Uint8Array(head.chunkCount * digestBytes);
-    const learn = (chunk: number, digest: Uint8Array): void => digests.set(digest, chunk * digestBytes);
-    const compared: Comparison = isComparable
-      ? await compare(image, meta, options, learn)
-      : { wrongSectors: head.sectorCount, firstWrong: 0, damagedPages: [] };
-    const damagedGroups = isComparable ? await checkGroups(open, digests, options) : [];
-    const isWhole = compared.wrongSectors + compared.damagedPages.length + damagedGroups.length === 0;
-    return {
-      path: image.path,
-      fit,
-      ...compared,
-      checkedBytes: isComparable ? head.stamp.size : 0,
-      checkedGroups: isComparable && fit.packless === undefined ? head.groupCount : 0,
-      damagedGroups,
-      isRight: isWhole && Object.keys(fit).length === 0,
-    };
-  });
+  return withMeta(path, (open) => verifyOpen(open, options), unusableReport);
+}
+
+async function verifyOpen(open: ImageWithMeta, options: ReadingOptions): Promise<VerifyReport> {
+  const { image, folder, meta } = open;
+  const { head } = meta;
+  const status = image.status();
+  const fit = fitOf(folder, image.name, meta, status);
+  // Bytes of a file of another size are beyond comparing.
+  const isComparable = status.stamp.size === head.stamp.size;
+  const digests = new Uint8Array(head.chunkCount * digestBytes);
+  const learn = (chunk: number, digest: Uint8Array): void => digests.set(digest, chunk * digestBytes);
+  const compared: Comparison = isComparable
+    ? await compare(image, meta, options, learn)
+    : { wrongSectors: head.sectorCount, firstWrong: 0, damagedPages: [] };
+  const damagedGroups = isComparable ? await checkGroups(open, digests, options) : [];
+  const isWhole = compared.wrongSectors + compared.damagedPages.length + damagedGroups.length === 0;
+  return {
+    path: image.path,
+    fit,
+    ...compared,
+    checkedBytes: isComparable ? head.stamp.size : 0,
+    checkedGroups: isComparable && fit.packless === undefined ? head.groupCount : 0,
+    damagedGroups,
+    isRight: isWhole && Object.keys(fit).length === 0,
+  };
+}
+
+function unusableReport({ path }: ImageFile, unusable: string): VerifyReport {
+  const nothing = { wrongSectors: 0, firstWrong: undefined, damagedPages: [], damagedGroups: [] };
+  return { path, fit: {}, unusable, ...nothing, checkedBytes: 0, checkedGroups: 0, isRight: false };
 }
 
 async function checkGroups(
