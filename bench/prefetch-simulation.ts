@@ -119,6 +119,7 @@ class Replay {
       policy: this.#policy,
       view: { blockCount, known: (block: number) => this.#present[block] !== 0 },
       isReady: true,
+      makeReady: () => {},
       start: (run: BlockRun, done: (bytes: number) => void) => {
         this.prefetchBytes += run.count * blockBytes;
         this.#fetch(run, () => done(run.count * blockBytes));

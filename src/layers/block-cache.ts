@@ -245,8 +245,9 @@ export class BlockCache extends ForwardingFilesystem {
         const file = this.#files.get(object) ?? this.#open(object);
         // Of a file that is being changed it is not known yet what may be kept.
         if (file.observe(got.attributes, this.#clock.now()) === 'unclear') return Status.JUKEBOX;
-        file.reader ??= call;
+        file.reader = call;
         file.isUsed = true;
+        file.trouble.reset();
         this.#prefetcher.want(file, wanted);
         return 0;
       });

@@ -108,6 +108,8 @@ export class WorkingSets extends ForwardingFilesystem {
       ...this.#counters,
       ...this.#publications.counters,
       fetchedBytes: wantedBytes,
+      // What is on its way is used already by whoever waits for it.
+      usedBytes: Math.min(this.#counters.usedBytes, wantedBytes),
       leftBytes: this.#plan.leftBlocks * limits.blockBytes,
       lastDemandAfterMs: lastDemandMs === undefined ? undefined : Math.max(0, lastDemandMs - this.#beganMs),
     };
@@ -223,9 +225,10 @@ export class WorkingSets extends ForwardingFilesystem {
 
   #touch(file: TrackedFile, call: vfs.Call, offset: number, count: number): void {
     if (offset >= limits.contentFileBytes) return;
-    const news = file.reads.touch(offset, Math.min(count, limits.transferBytes), file.asked);
-    if (news === undefined) return;
-    this.#counters.usedBytes += news.found * limits.blockBytes;
+    const used = file.reads.touch(offset, Math.min(count, limits.transferBytes), file.fetched);
+    if (used === undefined) return;
+    // The last block of a file is short.
+    for (const block of used) this.#counters.usedBytes += file.bytesOf(block);
     file.touched = true;
     if (file.isOver || this.#hasEnded) return;
     file.lastTouchMs = this.#clock.now();

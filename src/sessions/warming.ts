@@ -5,7 +5,7 @@
  */
 import { type Clock, limits, sleep, ViaductError } from '../base/mod.ts';
 import type { Warming, WorkingSets } from '../layers/mod.ts';
-import { type Call, type Credential, FileType, statusName } from '../vfs/mod.ts';
+import { type Call, type Credential, type Failure, FileType, Status, statusName } from '../vfs/mod.ts';
 import { noFile, type Paths } from './paths.ts';
 import type { TaskProgress, TaskResult } from './tasks.ts';
 
@@ -71,10 +71,15 @@ export class SessionWarming {
       await Promise.race([wanted.ended, sleep(clock, progressMs)]);
       if (!wanted.hasEnded) tell();
     }
+    if (wanted.failure !== undefined)
+      return {
+        outcome: 'incomplete',
+        problems: [`${file}: some of it could not be fetched: ${whyNot(wanted.failure)}`],
+      };
     if (wanted.isGivenUp) return { outcome: 'closed', problems: [`${file} was not fetched to its end`] };
     if (wanted.failedBlocks === 0) return { outcome: 'done', problems: [] };
     const bytes = wanted.failedBlocks * limits.blockBytes;
-    return { outcome: 'incomplete', problems: [`${file}: ${bytes} bytes could not be fetched`] };
+    return { outcome: 'incomplete', problems: [`${file}: some of it could not be fetched: ${bytes} bytes`] };
   }
 
   #progress(blocks: number, samples: readonly { readonly atMs: number; readonly left: number }[]): TaskProgress {
@@ -94,6 +99,18 @@ export class SessionWarming {
       secondsLeft: rate === 0 ? undefined : Math.ceil(pendingBytes / rate),
       problem,
     };
+  }
+}
+
+function whyNot(failure: Failure): string {
+  switch (failure) {
+    case Status.STALE:
+    case Status.BADHANDLE:
+      return `it is not at the origin any more (${statusName(failure)})`;
+    case Status.JUKEBOX:
+      return `it is being changed all the time, or the origin is busy (${statusName(failure)})`;
+    default:
+      return `the origin does not give it (${statusName(failure)})`;
   }
 }
 

@@ -10,7 +10,17 @@
  *           └──adjacent, merged──> new flight ──READ(s)──> settled ─┴─> clean cache ──> flight gone
  */
 import { type Clock, type Log, limits } from '../../base/mod.ts';
-import { type Attributes, type Call, type Filesystem, type ReadReply, Urgency } from '../../vfs/mod.ts';
+import {
+  Access,
+  type Attributes,
+  type Call,
+  type Failure,
+  type Filesystem,
+  type ReadReply,
+  Status,
+  statusName,
+  Urgency,
+} from '../../vfs/mod.ts';
 import type { BlockRun, Prefetcher } from '../read-ahead/mod.ts';
 import { Flight, type Part } from './flight.ts';
 import type { Ahead, OpenFile } from './open-file.ts';
@@ -19,8 +29,10 @@ import type { BlockCacheStatistics } from './statistics.ts';
 const blockBytes = limits.blockBytes;
 /** Payload that waits for the cache disk. */
 const mostFillBytes = 32 * 1024 * 1024;
-/** Fills in a row that kept nothing, and how long prefetch then rests: it would fetch in vain. */
-const failuresBeforeRest = 8;
+/** Part of it, of files that are being changed: the others go on meanwhile. */
+const mostUnclearBytes = mostFillBytes / 4;
+/** Fills in a row, of whatever files, that kept nothing: the cache fails, and all prefetch rests. One file rests earlier. */
+const failuresBeforeRest = 32;
 const restMs = 5_000;
 /** A reply of which less than this part crossed says nothing of the link's rate. */
 const nextToNothing = 16;
@@ -43,6 +55,7 @@ export class Fetcher implements Ahead {
   readonly #log: Log;
   readonly #fills = new Set<Promise<void>>();
   #fillBytes = 0;
+  #unclearBytes = 0;
   #failuresInRow = 0;
   #restUntilMs = 0;
   #transferBytes: number = limits.transferBytes;
@@ -69,7 +82,40 @@ export class Fetcher implements Ahead {
 
   mayPrefetch(file: OpenFile): boolean {
     if (this.#isClosed || file.reader === undefined || file.cached?.live !== true) return false;
-    return this.#fillBytes <= mostFillBytes / 2 && this.#clock.now() >= this.#restUntilMs;
+    const nowMs = this.#clock.now();
+    return this.#fillBytes <= mostFillBytes / 2 && nowMs >= this.#restUntilMs && !file.trouble.isResting(nowMs);
+  }
+
+  /** The file's record may be gone, because it was changed or the cache had no room: it is looked at anew. */
+  makeReady(file: OpenFile): void {
+    const { reader, trouble } = file;
+    const nowMs = this.#clock.now();
+    if (this.#isClosed || reader === undefined || file.cached?.live === true || !trouble.mayLook(nowMs)) return;
+    const call: Call = { credential: reader.credential, peer: 'read-ahead', priority: 'prefetch' };
+    const looked = (status: Failure | 0): void => {
+      trouble.looked(this.#clock.now());
+      if (status !== 0) this.#failed(file, status);
+      this.#prefetcher.pump();
+    };
+    void this.#look(file, call).then(looked, () => trouble.looked(this.#clock.now()));
+  }
+
+  async #look(file: OpenFile, call: Call): Promise<Failure | 0> {
+    const granted = await this.#next.access(call, { object: file.handle, access: Access.READ });
+    if (granted.status !== 0) return granted.status;
+    if ((granted.access & Access.READ) === 0) return Status.ACCES;
+    const got = await this.#next.getattr(call, { object: file.handle });
+    if (got.status !== 0) return got.status;
+    return file.observe(got.attributes, this.#clock.now()) === 'unclear' ? Status.JUKEBOX : 0;
+  }
+
+  /** Only this file rests; whoever waits for something that cannot be had is told. */
+  #failed(file: OpenFile, status: Failure): void {
+    if (!file.trouble.failed(status, this.#clock.now())) return;
+    const { wanted } = file.policy;
+    if (wanted === undefined || wanted.hasEnded) return;
+    this.#log.info({ status: statusName(status) }, 'what was wanted of a file is not fetched to its end');
+    wanted.giveUp(status);
   }
 
   /** For the prefetcher. False: nothing is sent. */
@@ -81,8 +127,9 @@ export class Fetcher implements Ahead {
     const flight = this.fetch(file, call, run.first, run.count, file.size);
     void flight.settled.then(() => {
       flight.release();
-      // An origin that refuses or is gone must not be asked again and again on nobody's behalf.
-      if (flight.failure !== undefined || flight.error !== undefined) this.#rest();
+      if (flight.failure !== undefined) this.#failed(file, flight.failure);
+      else if (flight.error !== undefined) file.trouble.rest(this.#clock.now());
+      else if (byteCount(flight) > 0) file.trouble.came();
       const isFree = flight.parts.every((part) => part.link === 'unused');
       done(byteCount(flight), isFree && flight.parts.length > 0);
     });
@@ -122,7 +169,7 @@ export class Fetcher implements Ahead {
 
   async #keepAll(file: OpenFile, flight: Flight): Promise<void> {
     try {
-      for (const part of flight.parts) await this.#keep(file, part);
+      for (const part of flight.parts) await this.#keep(file, part, byteCount(flight));
     } catch (error) {
       // A bug of the cache must not end the session's thread, and with it the unstable data of writers.
       this.#log.error({ error }, 'the cache failed to keep what was fetched');
@@ -163,32 +210,36 @@ export class Fetcher implements Ahead {
   }
 
   /** Puts a part into the clean cache if it is certain which version it is of. */
-  async #keep(file: OpenFile, part: Part): Promise<void> {
+  async #keep(file: OpenFile, part: Part, flightBytes: number): Promise<void> {
     let kept = 0;
     const isKeepable = part.count > 0 && part.attributes !== undefined && part.ticket?.good === true;
-    if (isKeepable && (await this.#isOfVersion(file, part.attributes))) {
+    if (isKeepable && (await this.#isOfVersion(file, part.attributes, flightBytes))) {
       const stamp = file.currentStamp ?? part.stamp;
       if (file.cached !== undefined && part.ticket !== undefined && stamp !== undefined && !this.#isClosed) {
         kept = await file.cached.fill(part.ticket, stamp, part.offset, part.data, part.count);
       }
-      this.#noteFill(kept);
+      this.#noteFill(file, kept);
     }
     this.#statistics.fillBytes += kept;
     this.#statistics.unfilledBytes += Math.max(0, part.count - kept);
   }
 
-  async #isOfVersion(file: OpenFile, attributes: Attributes | undefined): Promise<boolean> {
+  async #isOfVersion(file: OpenFile, attributes: Attributes | undefined, flightBytes: number): Promise<boolean> {
     let verdict = file.judge(attributes, this.#clock.now());
     // The reply to the write that produced these attributes may still be on its way.
     while (verdict === 'unclear' && file.mutations.size > 0 && !this.#isClosed) {
+      if (this.#unclearBytes > 0 && this.#unclearBytes + flightBytes > mostUnclearBytes) return false;
+      this.#unclearBytes += flightBytes;
       await file.nextMutationEnd();
+      this.#unclearBytes -= flightBytes;
       verdict = file.judge(attributes, this.#clock.now());
     }
     if (verdict === 'changed') this.#statistics.foreignChanges++;
     return verdict === 'same';
   }
 
-  #noteFill(kept: number): void {
+  #noteFill(file: OpenFile, kept: number): void {
+    file.trouble.filled(kept > 0, this.#clock.now());
     this.#failuresInRow = kept > 0 ? 0 : this.#failuresInRow + 1;
     if (this.#failuresInRow < failuresBeforeRest) return;
     this.#failuresInRow = 0;

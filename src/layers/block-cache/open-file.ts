@@ -25,6 +25,7 @@ import {
   stampOfAttributes,
 } from '../../vfs/mod.ts';
 import type { BlockRun, BlockView, FilePolicy, PrefetchTarget } from '../read-ahead/mod.ts';
+import { FetchTrouble } from './fetch-trouble.ts';
 import type { Flight } from './flight.ts';
 import { Lineage } from './lineage.ts';
 import type { SoleWriter } from './sole-writer.ts';
@@ -42,6 +43,7 @@ export interface Mutation {
 /** Who sends prefetch requests for a file. */
 export interface Ahead {
   mayPrefetch(file: OpenFile): boolean;
+  makeReady(file: OpenFile): void;
   prefetch(file: OpenFile, run: BlockRun, done: (bytes: number, isFree: boolean) => void): boolean;
 }
 
@@ -55,6 +57,7 @@ export class OpenFile implements PrefetchTarget, BlockView {
   readonly flights = new Map<number, Flight>();
   readonly mutations = new Set<Mutation>();
   readonly lineage = new Lineage();
+  readonly trouble = new FetchTrouble();
   cached: CachedFile | undefined;
   /** The last attributes that the version was found to stand for. */
   attributes: Attributes | undefined;
@@ -109,6 +112,9 @@ export class OpenFile implements PrefetchTarget, BlockView {
   }
   get isReady(): boolean {
     return this.#ahead.mayPrefetch(this);
+  }
+  makeReady(): void {
+    this.#ahead.makeReady(this);
   }
   get isBusy(): boolean {
     return this.flights.size > 0 || this.mutations.size > 0 || this.policy.wanted?.hasEnded === false;

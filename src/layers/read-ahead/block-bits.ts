@@ -31,6 +31,28 @@ export class BlockBits {
     return true;
   }
 
+  /** How many of [from, end) are set. */
+  countIn(from: number, end: number): number {
+    let found = 0;
+    for (let at = from; at < end && this.#count > 0; ) {
+      const page = this.#pages[at >>> pageShift];
+      const pageEnd = Math.min(end, ((at >>> pageShift) + 1) << pageShift);
+      for (; page !== undefined && at < pageEnd; at++) {
+        // Whole words that are empty, which are most of them.
+        if ((at & 31) === 0 && page[(at & (pageBlocks - 1)) >>> 5] === 0) at += 31;
+        else if (this.has(at)) found++;
+      }
+      at = pageEnd;
+    }
+    return found;
+  }
+
+  delete(block: number): void {
+    if (!this.has(block)) return;
+    this.#pages[block >>> pageShift]![(block & (pageBlocks - 1)) >>> 5]! &= ~(1 << (block & 31));
+    this.#count--;
+  }
+
   #make(index: number): Uint32Array {
     const page = new Uint32Array(pageBlocks / 32);
     this.#pages[index] = page;

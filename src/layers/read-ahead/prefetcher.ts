@@ -133,8 +133,10 @@ type LinkUse = 'unused' | 'shared' | undefined;
 export interface PrefetchTarget {
   readonly policy: FilePolicy;
   readonly view: BlockView;
-  /** False: not now (too much waits for the cache's disk, the cache or the origin fails, nobody reads the file). */
+  /** False: not now (too much waits for the cache's disk, the cache fails, the origin does not give the file, nobody reads it). */
   readonly isReady: boolean;
+  /** Something of it is wanted, and it is not ready: asked again every now and then, until it is or the want is given up. */
+  makeReady(): void;
   /** Sends the request; `done` is called once, with what it brought, and whether it came without the link. False: it cannot. */
   start(run: BlockRun, done: (bytes: number, isFree?: boolean) => void): boolean;
 }
@@ -151,6 +153,7 @@ export class Prefetcher {
   readonly #wanting = new Set<PrefetchTarget>();
   readonly #meter: RateMeter;
   #timer: Timer | undefined;
+  #timerAtMs = 0;
   #inFlightBytes = 0;
   #guessBytes = smallestFlightBytes;
   #isPumping = false;
@@ -199,12 +202,13 @@ export class Prefetcher {
   }
 
   end(mark: TransferMark, askedBytes: number, gotBytes: number, link?: LinkUse): void {
-    if (link === 'unused') this.link.cancel();
+    // A failure says nothing of what the link can carry.
+    if (link === 'unused' || gotBytes === 0) this.link.cancel();
     else if (link === 'shared') this.link.joined(mark, gotBytes);
     else {
       const nowMs = this.#clock.now();
       this.link.end(mark, gotBytes, nowMs);
-      if (gotBytes > 0) this.#followDelay(nowMs - mark.atMs, gotBytes);
+      this.#followDelay(nowMs - mark.atMs, gotBytes);
     }
     this.#inFlightBytes -= askedBytes;
     if (this.#wishing.size + this.#wanting.size > 0) this.pump();
@@ -284,8 +288,10 @@ export class Prefetcher {
         const { wanted } = target.policy;
         if (wanted === undefined || wanted.hasEnded) this.#wanting.delete(target);
         else if (wanted.isListed !== isListed) continue;
-        else if (!target.isReady) this.#pumpAfter(notReadyMs);
-        else if (this.#startBatch(target, wanted, batch)) return true;
+        else if (!target.isReady) {
+          target.makeReady();
+          this.#pumpAfter(notReadyMs);
+        } else if (this.#startBatch(target, wanted, batch)) return true;
       }
     }
     return false;
@@ -299,13 +305,13 @@ export class Prefetcher {
       if (run === undefined) break;
       const bytes = run.count * blockBytes;
       const done = (got: number, isFree?: boolean): void => {
-        if (isFree === true) this.#meter.giveBack(bytes);
+        if (isFree === true || got === 0) this.#meter.giveBack(bytes);
         wanted.done(run, got);
         this.wantedBytes += got;
         this.pump();
       };
       if (!target.start(run, done)) {
-        wanted.done(run, 0);
+        wanted.putBack(run);
         this.#pumpAfter(notReadyMs);
         return false;
       }
@@ -317,8 +323,12 @@ export class Prefetcher {
   }
 
   #pumpAfter(delayMs: number): void {
-    if (this.#isClosed) return;
-    this.#timer ??= this.#clock.after(delayMs, () => {
+    const atMs = this.#clock.now() + delayMs;
+    if (this.#isClosed || (this.#timer !== undefined && this.#timerAtMs <= atMs)) return;
+    // The earliest counts: what is not ready must not slow down what waits for its rate.
+    this.#timer?.cancel();
+    this.#timerAtMs = atMs;
+    this.#timer = this.#clock.after(delayMs, () => {
       this.#timer = undefined;
       this.pump();
     });

@@ -268,6 +268,7 @@ describe('prefetcher', () => {
       policy,
       view,
       isReady: true,
+      makeReady: () => {},
       start: (run) => {
         if (isWilling) started.push(view.take(run)!);
         return isWilling;
@@ -286,6 +287,7 @@ describe('prefetcher', () => {
       policy,
       view,
       isReady: true,
+      makeReady: () => {},
       start: (run) => {
         view.take(run);
         started.push(run);
@@ -320,6 +322,7 @@ describe('prefetcher', () => {
         policy,
         view,
         isReady: true,
+        makeReady: () => {},
         start(run, done) {
           view.take(run);
           const mark = prefetcher.begin(run.count * block);

@@ -48,6 +48,7 @@ class File implements PrefetchTarget, BlockView {
   readonly policy = new FilePolicy(defaultReadAhead);
   readonly blockCount: number;
   readonly isReady = true;
+  makeReady(): void {}
   readonly #prefetcher: Prefetcher;
   readonly #link: Link;
   readonly #coming = new Map<number, Promise<void>>();

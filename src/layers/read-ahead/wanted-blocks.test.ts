@@ -89,9 +89,9 @@ describe('wanted blocks', () => {
     assert.deepEqual(drain(wanted, view, 4), [2]);
   });
 
-  test('of which the request failed are asked for again, a bounded number of times', () => {
+  test('of which the request failed are asked for again, last of all and a bounded number of times', () => {
     const view = new View(100);
-    assert.deepEqual(drain(listed([5, 6, 20]), view, 4, new Set([6])), [5, 6, 5, 6, 20]);
+    assert.deepEqual(drain(listed([5, 6, 20]), view, 4, new Set([6])), [5, 6, 20, 5, 6]);
     const never = listed([1]);
     for (let step = 0; !never.hasEnded; step++) {
       assert.ok(step < 1000);
@@ -122,6 +122,36 @@ describe('wanted blocks', () => {
           assert.ok(asked.every((one) => one < count && !before.has(one)));
           const first = [...new Set(list)].filter((one) => one < count && !before.has(one));
           assert.deepEqual(asked.slice(0, first.length), first);
+        },
+      ),
+      { seed, numRuns: 50 },
+    );
+  });
+
+  test('count once in what is left, listed, listed again, on their way or in the rest', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 9000 }),
+        fc.array(fc.nat(8999), { maxLength: 50 }),
+        fc.array(fc.nat(8999), { maxLength: 50 }),
+        fc.nat(60),
+        (count, one, two, steps) => {
+          const view = new View(count);
+          const wanted = listed(one.filter((each) => each < count));
+          wanted.append(Uint32Array.from(two.filter((each) => each < count)));
+          assert.equal(wanted.leftBlocks, new Set([...one, ...two].filter((each) => each < count)).size);
+          wanted.wantRest(count);
+          assert.equal(wanted.leftBlocks, count);
+          for (let step = 0, came = 0; step < steps && !wanted.hasEnded; step++) {
+            const run = wanted.take(view, 16);
+            if (run === undefined) continue;
+            for (const each of blocksOf(run)) view.here.add(each);
+            assert.equal(wanted.leftBlocks, count - came);
+            wanted.done(run, run.count * block);
+            came += run.count;
+            // What is here is passed over only when its turn comes.
+            assert.ok(wanted.leftBlocks <= count - came && wanted.leftBlocks >= 0);
+          }
         },
       ),
       { seed, numRuns: 50 },
@@ -188,7 +218,7 @@ function fileOver(
     void fetch(run).then(() => done(run.count * block));
     return true;
   };
-  return { policy: new FilePolicy(defaultReadAhead), view, isReady: true, start, fetch };
+  return { policy: new FilePolicy(defaultReadAhead), view, isReady: true, makeReady: () => {}, start, fetch };
 }
 
 describe('over a link', () => {

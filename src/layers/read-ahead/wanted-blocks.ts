@@ -5,11 +5,15 @@
  *     lists    [ 7 8 9 | 400 | 12 ... ]  then  [ appended later ]        taken as runs of neighbours, what is known is skipped
  *     rest     0 ............ blockCount                                 once more as long as a pass asked for something, 3 at most
  *
- *     listed ──lists empty──> rest (if wanted) ──passes done──> ended, once nothing is in flight
+ *     retries  [ what failed: last of all, so that a part that cannot be read keeps nothing else back ]
+ *
+ *     listed ──lists empty──> rest (if wanted) ──passes done, no retries──> ended, once nothing is in flight
+ *        └─────────────────────┴──given up, with the reason if it lies in the file──> ended
  *
  * Invariants: a block is asked for once, unless its request failed (then again, `mostRetries` in all); what is taken is counted
  * until it is done; one call looks at `mostPassed` blocks at most, so that a large file holds nobody up.
  */
+import type { Failure } from '../../vfs/mod.ts';
 import { BlockBits } from './block-bits.ts';
 import type { BlockRun, BlockView } from './block-view.ts';
 
@@ -23,6 +27,8 @@ export class WantedBlocks {
   readonly ended: Promise<void>;
   /** It ended before all of it was asked for. */
   isGivenUp = false;
+  /** Why, if the origin does not give it. */
+  failure: Failure | undefined;
   /** The latest call stopped for having looked at enough; there may be more. */
   isPaused = false;
   /** Requests of it that brought nothing, and were not repeated. */
@@ -32,6 +38,7 @@ export class WantedBlocks {
   readonly #end: () => void;
   readonly #lists: Uint32Array[] = [];
   readonly #asked: BlockBits;
+  readonly #fetched: BlockBits;
   /** All that was ever listed. */
   readonly #listed = new BlockBits();
   /** Blocks whose request failed. */
@@ -47,9 +54,13 @@ export class WantedBlocks {
   #expected = 0;
   #hasEnded = false;
 
-  /** `asked`: is told each block that is asked for; whoever touches one of them uses it. */
-  constructor(asked = new BlockBits()) {
+  /**
+   * `asked`: what is not asked for again, is told each block that is. `fetched`: is told each block that is here, or on its way, by a
+   * request of this one; whoever touches one of them uses it.
+   */
+  constructor(asked = new BlockBits(), fetched = new BlockBits()) {
     this.#asked = asked;
+    this.#fetched = fetched;
     let end = (): void => {};
     this.ended = new Promise((resolve) => {
       end = resolve;
@@ -63,16 +74,20 @@ export class WantedBlocks {
   }
   /** Something is listed that was not asked for, or may come: a working set that is still being fetched. */
   get isListed(): boolean {
-    return !this.#hasEnded && (this.#listedLeft > 0 || this.#retries.length > 0 || this.#expected > 0);
+    return !this.#hasEnded && (this.#listedLeft > 0 || this.#expected > 0);
   }
   get isListEmpty(): boolean {
     return this.#listedLeft === 0;
   }
-  /** Blocks that were not looked at yet, or are on their way. */
+  /** Blocks that were not looked at yet, or are on their way; each once. */
   get leftBlocks(): number {
     if (this.#hasEnded) return 0;
-    const rest = this.#rest === undefined ? 0 : Math.max(0, this.#restEnd - this.#rest);
-    return this.#listedLeft + rest + this.#inFlight;
+    return this.#listedLeft + this.#restLeft + this.#retries.length + this.#inFlight;
+  }
+  get #restLeft(): number {
+    // Later passes only look whether all is here.
+    if (this.#rest === undefined || this.#pass > 0) return 0;
+    return Math.max(0, this.#restEnd - this.#rest - this.#listed.countIn(this.#rest, this.#restEnd));
   }
 
   /** Somebody looks for more to append, and calls `expected` when that is over. */
@@ -86,10 +101,11 @@ export class WantedBlocks {
 
   /** To be fetched after what is listed already. */
   append(blocks: Uint32Array): void {
-    if (this.#hasEnded || blocks.length === 0) return;
-    this.#lists.push(blocks);
-    for (const block of blocks) this.#listed.add(block);
-    this.#listedLeft += blocks.length;
+    if (this.#hasEnded) return;
+    const fresh = blocks.filter((block) => this.#listed.add(block));
+    if (fresh.length === 0) return;
+    this.#lists.push(fresh);
+    this.#listedLeft += fresh.length;
   }
 
   /** After the lists: all that the file has. */
@@ -108,29 +124,44 @@ export class WantedBlocks {
     this.isPaused = false;
     if (this.#hasEnded) return undefined;
     const run =
-      this.#fromRetries(view, mostBlocks) ?? this.#fromLists(view, mostBlocks) ?? this.#fromRest(view, mostBlocks);
+      this.#fromLists(view, mostBlocks) ?? this.#fromRest(view, mostBlocks) ?? this.#fromRetries(view, mostBlocks);
     if (run === undefined) this.#endIfDone();
     else {
       this.#inFlight += run.count;
-      for (let block = run.first; block < run.first + run.count; block++) this.#asked.add(block);
+      for (let block = run.first; block < run.first + run.count; block++) {
+        this.#asked.add(block);
+        this.#fetched.add(block);
+      }
     }
     return run;
   }
 
-  /** The run was answered with so many bytes; 0: it could not be sent, or failed. */
+  /** The run was answered with so many bytes; 0: it failed. */
   done(run: BlockRun, bytes: number): void {
     this.#inFlight -= run.count;
     this.fetchedBytes += bytes;
     for (let block = run.first; bytes === 0 && block < run.first + run.count; block++) {
+      this.#fetched.delete(block);
+      if (this.#hasEnded) continue;
       if (this.#retried++ < mostRetries) this.#retries.push(block);
       else this.failedBlocks++;
     }
     this.#endIfDone();
   }
 
-  /** Nobody wants the rest of it any more. */
-  giveUp(): void {
+  /** The run could not be sent now. */
+  putBack(run: BlockRun): void {
+    this.#inFlight -= run.count;
+    for (let block = run.first; block < run.first + run.count; block++) {
+      this.#fetched.delete(block);
+      this.#retries.push(block);
+    }
+  }
+
+  /** Nobody wants the rest of it any more, or (`failure`) the origin does not give it. */
+  giveUp(failure?: Failure): void {
     if (this.#hasEnded) return;
+    this.failure = failure;
     this.#hasEnded = true;
     this.isGivenUp = true;
     this.#lists.length = 0;
@@ -141,6 +172,7 @@ export class WantedBlocks {
   }
 
   #fromRetries(view: BlockView, mostBlocks: number): BlockRun | undefined {
+    if (this.isPaused) return undefined;
     for (let first = this.#retries.shift(); first !== undefined; first = this.#retries.shift()) {
       if (first >= view.blockCount || view.known(first)) continue;
       let count = 1;
@@ -212,6 +244,7 @@ export class WantedBlocks {
 
   #endIfDone(): void {
     if (this.#hasEnded || this.#inFlight > 0 || this.isListed || this.#rest !== undefined) return;
+    if (this.#retries.length > 0) return;
     this.#hasEnded = true;
     this.#end();
   }

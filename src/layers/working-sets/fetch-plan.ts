@@ -137,13 +137,14 @@ export class FetchPlan {
 
   #open(file: TrackedFile): WantedBlocks {
     if (file.wanted?.hasEnded === false) return file.wanted;
-    const wanted = new WantedBlocks(file.asked);
+    const wanted = new WantedBlocks(file.asked, file.fetched);
     file.wanted = wanted;
     this.#running.add(wanted);
     void wanted.ended.then(() => {
       this.#running.delete(wanted);
-      // What was not fetched takes no room.
-      if (wanted.isGivenUp && file.wanted === wanted) this.#charge(file.handle, wanted.fetchedBytes);
+      // What was not fetched takes no room, nor what is gone.
+      if (isGone(wanted.failure ?? 0)) this.forget(file.handle);
+      else if (wanted.isGivenUp && file.wanted === wanted) this.#charge(file.handle, wanted.fetchedBytes);
     });
     if (this.#running.size > mostFiles) {
       const [oldest] = this.#running;

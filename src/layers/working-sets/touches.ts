@@ -23,22 +23,18 @@ export class Touches {
     return this.#order.length;
   }
 
-  /** How many blocks of the range are touched for the first time, and how many of those are in `among`. The range is not empty. */
-  touch(
-    offset: number,
-    count: number,
-    among?: BlockBits,
-  ): { readonly fresh: number; readonly found: number } | undefined {
+  /** Undefined: no block of the range, which is not empty, is touched for the first time. Else those that are and are in `among`. */
+  touch(offset: number, count: number, among?: BlockBits): readonly number[] | undefined {
     const last = Math.floor((offset + count - 1) / blockBytes);
-    let fresh = 0;
-    let found = 0;
+    let isFresh = false;
+    const found: number[] = [];
     for (let block = Math.floor(offset / blockBytes); block <= last; block++) {
       if (!this.#seen.add(block)) continue;
-      fresh++;
-      if (among?.has(block) === true) found++;
+      isFresh = true;
+      if (among?.has(block) === true) found.push(block);
       this.#list(block);
     }
-    return fresh === 0 ? undefined : { fresh, found };
+    return isFresh ? found : undefined;
   }
 
   /** Nothing more is listed; touches are still told apart. */

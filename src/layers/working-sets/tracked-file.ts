@@ -46,8 +46,10 @@ export class TrackedFile {
   /** What was found. */
   found: readonly WorkingSet[] | undefined;
   wanted: WantedBlocks | undefined;
-  /** Blocks that were fetched ahead. */
+  /** Blocks that are not asked for again. */
   asked = new BlockBits();
+  /** Blocks that were fetched ahead, over the session. */
+  readonly fetched = new BlockBits();
 
   constructor(handle: FileHandle) {
     this.handle = handle;
@@ -58,6 +60,10 @@ export class TrackedFile {
   }
   get blockCount(): number {
     return Math.ceil((this.attributes?.size ?? 0) / blockBytes);
+  }
+
+  bytesOf(block: number): number {
+    return Math.max(0, Math.min(blockBytes, (this.attributes?.size ?? 0) - block * blockBytes));
   }
 
   /** Of what may be let go, roughly. */
