@@ -47,7 +47,7 @@ export function conflictsCommand(): Command {
       // The command above has an option of that name, too, and takes it.
       const json = clear.optsWithGlobals<{ json?: boolean }>().json === true;
       const view = { wait: true, json, doneText: `${chosen.file} takes writes again` };
-      await showTask(chosen, { task: 'clear-conflict', file: chosen.file ?? file }, view);
+      process.exitCode = await showTask(chosen, { task: 'clear-conflict', file: chosen.file ?? file }, view);
     });
   command.addCommand(addChoiceOptions(clear));
   return command;

@@ -16,6 +16,7 @@ import {
   stageNames,
 } from '../demo/mod.ts';
 import { formatRate, parseRate } from '../link/mod.ts';
+import { outliveOutput } from './output.ts';
 import { notEmpty } from './values.ts';
 
 interface DemoFlags {
@@ -66,6 +67,8 @@ async function demo(flags: DemoFlags): Promise<void> {
   const abort = new AbortController();
   const stop = (): void => abort.abort(new Error('interrupted'));
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
+  // Guests and scratch files are not left behind.
+  outliveOutput(stop);
   const reporter = createReporter(process.stderr, systemClock);
   const scratch = await mkdtemp(join(tmpdir(), 'viaduct-demo-'));
   try {

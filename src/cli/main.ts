@@ -8,7 +8,7 @@ import { imageCommand } from './image.ts';
 import { leaseCommand } from './lease.ts';
 import { logCommand } from './log.ts';
 import { mountCommand } from './mount.ts';
-import { reportError, usageError } from './output.ts';
+import { endWithOutput, reportError, usageError } from './output.ts';
 import { proxyCommand } from './proxy.ts';
 import { redirectCommand } from './redirect.ts';
 import { serveCommand } from './serve.ts';
@@ -29,7 +29,8 @@ At the compute host:
   qemu-system-x86_64 -snapshot -drive file=nfs://127.0.0.2/golden/disk.raw,format=raw ...
 
 Exit codes: 0 done, 1 operating error, 2 not understood, 3 doctor or verify found something, 4 not written back (conflict, or refused),
-5 write lease lost, 69 no Node.js 24 or no packages, 70 a bug, 130 and 143 ended by SIGINT and SIGTERM before all was closed. Codes: docs/errors.md.`;
+5 write lease lost, 6 a time ran out, 69 no Node.js 24 or no packages, 70 a bug, 130 and 143 ended by SIGINT and SIGTERM before all was
+done, 141 nobody reads what it prints any more. Codes: docs/errors.md.`;
 
 const program = new Command('viaduct')
   .description('Boots, resumes and clones far-away virtual machines as if their images were local.')
@@ -55,6 +56,7 @@ for (const command of [
 }
 throwInsteadOfExit(program, 'viaduct');
 
+endWithOutput();
 try {
   await program.parseAsync();
 } catch (error) {

@@ -2,6 +2,7 @@
  * What commands print. stdout carries results and the one line of a long-running command that is ready; everything else goes to
  * stderr. An error is one block: code and cause, then the remedy.
  */
+import { constants } from 'node:os';
 import { CommanderError } from 'commander';
 import { type ErrorCode, systemCode, ViaductError } from '../base/mod.ts';
 
@@ -27,15 +28,36 @@ export function printJson(value: unknown): void {
   printLine(JSON.stringify(value));
 }
 
-/** Prints the error and returns the exit code for it. */
-export function reportError(error: unknown, json: boolean): number {
+/** As if SIGPIPE had ended it. */
+const brokenPipe = 128 + constants.signals.SIGPIPE;
+const outputs = [process.stdout, process.stderr] as const;
+
+/** Whoever read what a command prints is gone (`| head`), and so the command ends, without a word. */
+export function endWithOutput(): void {
+  for (const output of outputs) output.on('error', endNow);
+}
+
+/** For what must go on though nobody reads it any more, or the disk of its log is full. */
+export function outliveOutput(onLost: () => void = () => {}): void {
+  for (const output of outputs) output.off('error', endNow).on('error', onLost);
+}
+
+function endNow(error: Error): never {
+  // Of a terminal that was closed: EIO.
+  if (!['EPIPE', 'ECONNRESET', 'EIO'].includes(systemCode(error) ?? '')) process.exit(reportError(error, false));
+  process.exit(brokenPipe);
+}
+
+/** Prints the error and returns the exit code for it. `file`: which one it is about, where a command has several. */
+export function reportError(error: unknown, json: boolean, file?: string): number {
   // Commander has printed the help already.
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
   const known = asViaductError(error);
   if (json) {
-    printJson({ error: known });
+    printJson({ file, error: known });
   } else {
-    process.stderr.write(`viaduct: ${known.code}: ${known.message}\n  remedy: ${known.remedy}\n`);
+    const about = file === undefined || known.message.includes(file) ? '' : `${file}: `;
+    process.stderr.write(`viaduct: ${known.code}: ${about}${known.message}\n  remedy: ${known.remedy}\n`);
   }
   if (known.code === 'UNEXPECTED') {
     if (!json && error instanceof Error && error.stack !== undefined) process.stderr.write(`${error.stack}\n`);

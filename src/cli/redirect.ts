@@ -52,7 +52,7 @@ export function redirectCommand(): Command {
             ? { task: 'redirect', how: 'discard' }
             : { task: 'redirect', how: 'commit', takeOver: flags.takeOver };
         const showing = showTask(chosen, task, { wait, json: flags.json === true, timeoutMs, doneText });
-        await showing.catch((error: unknown) => {
+        process.exitCode = await showing.catch((error: unknown) => {
           throw explainHeld(error, chosen.session.origin);
         });
       });

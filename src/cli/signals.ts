@@ -11,6 +11,7 @@
  */
 import { constants } from 'node:os';
 import { unblockSignal } from '../native/mod.ts';
+import { outliveOutput } from './output.ts';
 
 const ending = ['SIGINT', 'SIGTERM'] as const;
 
@@ -34,8 +35,7 @@ export class Signals {
     process.on('SIGUSR1', () => this.onOrder('write-back'));
     process.on('SIGUSR2', () => this.onOrder('invalidate'));
     unblockSignal('SIGUSR1');
-    process.stdout.on('error', ignoreBrokenPipe);
-    process.stderr.on('error', ignoreBrokenPipe);
+    outliveOutput();
   }
 
   /** Whether a signal has come. */
@@ -59,8 +59,4 @@ export class Signals {
     this.#received = true;
     this.#request();
   }
-}
-
-function ignoreBrokenPipe(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error;
 }

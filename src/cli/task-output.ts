@@ -1,11 +1,18 @@
-/** Runs a task in a running process and shows it: a bar on a terminal, lines of JSON for scripts, one line or one error at the end. */
+/**
+ * Runs a task in a running process and shows it: a bar on a terminal, lines of JSON for scripts, one line or one error at the end.
+ *
+ *   asked ──progress──► result, error, or `ended`: the process is gone, and the task with it
+ *     └──signal, --timeout──► the terminal as it was, one line; the task goes on there
+ */
+import { constants } from 'node:os';
 import { SingleBar } from 'cli-progress';
 import { formatSize, systemClock, ViaductError } from '../base/mod.ts';
-import { askTask } from '../control/mod.ts';
-import type { SessionTask, TaskProgress, TaskResult } from '../sessions/mod.ts';
+import { askProcesses, askTask } from '../control/mod.ts';
+import type { SessionStatus, SessionTask, TaskProgress, TaskResult } from '../sessions/mod.ts';
 import { exitCodes, printJson, printLine } from './output.ts';
 import { type Chosen, controlDirectory } from './process-choice.ts';
 import { formatDuration, parseDuration } from './values.ts';
+import { silence } from './write-back-text.ts';
 
 export interface TaskView {
   readonly wait: boolean;
@@ -14,11 +21,14 @@ export interface TaskView {
   readonly timeoutMs?: number | undefined;
   /** What is printed when it is done. */
   readonly doneText: string;
+  /** Of a command that has several: each line of JSON tells which one it is about. */
+  readonly file?: string | undefined;
 }
 
-export async function showTask(chosen: Chosen, task: SessionTask, view: TaskView): Promise<void> {
+/** Answers the exit code. */
+export async function showTask(chosen: Chosen, task: SessionTask, view: TaskView): Promise<number> {
   const bar = new ProgressBar(view);
-  const answer = await askTask(
+  const asking = askTask(
     { task, wait: view.wait },
     {
       directory: controlDirectory(),
@@ -28,18 +38,31 @@ export async function showTask(chosen: Chosen, task: SessionTask, view: TaskView
       onProgress: (progress) => bar.show(progress),
     },
   );
+  // What does not wait has nothing to leave as it was.
+  const signals = view.wait ? new EndingSignals() : undefined;
+  const answer = await (signals === undefined ? asking : Promise.race([asking, signals.received]));
   bar.end();
+  signals?.close();
   switch (answer.kind) {
     case 'started':
-      if (view.json) printJson(answer);
+      if (view.json) printJson({ file: view.file, ...answer });
       else printLine(startedText(answer.progress));
-      return;
+      return exitCodes.done;
     case 'result':
-      return showResult(answer.result, view);
+      return showResult(answer.result, task, view);
     case 'error':
       throw new ViaductError(answer.error.code, answer.error);
     case 'late':
-      throw lateError(answer.progress, view.timeoutMs ?? 0);
+      throw lateError(answer.progress ?? (await lastKnown(chosen.pid)), view.timeoutMs ?? 0);
+    case 'signal':
+      process.stderr.write(
+        `viaduct: not waited for any more; it goes on in process ${chosen.pid} (\`viaduct status\`)\n`,
+      );
+      return 128 + constants.signals[answer.signal];
+    case 'ended': {
+      const problem = `process ${chosen.pid}, which was to do it, has ended`;
+      return showResult({ outcome: 'closed', problems: [problem] }, task, view);
+    }
     case 'silent':
       throw new ViaductError('TIMED_OUT', {
         cause: `process ${chosen.pid}: ${answer.reason}.`,
@@ -57,16 +80,40 @@ export function timeoutOf({
   readonly timeout?: string;
 }): number | undefined {
   if (timeout === undefined) return undefined;
-  if (wait === true) return parseDuration(timeout, '--timeout');
+  if (wait === true) {
+    const timeoutMs = parseDuration(timeout, '--timeout');
+    if (timeoutMs > 0) return timeoutMs;
+    throw new ViaductError('CONFIGURATION_INVALID', {
+      cause: `--timeout: "${timeout}" is no time to wait.`,
+      remedy: 'Write one: 30s, 2m, 1h; or leave --wait and --timeout out, and it is only begun.',
+    });
+  }
   throw new ViaductError('CONFIGURATION_INVALID', {
     cause: '--timeout says how long --wait waits, and --wait is missing.',
     remedy: 'Add --wait, or leave --timeout out.',
   });
 }
 
-/** Apart from the printing, so that it can be tested. */
-export function lateError(progress: TaskProgress | undefined, timeoutMs: number): ViaductError {
-  const left = progress === undefined ? 'it has not said how far it is' : stillMissing(progress);
+/** What is known of the origin when the task has not said how far it is: that it is away keeps tasks from beginning. */
+async function lastKnown(pid: number): Promise<string | undefined> {
+  const answers = await askProcesses({ directory: controlDirectory(), clock: systemClock });
+  const answer = answers.find((one) => one.kind === 'answered' && one.status.pid === pid);
+  return answer?.kind === 'answered' ? awayText(answer.status.sessions) : undefined;
+}
+
+/** Apart from the asking, so that it can be tested. Undefined: nothing of the kind is known. */
+export function awayText(sessions: readonly Pick<SessionStatus, 'data'>[]): string | undefined {
+  for (const { data } of sessions) {
+    const presence = data?.layers.presence;
+    if (presence !== undefined && 'sinceMs' in presence)
+      return `nothing could be begun, for the origin ${silence(Number(presence.sinceMs))}`;
+  }
+  return undefined;
+}
+
+/** Apart from the printing, so that it can be tested. `reached`: how far it is, or why nobody knows. */
+export function lateError(reached: TaskProgress | string | undefined, timeoutMs: number): ViaductError {
+  const left = typeof reached === 'object' ? stillMissing(reached) : (reached ?? 'it has not said how far it is');
   return new ViaductError('TIMED_OUT', {
     cause: `not done after ${formatDuration(timeoutMs)} (--timeout): ${left}.`,
     remedy: 'It goes on by itself and nothing is lost: wait again, or see `viaduct status`.',
@@ -96,19 +143,18 @@ export function waitingText({ state, totalBytes, problem }: TaskProgress): strin
   return totalBytes === 0 ? 'waiting for the origin' : `waiting until ${formatSize(totalBytes)} are at the origin`;
 }
 
-function showResult(result: TaskResult, view: TaskView): void {
+function showResult(result: TaskResult, task: SessionTask, view: TaskView): number {
   const { outcome, problems } = result;
   if (view.json) {
-    printJson({ kind: 'result', result });
-    process.exitCode = exitCodeOf(outcome);
-    return;
+    printJson({ file: view.file, kind: 'result', result });
+    return exitCodeOf(outcome);
   }
   if (outcome === 'done') {
     for (const problem of problems) process.stderr.write(`viaduct: ${problem}\n`);
     printLine(view.doneText);
-    return;
+    return exitCodes.done;
   }
-  throw errorFor(outcome, problems.length === 0 ? ['no reason is known'] : problems);
+  throw errorFor(outcome, problems.length === 0 ? ['no reason is known'] : problems, task);
 }
 
 function exitCodeOf(outcome: TaskResult['outcome']): number {
@@ -126,14 +172,21 @@ function exitCodeOf(outcome: TaskResult['outcome']): number {
   }
 }
 
-function errorFor(outcome: Exclude<TaskResult['outcome'], 'done'>, problems: readonly string[]): ViaductError {
+/** Apart from the printing, so that it can be tested. */
+export function errorFor(
+  outcome: Exclude<TaskResult['outcome'], 'done'>,
+  problems: readonly string[],
+  { task }: SessionTask,
+): ViaductError {
   const cause = problems.join('\n          ');
   switch (outcome) {
     case 'conflict':
       return new ViaductError('CONFLICT', {
         cause,
-        remedy:
-          'Look at both versions, keep what you need, then let the file take writes again with the command above.',
+        // One that another Viaduct on the way to the origin has is named and cleared there.
+        remedy: cause.includes('viaduct conflicts clear')
+          ? 'Look at both versions, keep what you need, then let the file take writes again with the command above.'
+          : 'Run `viaduct conflicts` on the host that is named above: it tells the files, both versions and the command that lets them take writes again.',
       });
     case 'refused':
       return new ViaductError('WRITE_BACK_REFUSED', {
@@ -148,13 +201,38 @@ function errorFor(outcome: Exclude<TaskResult['outcome'], 'done'>, problems: rea
     case 'closed':
       return new ViaductError('SESSION_NOT_FOUND', {
         cause: `it was not finished: ${cause}`,
-        remedy: 'What the origin does not have is kept in the dirty log; ask again when the session runs.',
+        remedy:
+          task === 'warm'
+            ? 'Ask again when the session runs: what is here is not fetched again.'
+            : 'What the origin does not have is kept in the dirty log; ask again when the session runs.',
       });
     case 'incomplete':
       return new ViaductError('ORIGIN_UNREACHABLE', {
         cause,
         remedy: 'Ask again: what is here is not fetched again. The log of the session says what the origin answered.',
       });
+  }
+}
+
+const ending = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** While somebody waits: a signal ends the waiting, not the process in the middle of a line. */
+class EndingSignals {
+  readonly received: Promise<{ readonly kind: 'signal'; readonly signal: (typeof ending)[number] }>;
+  readonly #removals: (() => void)[] = [];
+
+  constructor() {
+    this.received = new Promise((resolve) => {
+      for (const signal of ending) {
+        const take = (): void => resolve({ kind: 'signal', signal });
+        process.on(signal, take);
+        this.#removals.push(() => process.off(signal, take));
+      }
+    });
+  }
+
+  close(): void {
+    for (const remove of this.#removals) remove();
   }
 }
 
@@ -170,7 +248,7 @@ class ProgressBar {
   }
 
   show(progress: TaskProgress): void {
-    if (this.#view.json) printJson({ kind: 'progress', progress });
+    if (this.#view.json) printJson({ file: this.#view.file, kind: 'progress', progress });
     else if (!process.stderr.isTTY) this.#tell(progress);
     else if (progress.totalBytes > 0) this.#draw(progress);
     else if (progress.state === 'origin-away') this.#tell(progress);

@@ -1,6 +1,7 @@
 /** `viaduct writeback [FILE]`: what waits on this host to the origin, now. */
 import { Command } from 'commander';
 import { ViaductError } from '../base/mod.ts';
+import type { SessionTask } from '../sessions/mod.ts';
 import { addChoiceOptions, type ChoiceFlags, chooseProcess, fileHelp } from './process-choice.ts';
 import { showTask, timeoutOf } from './task-output.ts';
 
@@ -50,11 +51,12 @@ async function writeback(file: string | undefined, flags: WritebackFlags): Promi
   });
   const doneText = file === undefined ? 'everything is at the origin' : `${chosen.file} is at the origin`;
   const view = { wait: flags.wait === true, json: flags.json === true, timeoutMs, doneText };
-  if (flags.invalidate === true && file === undefined) return showTask(chosen, { task: 'invalidate' }, view);
-  if (flags.invalidate === true)
+  if (flags.invalidate === true && file !== undefined)
     throw new ViaductError('CONFIGURATION_INVALID', {
       cause: '--invalidate is about the whole session, not about one FILE.',
       remedy: 'Leave out FILE, or --invalidate.',
     });
-  await showTask(chosen, { task: 'write-back', file: chosen.file }, view);
+  const task: SessionTask =
+    flags.invalidate === true ? { task: 'invalidate' } : { task: 'write-back', file: chosen.file };
+  process.exitCode = await showTask(chosen, task, view);
 }

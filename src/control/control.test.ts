@@ -176,7 +176,7 @@ test('without waiting the answer is there when the task has begun', async () => 
   await server.close();
 });
 
-test('a task that makes no sense is answered with its code; one whose process ends or is stuck, as silent', async () => {
+test('a task that makes no sense is answered with its code; a process that is stuck is silent, one that ended has ended', async () => {
   const server = await start(90, (task) => {
     if (task.task === 'invalidate') return new Promise(() => {});
     return Promise.reject(new ViaductError('CONFIGURATION_INVALID', { cause: 'no such file', remedy: 'another' }));
@@ -186,9 +186,26 @@ test('a task that makes no sense is answered with its code; one whose process en
     kind: 'error',
     error: { code: 'CONFIGURATION_INVALID', cause: 'no such file', remedy: 'another' },
   });
-  assert.equal((await askTask({ task: { task: 'invalidate' }, wait: true }, options)).kind, 'silent');
+  const asked = { task: { task: 'invalidate' }, wait: true } as const;
+  assert.equal((await askTask(asked, options)).kind, 'silent');
+  const waiting = askTask(asked, { ...options, silenceMs: 10_000 });
+  await new Promise((next) => setTimeout(next, 20));
   await server.close();
-  assert.equal((await askTask({ task: { task: 'invalidate' }, wait: true }, options)).kind, 'silent');
+  assert.equal((await waiting).kind, 'ended', 'it was asked when the process ended');
+  assert.equal((await askTask(asked, options)).kind, 'ended', 'it had ended before it was asked');
+});
+
+test('a process that ends while a task tells how far it is has ended, and is not stuck', async () => {
+  const server = await start(93, (_task, onProgress) => {
+    onProgress(progress);
+    return new Promise(() => {});
+  });
+  const began = Promise.withResolvers<void>();
+  const options = { directory, pid: 93, clock: systemClock, onProgress: () => began.resolve() };
+  const waiting = askTask({ task: { task: 'write-back' }, wait: true }, options);
+  await began.promise;
+  await server.close();
+  assert.equal((await waiting).kind, 'ended');
 });
 
 test('a task is followed for as long as is wanted, and goes on after that', async () => {

@@ -1,11 +1,12 @@
 /**
  * Has another process of this user do something (requests.ts), and follows it.
  *
- *   askTask ──POST──► progress ... ──► `result`, `started`, `error`, `silent`: it does not answer, or hung up; or `late`
+ *   askTask ──POST──► progress ... ──► `result`, `started`, `error`; `ended`: it hung up, or is not there any more; `silent`: it does
+ *                                      not answer, or not in these terms; or `late`
  */
 import { request } from 'node:http';
 import { join } from 'node:path';
-import { type Clock, limits, type Timer } from '../base/mod.ts';
+import { type Clock, limits, systemCode, type Timer } from '../base/mod.ts';
 import type { ErrorRecord, TaskProgress, TaskResult } from '../sessions/mod.ts';
 import { parseLine, type TaskLine, type TaskRequest, writeRequest } from './requests.ts';
 
@@ -25,6 +26,8 @@ export type TaskAnswer =
   | { readonly kind: 'started'; readonly progress: TaskProgress | undefined }
   | { readonly kind: 'error'; readonly error: ErrorRecord }
   | { readonly kind: 'silent'; readonly reason: string }
+  /** A process answers to the end or ends: nobody goes on with what it was asked. */
+  | { readonly kind: 'ended'; readonly reason: string }
   /** `followMs` are over. */
   | { readonly kind: 'late'; readonly progress: TaskProgress | undefined };
 
@@ -49,6 +52,7 @@ export function askTask(asked: TaskRequest, options: TaskOptions): Promise<TaskA
       resolve(answer);
     };
     const silent = (reason: string): void => end({ kind: 'silent', reason });
+    const ended = (reason: string): void => end({ kind: 'ended', reason });
     const listen = (): void => {
       timer?.cancel();
       timer = options.clock.after(options.silenceMs ?? defaultSilenceMs, () => silent('no answer in time'));
@@ -72,11 +76,16 @@ export function askTask(asked: TaskRequest, options: TaskOptions): Promise<TaskA
         if (rest.length > lineBytes) silent('the answer is too long');
         for (const line of lines) take(parseLine(line));
       });
-      response.on('error', (error) => silent(error.message));
-      response.on('end', () => silent('it ended before the task did'));
+      response.on('error', (error) => ended(error.message));
+      response.on('end', () => ended('it ended before the task did'));
     });
-    asking.on('error', (error) => silent(error.message));
+    asking.on('error', (error) => (isGone(error) ? ended : silent)(error.message));
     listen();
     asking.end(body);
   });
+}
+
+/** Of a socket: nobody listens, or whoever did has hung up. */
+function isGone(error: unknown): boolean {
+  return ['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'EPIPE'].includes(systemCode(error) ?? '');
 }
