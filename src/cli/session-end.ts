@@ -3,13 +3,14 @@
  *
  *     ready ──note──► (killed: the note stays)            end ──nothing left──► note removed        else what is left is noted
  */
-import { homedir, hostname } from 'node:os';
+import { isIP } from 'node:net';
+import { homedir, hostname, networkInterfaces } from 'node:os';
 import { resolve } from 'node:path';
 import { counted, formatSize, type Log, systemClock, ViaductError } from '../base/mod.ts';
 import { isLocked, LogIndex, type LogNote, stateBase } from '../control/mod.ts';
 import { logId } from '../dirty/mod.ts';
 import { formatOrigin, parseOrigin } from '../origins/mod.ts';
-import type { LeftBehind, ListeningPlace, SessionPlan } from '../sessions/mod.ts';
+import { isLoopback, type LeftBehind, type ListeningPlace, type SessionPlan } from '../sessions/mod.ts';
 import { printJson, printLine } from './output.ts';
 
 export function defaultStateBase(): string {
@@ -101,53 +102,65 @@ export function describeLeft({ policy, directory, bytes, files, conflicts, lostT
   return `${amount} ${are} not at the origin yet: ${they} in ${directory}, and the next start goes on${more}`;
 }
 
-/** A lease that this very host holds is no other host's: another session of it runs, was killed, or left something. */
+/** A lease may be this host's own: another session of it runs, was killed, or left something. */
 export function explainHeld(error: unknown, origin: string): unknown {
   if (!(error instanceof ViaductError) || error.code !== 'LEASE_HELD') return error;
   const notes = openLogIndex()
     .read()
     .notes.map((note) => ({ ...note, isRunning: isLocked(note.directory) && !note.isSetAside }));
-  return heldByThisHost(error, notes, formatOrigin(parseOrigin(origin)), hostname()) ?? error;
+  const addresses = Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address));
+  const host = { name: hostname(), addresses };
+  return heldByThisName(error, notes, formatOrigin(parseOrigin(origin)), host) ?? error;
 }
 
-/** Undefined: another host holds it. */
-export function heldByThisHost(
+/**
+ * Undefined: another host holds it. One that was cloned with its name (and its log index) cannot be told from this one, unless the
+ * session listens at an address that this one does not have: so what to do is said for both.
+ */
+export function heldByThisName(
   error: ViaductError,
   notes: readonly (LogNote & { readonly isRunning: boolean })[],
   origin: string,
-  host: string,
+  host: { readonly name: string; readonly addresses: readonly string[] },
 ): ViaductError | undefined {
   const holder = holderIn(error.message);
-  if (holder !== host && !holder?.startsWith(`${host} (`)) return undefined;
-  const address = holder?.slice(host.length + 2, -1);
+  if (holder !== host.name && !holder?.startsWith(`${host.name} (`)) return undefined;
+  const address = holder?.slice(host.name.length + 2, -1);
+  if (address !== '' && address !== undefined && !mayBeHere(address, host.addresses)) return undefined;
   const ours = notes.filter((note) => note.origin === origin);
   const known = ours.find(({ listen }) => listen === address) ?? (ours.length === 1 ? ours[0] : undefined);
   const { cause, remedy } = known === undefined ? ofUnknown : known.isRunning ? ofRunning(known) : ofEnded(known);
   return new ViaductError('LEASE_HELD', {
-    cause: `${error.message}. That is this very host: ${cause}`,
-    remedy,
+    cause: `${error.message}. The holder has this host's name. If it is this host, and not another of the same name: ${cause}`,
+    remedy: `If it is this host: ${remedy}\n          If it is another host: ${error.remedy}`,
     from: error,
   });
+}
+
+/** `HOST:PORT`, `[HOST]:PORT`; a name, or what every host has, says nothing. */
+function mayBeHere(address: string, own: readonly string[]): boolean {
+  const host = address.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
+  return isIP(host) === 0 || isLoopback(host) || host === '0.0.0.0' || host === '::' || own.includes(host);
 }
 
 const ofUnknown = {
   cause: 'another session of it, which runs (`viaduct status`) or was ended with changes left',
   remedy:
-    'End it, or start it again with its own --listen and --dirty-log: it gives the lease back at an end that leaves nothing. --take-over takes the lease from it: what it has not written back stays in its log.',
+    'end it, or start it again with its own --listen and --dirty-log: it gives the lease back at an end that leaves nothing. --take-over takes the lease from it: what it has not written back stays in its log.',
 };
 
 function ofRunning({ pid, listen, policy, directory }: LogNote) {
   const first = policy === 'redirect' ? '' : ` (first \`viaduct writeback --wait --pid ${pid}\`)`;
   return {
     cause: `process ${pid} is a session that runs at ${listen} with --policy ${policy}; its dirty log is ${directory}`,
-    remedy: `End that session: kill ${pid}${first}; it gives the lease back at an end that leaves nothing. --take-over takes the lease from it while it runs: its clients can write no more then, and what it has not written back stays in ${directory}.`,
+    remedy: `end that session: kill ${pid}${first}; it gives the lease back at an end that leaves nothing. --take-over takes the lease from it while it runs: its clients can write no more then, and what it has not written back stays in ${directory}.`,
   };
 }
 
 function ofEnded({ listen, directory, restart }: LogNote) {
   return {
     cause: `a session of it at ${listen} was ended or killed with changes left; its dirty log is ${directory}`,
-    remedy: `Start it again: ${restart}; it gives the lease back at an end that leaves nothing. --take-over takes the lease from it: what it has not written back stays in ${directory}.`,
+    remedy: `start it again: ${restart}; it gives the lease back at an end that leaves nothing. --take-over takes the lease from it: what it has not written back stays in ${directory}.`,
   };
 }
 

@@ -80,8 +80,9 @@ function describeSession(session: SessionStatus): string[] {
     lines.push(`  away      the origin ${silent}: what is known and cached is served, the rest waits`);
   }
   if (place !== undefined) lines.push(`  listens   ${place.host}:${place.port}, portmapper: ${place.portmapper}`);
-  if (session.data?.writeBack !== undefined) lines.push(...describeWriteBack(session.data.writeBack));
-  if (session.data?.chain !== undefined) lines.push(...describeChain(session.data.chain));
+  const { writeBack, chain } = session.data ?? {};
+  if (writeBack !== undefined) lines.push(...describeWriteBack(writeBack, chain !== undefined));
+  if (chain !== undefined) lines.push(...describeChain(chain));
   if (session.lastError !== undefined)
     lines.push(`  error     ${session.lastError.code}: ${session.lastError.cause.split('\n')[0]}`);
   const wire = session.data?.layers.origin;

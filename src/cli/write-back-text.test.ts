@@ -198,3 +198,11 @@ test('what Viaducts behind a session keep is part of the one answer, with where 
   assert.equal(theOneAnswer([done], 0), 'everything is at the origin');
   assert.equal(isEverythingAtOrigin([done], 0), true);
 });
+
+test('what was moved to another Viaduct is not said to be at the origin', () => {
+  const moved = { ...quiet, drain: { ...quiet.drain, movedBytes: 8 * MiB } };
+  assert.ok(describeWriteBack(moved).includes('  moved     8.0 MiB to the origin since the start'));
+  const line = '  moved     8.0 MiB to the next one since the start';
+  assert.ok(describeWriteBack(moved, true).includes(line));
+  assert.ok(describeWriteBack({ ...moved, commit: 'next' }).includes(line));
+});

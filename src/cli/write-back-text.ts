@@ -172,8 +172,8 @@ export function silence(sinceMs: number): string {
   return `has not answered since ${new Date(sinceMs).toISOString()} (${formatDuration(Date.now() - sinceMs)})`;
 }
 
-/** Lines under a session. */
-export function describeWriteBack(status: WriteBackStatus): string[] {
+/** Lines under a session. `isInRow`: what it brings on comes to another Viaduct first. */
+export function describeWriteBack(status: WriteBackStatus, isInRow = status.commit === 'next'): string[] {
   const { log, lease, policy, commit, drain, files, filesLeftOff, conflicts } = status;
   const full = Math.round((100 * log.reservedBytes) / Math.max(1, log.limitBytes));
   const slowed = log.waitingWriters > 0 ? `; ${log.waitingWriters} writers wait for room` : '';
@@ -187,7 +187,9 @@ export function describeWriteBack(status: WriteBackStatus): string[] {
     lines.push(`  changes   ${amountOf([status])} ${policy === 'redirect' ? 'kept' : stateText(status)}`);
   const known = drain.knownBytes > 0 ? `, of which it had ${formatSize(drain.knownBytes)} already` : '';
   if (drain.movedBytes > 0)
-    lines.push(`  moved     ${formatSize(drain.movedBytes)} to the origin since the start${known}`);
+    lines.push(
+      `  moved     ${formatSize(drain.movedBytes)} to the ${isInRow ? 'next one' : 'origin'} since the start${known}`,
+    );
   if (lease.state === 'lost') {
     const age = formatDuration(Date.now() - lease.sinceMs);
     lines.push(`  lease     LOST to ${lease.holder} ${age} ago: what is here stays here (viaduct log salvage)`);

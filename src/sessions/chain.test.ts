@@ -8,7 +8,7 @@ import { silentLog, systemClock, systemRandom } from '../base/mod.ts';
 import { type NfsOrigin, openNfsOrigin } from '../origins/mod.ts';
 import { callBy, ok, pattern } from '../testing/mod.ts';
 import { credential, type FileHandle, Stability } from '../vfs/mod.ts';
-import type { ChainStatus } from './chain.ts';
+import { type ChainStatus, SessionChain } from './chain.ts';
 import { defaultAttributes, type SessionPlan } from './plan.ts';
 import { type RunningSession, startSession } from './session.ts';
 import { defaultDirty } from './write-policy.ts';
@@ -239,4 +239,30 @@ test('a proxy that keeps changes has the origin’s lease and gives one of its o
   assert.equal((await near.client.write(call, args)).status, 30);
   await writeBlock(host, 1);
   assert.equal((await host.session.run({ task: 'write-back' })).outcome, 'done');
+});
+
+test('a conflict further on is told with the host that has it, not the first that keeps something', async () => {
+  const hop = {
+    ...{ policy: 'write-back' as const, isAtNext: false, pendingBytes: block, pendingFiles: 1, conflicts: 0 },
+    ...{ oldestAgeMs: 0, state: 'waiting' as const, secondsLeft: undefined },
+  };
+  const hops = [
+    { ...hop, host: 'lan' },
+    { ...hop, host: 'store', conflicts: 1 },
+  ];
+  const told = async (outcome: 'conflict' | 'refused'): Promise<string> => {
+    const chain: Pick<NfsOrigin['chain'], 'mayKeep' | 'pending' | 'writeBack' | 'commit'> = {
+      mayKeep: () => true,
+      pending: () => Promise.resolve({ status: 0, hops, end: 'origin' }),
+      writeBack: () => Promise.resolve({ status: 0, outcome }),
+      commit: () => Promise.reject(new Error('nobody commits')),
+    };
+    const options = { policy: 'write-through', writeBack: undefined, credential: me, hostName: 'me' } as const;
+    const session = new SessionChain({ ...options, nfs: { chain: chain as NfsOrigin['chain'] }, clock: systemClock });
+    const result = await session.bringOn(undefined, () => {});
+    assert.equal(result.outcome, outcome);
+    return result.problems.join();
+  };
+  assert.match(await told('conflict'), /is at store, .*`viaduct conflicts` there/);
+  assert.match(await told('refused'), /is at lan, .*`viaduct status` there/);
 });

@@ -124,10 +124,14 @@ export class SessionChain implements ChainLink {
   async #judge(reply: WriteBackOutcome): Promise<TaskResult> {
     if (reply.status === 0 && reply.outcome === 'done') return { outcome: 'done', problems: [] };
     const hops = (await this.status())?.hops ?? [];
-    const keeper = hops.find((hop) => !hop.isAtNext);
+    const isConflict = reply.status === 0 && reply.outcome === 'conflict';
+    // Whoever only waits for the one that has the conflict knows nothing of it.
+    const inConflict = isConflict ? hops.find((hop) => hop.conflicts > 0) : undefined;
+    const keeper = inConflict ?? hops.find((hop) => !hop.isAtNext);
     const where = keeper === undefined ? 'between this host and the origin' : `at ${keeper.host}`;
     const what = keeper?.policy === 'redirect' ? 'kept for itself (redirect)' : 'kept, and the origin does not have it';
-    const problem = `what this host has brought on is ${where}, ${what}; \`viaduct status\` there says why`;
+    const asked = isConflict ? 'conflicts' : 'status';
+    const problem = `what this host has brought on is ${where}, ${what}; \`viaduct ${asked}\` there says why`;
     return { outcome: reply.status === 0 ? reply.outcome : 'refused', problems: [problem] };
   }
 
