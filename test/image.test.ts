@@ -169,8 +169,11 @@ test('names of any bytes are packed with their folder, and shown without command
   assert.equal(packed.code, 0, packed.stderr);
   assert.equal(packed.lines.length, 1);
   assert.match(packed.lines[0]!, /names\/disk\ufffd\\x1b\[31m\\nred\.raw: 1\.0 MiB/);
+  const absent = await image(['verify', join(directory, 'a\x1b[2J\nb'), '--json']);
+  assert.equal(JSON.parse(absent.lines[0]!).file, join(directory, 'a\x1b[2J\nb'));
+  assert.match((await image(['inspect', join(directory, 'a\x1b[2J\nb')])).stderr, /a\\x1b\[2J\\nb: ENOENT/);
   const [result] = (await image(['pack', directory, '--json'])).lines;
-  assert.match(JSON.parse(result!).path, /names\/disk\ufffd\x1b\[31m\nred\.raw$/);
+  assert.equal(JSON.parse(result!).path, join(directory, 'disk\ufffd\x1b[31m\nred.raw'));
 });
 
 test('a file system that is read-only is told as that, also to root', async () => {

@@ -6,7 +6,7 @@
 import { availableParallelism } from 'node:os';
 import { SingleBar } from 'cli-progress';
 import { formatSize, systemClock, ViaductError } from '../base/mod.ts';
-import { type Progress, type ReadingOptions, startCrew } from '../images/mod.ts';
+import { type Progress, type ReadingOptions, startCrew, toText } from '../images/mod.ts';
 import { exitCodes, reportError } from './output.ts';
 import { printable } from './printable.ts';
 import { Signals } from './signals.ts';
@@ -42,7 +42,7 @@ export async function forEachFile(
         if (end.signal.aborted) break;
         view.end();
         failed++;
-        const code = reportError(error, flags.json === true);
+        const code = reportError(error, flags.json === true, toText(file));
         process.exitCode ??= code;
         // The next one finds it full too.
         if (code === exitCodes.bug || (error instanceof ViaductError && error.code === 'DISK_FULL')) break;

@@ -5,6 +5,7 @@
 import { constants } from 'node:os';
 import { CommanderError } from 'commander';
 import { type ErrorCode, systemCode, ViaductError } from '../base/mod.ts';
+import { printable, printableBlock } from './printable.ts';
 
 /** Documented in docs/errors.md. */
 export const exitCodes = {
@@ -57,10 +58,14 @@ export function reportError(error: unknown, json: boolean, file?: string): numbe
     printJson({ file, error: known });
   } else {
     const about = file === undefined || known.message.includes(file) ? '' : `${file}: `;
-    process.stderr.write(`viaduct: ${known.code}: ${about}${known.message}\n  remedy: ${known.remedy}\n`);
+    process.stderr.write(
+      `viaduct: ${known.code}: ${printableBlock(about + known.message)}\n  remedy: ${printableBlock(known.remedy)}\n`,
+    );
   }
   if (known.code === 'UNEXPECTED') {
-    if (!json && error instanceof Error && error.stack !== undefined) process.stderr.write(`${error.stack}\n`);
+    if (!json && error instanceof Error && error.stack !== undefined) {
+      process.stderr.write(`${error.stack.split('\n').map(printable).join('\n')}\n`);
+    }
     return exitCodes.bug;
   }
   if (usageCodes.includes(known.code)) return exitCodes.usage;
