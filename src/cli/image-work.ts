@@ -42,7 +42,8 @@ export async function forEachFile(
         if (end.signal.aborted) break;
         view.end();
         failed++;
-        const code = reportError(error, flags.json === true, toText(file));
+        // What people read names it already.
+        const code = flags.json === true ? reportError(error, true, toText(file)) : reportError(error, false);
         process.exitCode ??= code;
         // The next one finds it full too.
         if (code === exitCodes.bug || (error instanceof ViaductError && error.code === 'DISK_FULL')) break;
