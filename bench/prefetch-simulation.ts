@@ -205,7 +205,7 @@ class Replay {
         this.#waiting.delete(block);
       }
       done();
-      this.#prefetcher.end(mark, bytes, bytes);
+      this.#prefetcher.end(mark, bytes);
     });
   }
 }

@@ -21,6 +21,8 @@ export interface WarmingParts {
 type Wanted = Extract<Warming, { status: 0 }>;
 
 const progressMs = 500;
+/** After so long without a block of it, that is said. */
+const quietMs = 30_000;
 const findMs = 10_000;
 /** The rate is that of the last seconds. */
 const rateSamples = 10;
@@ -61,12 +63,15 @@ export class SessionWarming {
   ): Promise<TaskResult> {
     const { clock } = this.#parts;
     const samples = [{ atMs: clock.now(), left: blocks }];
+    let movedMs = clock.now();
     const tell = (): void => {
-      samples.push({ atMs: clock.now(), left: Math.min(wanted.leftBlocks, blocks) });
+      const left = Math.min(wanted.leftBlocks, blocks);
+      if (left !== samples.at(-1)?.left) movedMs = clock.now();
+      samples.push({ atMs: clock.now(), left });
       if (samples.length > rateSamples) samples.shift();
-      onProgress(this.#progress(blocks, samples));
+      onProgress(this.#progress(blocks, samples, clock.now() - movedMs));
     };
-    onProgress(this.#progress(blocks, samples));
+    onProgress(this.#progress(blocks, samples, 0));
     while (!wanted.hasEnded) {
       await Promise.race([wanted.ended, sleep(clock, progressMs)]);
       if (!wanted.hasEnded) tell();
@@ -82,15 +87,23 @@ export class SessionWarming {
     return { outcome: 'incomplete', problems: [`${file}: some of it could not be fetched: ${bytes} bytes`] };
   }
 
-  #progress(blocks: number, samples: readonly { readonly atMs: number; readonly left: number }[]): TaskProgress {
+  #progress(
+    blocks: number,
+    samples: readonly { readonly atMs: number; readonly left: number }[],
+    stillMs: number,
+  ): TaskProgress {
     const first = samples[0]!;
     const last = samples.at(-1)!;
     const pendingBytes = last.left * limits.blockBytes;
     const seconds = (last.atMs - first.atMs) / 1000;
     const rate = seconds === 0 ? 0 : Math.max(0, ((first.left - last.left) * limits.blockBytes) / seconds);
     const sinceMs = this.#parts.awaySinceMs();
+    const still =
+      stillMs < quietMs
+        ? undefined
+        : `nothing of it has come for ${Math.round(stillMs / 1000)} s; it is asked for again`;
     const problem =
-      sinceMs === undefined ? undefined : `the origin has not answered since ${new Date(sinceMs).toISOString()}`;
+      sinceMs === undefined ? still : `the origin has not answered since ${new Date(sinceMs).toISOString()}`;
     return {
       state: 'fetching',
       totalBytes: blocks * limits.blockBytes,

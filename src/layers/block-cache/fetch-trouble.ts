@@ -17,6 +17,8 @@ const mostRounds = 12;
 const mostVainFills = 8;
 
 export class FetchTrouble {
+  /** Requests of it that the origin keeps waiting. */
+  stuckRequests = 0;
   #restUntilMs = 0;
   #rounds = 0;
   #vainFills = 0;
@@ -24,13 +26,13 @@ export class FetchTrouble {
   #lookAgainMs = 0;
 
   isResting(nowMs: number): boolean {
-    return nowMs < this.#restUntilMs;
+    return this.stuckRequests > 0 || nowMs < this.#restUntilMs;
   }
 
   /** True: the file is not to be had. */
   failed(status: Failure, nowMs: number): boolean {
     if (status === Status.STALE || status === Status.BADHANDLE) return true;
-    if (!this.isResting(nowMs)) this.#rounds++;
+    if (nowMs >= this.#restUntilMs) this.#rounds++;
     this.rest(nowMs);
     return this.#rounds >= mostRounds;
   }

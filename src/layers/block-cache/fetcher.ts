@@ -18,7 +18,6 @@ import {
   type Filesystem,
   type ReadReply,
   Status,
-  statusName,
   Urgency,
 } from '../../vfs/mod.ts';
 import type { BlockRun, Prefetcher } from '../read-ahead/mod.ts';
@@ -112,10 +111,7 @@ export class Fetcher implements Ahead {
   /** Only this file rests; whoever waits for something that cannot be had is told. */
   #failed(file: OpenFile, status: Failure): void {
     if (!file.trouble.failed(status, this.#clock.now())) return;
-    const { wanted } = file.policy;
-    if (wanted === undefined || wanted.hasEnded) return;
-    this.#log.info({ status: statusName(status) }, 'what was wanted of a file is not fetched to its end');
-    wanted.giveUp(status);
+    file.policy.wanted?.giveUp(status);
   }
 
   /** For the prefetcher. False: nothing is sent. */
@@ -185,7 +181,7 @@ export class Fetcher implements Ahead {
       const ticket = file.cached?.ticket(offset, count);
       // In flight counts what will cross, as far as that can be told.
       const expected = Math.ceil(count * this.#prefetcher.link.share);
-      const mark = this.#prefetcher.begin(expected);
+      const mark = this.#prefetcher.begin(expected, file.trouble);
       let crossed = 0;
       let link: Reply['link'];
       try {
@@ -204,7 +200,7 @@ export class Fetcher implements Ahead {
       } catch (error) {
         flight.error = error;
       } finally {
-        this.#prefetcher.end(mark, expected, crossed, link);
+        this.#prefetcher.end(mark, crossed, link);
       }
     }
   }

@@ -67,6 +67,33 @@ describe('a file that is wanted and', () => {
     });
   }
 
+  test('whose READs are kept waiting (JUKEBOX below) holds nobody up, and goes on when they are answered', async () => {
+    const at = far();
+    const [first, second] = [
+      makeFile(at.memory, fileBytes, 0o644, 'one'),
+      makeFile(at.memory, fileBytes, 0o644, 'two'),
+    ];
+    const waiting: (() => void)[] = [];
+    let isBusy = true;
+    at.origin.on('read', async (args, proceed) => {
+      if (args.object === first && isBusy) await new Promise<void>((resolve) => waiting.push(resolve));
+      return proceed();
+    });
+    const one = await wantAll(at, first);
+    const two = await wantAll(at, second);
+    await pass(at, 40_000);
+    assert.deepEqual([one.hasEnded, one.fetchedBytes, two.hasEnded, two.fetchedBytes], [false, 0, true, fileBytes]);
+    const asked = waiting.length;
+    await pass(at, 40_000);
+    assert.equal(waiting.length, asked, 'nothing more is asked of it');
+    isBusy = false;
+    for (const go of waiting) go();
+    await pass(at, 10_000);
+    assert.deepEqual([one.hasEnded, one.failure, one.fetchedBytes], [true, undefined, fileBytes]);
+    assert.equal(at.layer.stats().inFlightBytes, 0);
+    await at.layer.close();
+  });
+
   test('has a part that cannot be read brings all the rest of it first', async () => {
     const at = far();
     const object = makeFile(at.memory, fileBytes);

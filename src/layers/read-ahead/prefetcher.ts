@@ -19,6 +19,7 @@
  */
 import { type Clock, limits, type Timer } from '../../base/mod.ts';
 import type { BlockRun, BlockView } from './block-view.ts';
+import { InFlight, type Stuck } from './in-flight.ts';
 import { LinkEstimator, type TransferMark } from './link-estimator.ts';
 import { defaultNeighbourhood, Neighbourhood, type NeighbourhoodOptions } from './neighbourhood.ts';
 import { RateMeter } from './rate-meter.ts';
@@ -154,7 +155,7 @@ export class Prefetcher {
   readonly #meter: RateMeter;
   #timer: Timer | undefined;
   #timerAtMs = 0;
-  #inFlightBytes = 0;
+  readonly #inFlight = new InFlight(mostWantedBytes);
   #guessBytes = smallestFlightBytes;
   #isPumping = false;
   #isClosed = false;
@@ -166,7 +167,7 @@ export class Prefetcher {
   }
 
   get inFlightBytes(): number {
-    return this.#inFlightBytes;
+    return this.#inFlight.bytes;
   }
 
   /** Some call of few bytes went to the origin and was answered. */
@@ -195,22 +196,24 @@ export class Prefetcher {
   }
 
   /** Every request to the origin for data, demand or prefetch, is counted and measured, by what crosses the link. */
-  begin(bytes: number): TransferMark {
-    this.#inFlightBytes += bytes;
+  begin(bytes: number, file?: Stuck): TransferMark {
     const limit = this.#wanting.size > 0 ? this.#wantedLimit() : this.#streamLimit();
-    return this.link.begin(this.#clock.now(), this.#inFlightBytes >= limit / 2);
+    const mark = this.link.begin(this.#clock.now(), this.#inFlight.bytes + bytes >= limit / 2);
+    this.#inFlight.add(mark, bytes, file);
+    return mark;
   }
 
-  end(mark: TransferMark, askedBytes: number, gotBytes: number, link?: LinkUse): void {
-    // A failure says nothing of what the link can carry.
-    if (link === 'unused' || gotBytes === 0) this.link.cancel();
-    else if (link === 'shared') this.link.joined(mark, gotBytes);
-    else {
+  end(mark: TransferMark, gotBytes: number, link?: LinkUse): void {
+    const isTimely = this.#inFlight.isTimely(mark);
+    // A failure says nothing of what the link can carry; what was overdue is no sample any more.
+    if (isTimely && (link === 'unused' || gotBytes === 0)) this.link.cancel();
+    else if (isTimely && link === 'shared') this.link.joined(mark, gotBytes);
+    else if (isTimely) {
       const nowMs = this.#clock.now();
       this.link.end(mark, gotBytes, nowMs);
       this.#followDelay(nowMs - mark.atMs, gotBytes);
     }
-    this.#inFlightBytes -= askedBytes;
+    this.#inFlight.end(mark);
     if (this.#wishing.size + this.#wanting.size > 0) this.pump();
   }
 
@@ -230,7 +233,10 @@ export class Prefetcher {
   }
 
   #startOne(): boolean {
-    if (this.#inFlightBytes >= this.#streamLimit()) return false;
+    if (this.#inFlight.bytes >= this.#streamLimit()) {
+      this.#writeOff();
+      return false;
+    }
     return this.#startStream() || this.#startWanted() || this.#startGuess();
   }
 
@@ -248,7 +254,7 @@ export class Prefetcher {
   }
 
   #startGuess(): boolean {
-    const room = this.#guessBytes - this.#inFlightBytes;
+    const room = this.#guessBytes - this.#inFlight.bytes;
     if (room <= 0) return false;
     const most = Math.max(1, Math.min(this.#requestBlocks(), Math.floor(room / blockBytes)));
     for (const target of [...this.#wishing].reverse()) {
@@ -277,7 +283,10 @@ export class Prefetcher {
     const crossing = blockBytes * this.link.share;
     const batch = Math.max(1, Math.min(mostBatchBlocks, Math.floor(limit / batchShare / crossing)));
     // With half a batch of room: so the limit is kept on the average.
-    if (this.#inFlightBytes > 0 && limit - this.#inFlightBytes < (batch * crossing) / 2) return false;
+    if (this.#inFlight.bytes > 0 && limit - this.#inFlight.bytes < (batch * crossing) / 2) {
+      this.#writeOff();
+      return false;
+    }
     const waitMs = this.#meter.waitMs(this.#clock.now());
     if (waitMs > 0) {
       this.#pumpAfter(waitMs);
@@ -322,6 +331,13 @@ export class Prefetcher {
     return left < most;
   }
 
+  /** A file whose requests the origin keeps waiting must not hold all the room. */
+  #writeOff(): void {
+    const leftMs = this.#inFlight.writeOff(this.#clock.now());
+    if (leftMs === 0) this.link.cancel();
+    if (leftMs !== undefined) this.#pumpAfter(leftMs);
+  }
+
   #pumpAfter(delayMs: number): void {
     const atMs = this.#clock.now() + delayMs;
     if (this.#isClosed || (this.#timer !== undefined && this.#timerAtMs <= atMs)) return;
@@ -360,7 +376,7 @@ export class Prefetcher {
     const queuedMs = durationMs - link.roundTripMs - bytes / link.steadyBytesPerMs;
     const room = Math.max(-1, (this.#options.queueMs - queuedMs) / this.#options.queueMs);
     // Growing what is not used up would say nothing about the link.
-    if (room > 0 && this.#inFlightBytes < this.#guessBytes) return;
+    if (room > 0 && this.#inFlight.bytes < this.#guessBytes) return;
     const step = (room * Math.min(bytes, this.#guessBytes) * blockBytes) / this.#guessBytes;
     this.#guessBytes = Math.min(Math.max(this.#guessBytes + step, smallestGuessBytes), this.#options.mostBytes);
   }

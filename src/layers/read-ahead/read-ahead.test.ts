@@ -292,7 +292,7 @@ describe('prefetcher', () => {
         view.take(run);
         started.push(run);
         const mark = prefetcher.begin(run.count * block);
-        marks.push(() => prefetcher.end(mark, run.count * block, run.count * block));
+        marks.push(() => prefetcher.end(mark, run.count * block));
         return true;
       },
     };
@@ -328,7 +328,7 @@ describe('prefetcher', () => {
           const mark = prefetcher.begin(run.count * block);
           link.send(run.count * block, () => {
             guessed += run.count * block;
-            prefetcher.end(mark, run.count * block, run.count * block);
+            prefetcher.end(mark, run.count * block);
             done(run.count * block);
           });
           return true;
@@ -344,7 +344,7 @@ describe('prefetcher', () => {
         const sentAt = link.clock.now();
         link.send(block, () => {
           waits.push(link.clock.now() - sentAt);
-          prefetcher.end(mark, block, block);
+          prefetcher.end(mark, block);
         });
         prefetcher.wake(file);
         await link.run(2 * roundTripMs);

@@ -75,7 +75,7 @@ class File implements PrefetchTarget, BlockView {
       this.#link.send(bytes, () => {
         resolve();
         this.#prefetcher.link.learnShare(bytes * squeeze, bytes);
-        this.#prefetcher.end(mark, expected, bytes * squeeze);
+        this.#prefetcher.end(mark, bytes * squeeze);
         done(bytes);
       });
     });

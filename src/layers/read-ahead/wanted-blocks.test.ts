@@ -209,7 +209,7 @@ function fileOver(
     const mark = prefetcher.begin(bytes);
     return new Promise((resolve) => {
       far.send(bytes, () => {
-        prefetcher.end(mark, bytes, bytes);
+        prefetcher.end(mark, bytes);
         resolve();
       });
     });

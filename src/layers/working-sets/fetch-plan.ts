@@ -142,6 +142,11 @@ export class FetchPlan {
     this.#running.add(wanted);
     void wanted.ended.then(() => {
       this.#running.delete(wanted);
+      if (wanted.failure !== undefined)
+        this.#options.log.info(
+          { file: file.place?.name, status: statusName(wanted.failure) },
+          'what was wanted of a file is not fetched to its end: the origin does not give it',
+        );
       // What was not fetched takes no room, nor what is gone.
       if (isGone(wanted.failure ?? 0)) this.forget(file.handle);
       else if (wanted.isGivenUp && file.wanted === wanted) this.#charge(file.handle, wanted.fetchedBytes);
