@@ -40,6 +40,7 @@ export const errorCatalogue = {
   CONFIGURATION_INVALID: 'An option or setting has a value that does not make sense.',
   CONFLICT: 'A file was changed at the origin by somebody else while changes of ours waited; both versions are kept.',
   DISK_FULL: 'A local disk has no room left.',
+  FETCH_INCOMPLETE: 'Some of a file that was asked for ahead of need could not be fetched.',
   GUEST_BOOT_FAILED: 'The demo guest did not come to its ready line.',
   GUEST_BUILD_FAILED: 'The demo guest could not be built.',
   IMAGE_BUSY: 'Another process is packing the image.',

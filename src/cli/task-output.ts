@@ -207,9 +207,9 @@ export function errorFor(
             : 'What the origin does not have is kept in the dirty log; ask again when the session runs.',
       });
     case 'incomplete':
-      return new ViaductError('ORIGIN_UNREACHABLE', {
+      return new ViaductError('FETCH_INCOMPLETE', {
         cause,
-        remedy: 'Ask again: what is here is not fetched again. The log of the session says what the origin answered.',
+        remedy: 'If the file is still at the origin, ask again: what is here is not fetched again.',
       });
   }
 }

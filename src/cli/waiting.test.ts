@@ -157,6 +157,7 @@ test('of several files one that fails does not keep the others, lines tell which
   assert.deepEqual(asked.splice(0), ['/none', '/part', '/a']);
   assert.equal(text.code, 1);
   assert.match(text.err, /CONFIGURATION_INVALID: \/none: no such file/);
+  assert.match(text.err, /FETCH_INCOMPLETE: .*some/);
   assert.match(text.out, /all of \/a was fetched/);
   const lines = await viaduct('warm', '/none', '/a', '--wait', '--json').ended;
   assert.equal(lines.code, 2);
