@@ -1,5 +1,6 @@
 /** The program: registers the commands, one file each, and turns what goes wrong into one message and an exit code. */
 import { Command } from 'commander';
+import { exitNow } from '../native/mod.ts';
 import { cacheCommand } from './cache.ts';
 import { conflictsCommand } from './conflicts.ts';
 import { demoCommand } from './demo.ts';
@@ -74,5 +75,10 @@ function throwInsteadOfExit(command: Command, path: string): void {
 }
 
 function flushThenExit(): void {
-  process.stdout.write('', () => process.stderr.write('', () => process.exit()));
+  const end = (): void => {
+    const isStuck = process.getActiveResourcesInfo().some((name) => name.startsWith('FSReq'));
+    if (isStuck) exitNow(Number(process.exitCode ?? 0));
+    process.exit();
+  };
+  process.stdout.write('', () => process.stderr.write('', end));
 }

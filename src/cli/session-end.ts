@@ -105,12 +105,15 @@ export function describeLeft({ policy, directory, bytes, files, conflicts, lostT
 /** A lease may be this host's own: another session of it runs, was killed, or left something. */
 export function explainHeld(error: unknown, origin: string): unknown {
   if (!(error instanceof ViaductError) || error.code !== 'LEASE_HELD') return error;
+  const name = formatOrigin(parseOrigin(origin));
+  // Logs of other origins say nothing, and may be on disks that do not answer.
   const notes = openLogIndex()
     .read()
-    .notes.map((note) => ({ ...note, isRunning: isLocked(note.directory) && !note.isSetAside }));
+    .notes.filter((note) => note.origin === name)
+    .map((note) => ({ ...note, isRunning: isLocked(note.directory) && !note.isSetAside }));
   const addresses = Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address));
   const host = { name: hostname(), addresses };
-  return heldByThisName(error, notes, formatOrigin(parseOrigin(origin)), host) ?? error;
+  return heldByThisName(error, notes, name, host) ?? error;
 }
 
 /**

@@ -9,7 +9,7 @@ import { closeDescriptor } from '../native/mod.ts';
 import { sameStamp } from '../vfs/mod.ts';
 import { type Comparison, compare } from './compare.ts';
 import { checkOwner, followImage } from './content-folder.ts';
-import { attempt } from './failure.ts';
+import { attempt, ifPossible } from './failure.ts';
 import { fitOf, fits } from './fit.ts';
 import { writeFully } from './fully.ts';
 import type { FileStatus } from './image-file.ts';
@@ -51,14 +51,13 @@ export function adoptImage(path: string, options: AdoptOptions): Promise<AdoptRe
       isDone = report.outcome !== 'different';
       return report;
     } finally {
-      try {
-        meta?.close();
-        // What a packer left is gone on with by the next one, unless there is nothing left to pack.
+      meta?.close();
+      // What a packer left is gone on with by the next one, unless there is nothing left to pack.
+      ifPossible(() => {
         if (isDone) removePackPart(folder, packPartNames(image.name));
         if (isDone || fstatSync(lock.fd).size === 0) folder.remove(privateName(image.name, '.part'));
-      } finally {
-        closeDescriptor(lock.fd);
-      }
+      });
+      closeDescriptor(lock.fd);
     }
   });
 }

@@ -12,6 +12,7 @@ import {
   AT_REMOVEDIR,
   closeDescriptor,
   DirectoryReader,
+  flockExclusive,
   makeDirectoryAt,
   openAt,
   renameAt,
@@ -25,6 +26,7 @@ import { toText } from './paths.ts';
 const directoryFlags = constants.O_RDONLY | constants.O_DIRECTORY;
 const EACCES = -13;
 const EEXIST = -17;
+const EWOULDBLOCK = -11;
 const ENOENT = -2;
 const ELOOP = -40;
 const ENOTDIR = -20;
@@ -117,13 +119,26 @@ export class ContentFolder {
       if (fd >= 0) {
         const { uid, nlink } = fstatSync(fd);
         if (isRegular(fd) && uid === process.geteuid?.() && nlink <= 1) return fd;
+        const isInUse = isRegular(fd) && flockExclusive(fd) === EWOULDBLOCK;
         closeDescriptor(fd);
-      } else if (fd !== ELOOP && fd !== EACCES) succeeded(doing, fd);
+        if (isInUse) throw this.#someoneElses(name);
+      } else if (fd === EACCES) {
+        // Whether another user's packer is at work cannot be seen.
+        const reader = new StatusReader();
+        if (reader.ofName(this.#fd, name) === 0 && reader.uid !== process.geteuid?.()) throw this.#someoneElses(name);
+      } else if (fd !== ELOOP) succeeded(doing, fd);
       result = fd < 0 ? fd : EEXIST;
-      // What somebody else put there, or what may not be written to any more, is not used.
+      // What somebody else put there and does not use, or what may not be written to any more, is not used.
       this.remove(name);
     }
     throw failure(doing, result);
+  }
+
+  #someoneElses(name: string): ViaductError {
+    return new ViaductError('IMAGE_BUSY', {
+      cause: `another user packs the image, or began to: ${this.pathOf(name)} is his.`,
+      remedy: 'Wait until it is done; if nobody packs it any more, remove that file.',
+    });
   }
 
   /** A descriptor of a new file that only this user may read so far. */

@@ -49,6 +49,15 @@ export function attempt<T>(doing: string, action: () => T): T {
   }
 }
 
+/** Tidies up: what cannot be removed changes nothing of what was done, or of why it was not. */
+export function ifPossible(action: () => void): void {
+  try {
+    action();
+  } catch {
+    // The next packer removes it, or says why it cannot.
+  }
+}
+
 /** The result of a native call: what is not negative. */
 export function succeeded(doing: string, result: number): number {
   if (result < 0) throw failure(doing, result);

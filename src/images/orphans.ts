@@ -1,8 +1,8 @@
 /**
  * What lies in `.viaduct` of images that are gone: removed or renamed. It is removed when nobody can want it any more.
  *
- *     a look: no such name beside `.viaduct` ──► noted ──► another look, a day later: still none, and none of
- *                    │                                     its files was touched for a day ──► its files are removed
+ *     a look: no such name beside `.viaduct` ──► noted ──► looks of a day, none of them long after the one before: still none,
+ *                    │                                     and none of its files was touched for a day ──► its files are removed
  *                    └── the name is there again: forgotten
  *
  * Only names that are an image's for sure count; whatever else somebody keeps there stays. What is not known (the folder cannot be read)
@@ -17,6 +17,8 @@ import { toText } from './paths.ts';
 
 /** An image may come back: from a backup, or by a rename that took the long way. */
 const goneMs = 24 * 3_600_000;
+/** Between two looks so long apart it may have been there. */
+const mostUnseenMs = 6 * 3_600_000;
 const ENOENT = -2;
 const ownName = /^\.(.+)\.(?:part|pack-part|pack-list|(?:meta|pack|list)\.tmp-[0-9a-f]{8})$/s;
 /** A private name that does not tell whose it is (privateName). */
@@ -24,8 +26,8 @@ const nameless = /^[0-9a-f]{32}$/;
 
 export class Orphans {
   readonly #clock: Clock;
-  /** Path of the image, and when it was first seen to be gone (clock.now). */
-  readonly #goneSince = new Map<string, number>();
+  /** Path of the image, and when it was first and last seen to be gone (clock.now). */
+  readonly #gone = new Map<string, { readonly sinceMs: number; lastMs: number }>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -47,31 +49,43 @@ export class Orphans {
   #sweep(content: ContentFolder, around: number, folder: string): string[] {
     const reader = new StatusReader();
     const removed: string[] = [];
+    let failure: unknown;
     for (const [image, names] of byImage(content.names())) {
       const path = `${folder}/${image}`;
-      if (reader.ofName(around, image) !== ENOENT) this.#goneSince.delete(path);
+      if (reader.ofName(around, image) !== ENOENT) this.#gone.delete(path);
       else if (this.#isGoneForGood(path) && names.every((name) => this.#isOld(content, name))) {
-        for (const name of names) content.remove(name);
-        this.#goneSince.delete(path);
-        removed.push(toText(path));
+        try {
+          for (const name of names) content.remove(name);
+          this.#gone.delete(path);
+          removed.push(toText(path));
+        } catch (error) {
+          // The others go all the same.
+          failure ??= error;
+        }
       }
     }
+    if (removed.length === 0 && failure !== undefined) throw failure;
     return removed;
   }
 
   #isGoneForGood(path: string): boolean {
     const now = this.#clock.now();
-    const since = this.#goneSince.get(path);
-    if (since === undefined) this.#note(path, now);
-    return since !== undefined && now - since >= goneMs;
+    const gone = this.#gone.get(path);
+    if (gone === undefined || now - gone.lastMs > mostUnseenMs) {
+      this.#note(path, now);
+      return false;
+    }
+    gone.lastMs = now;
+    return now - gone.sinceMs >= goneMs;
   }
 
   #note(path: string, now: number): void {
-    if (this.#goneSince.size >= limits.keptImages) {
+    if (this.#gone.size >= limits.keptImages) {
       // Their folder is gone too, or they would have been removed.
-      for (const [other, since] of this.#goneSince) if (now - since >= 2 * goneMs) this.#goneSince.delete(other);
+      for (const [other, { lastMs }] of this.#gone) if (now - lastMs > mostUnseenMs) this.#gone.delete(other);
     }
-    if (this.#goneSince.size < limits.keptImages) this.#goneSince.set(path, now);
+    if (this.#gone.size < limits.keptImages || this.#gone.has(path))
+      this.#gone.set(path, { sinceMs: now, lastMs: now });
   }
 
   /** A packer that holds the image open goes on with its files. */

@@ -14,7 +14,7 @@
  */
 import { fsyncSync, ftruncateSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
-import { assert } from '../base/mod.ts';
+import { assert, ViaductError } from '../base/mod.ts';
 import { chunkBytes, encodePackHeader, packHeaderBytes } from '../content/mod.ts';
 import { closeDescriptor } from '../native/mod.ts';
 import { type ContentFolder, followImage } from './content-folder.ts';
@@ -148,7 +148,14 @@ export class PackPart {
     this.#writing(() => fsyncSync(this.#part));
   }
 
+  /** Under the pack's name; not what somebody else put in the place of ours meanwhile. */
   put(name: string): void {
+    if (!this.#folder.isNamed(this.#part, this.#names.part)) {
+      throw new ViaductError('IMAGE_BUSY', {
+        cause: `${this.#path}: another process packs the image too, and what was made of the pack is gone.`,
+        remedy: 'Let one of them pack it.',
+      });
+    }
     this.#folder.put(this.#names.part, name);
   }
 

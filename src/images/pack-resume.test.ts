@@ -2,7 +2,11 @@ import assert from 'node:assert/strict';
 import {
   appendFileSync,
   chownSync,
+  closeSync,
+  existsSync,
+  fstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmdirSync,
@@ -16,7 +20,9 @@ import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { seededRandom } from '../base/mod.ts';
 import { encodeWorkingSet, packHeaderBytes } from '../content/mod.ts';
+import { flockExclusive } from '../native/mod.ts';
 import { headOf, unpacked } from '../testing/mod.ts';
+import type { Crew } from './crew.ts';
 import { adoptImage, packImage, verifyImage } from './mod.ts';
 import type { PackOptions, PackReport } from './pack.ts';
 import { code, dying, folder, options } from './pack-fixture.test.ts';
@@ -245,6 +251,37 @@ test('a part that belongs to somebody else is not gone on with (needs root)', as
   await kill(place, 3);
   chownSync(join(place.hidden, '.disk.raw.pack-part'), 1234, 5678);
   assert.equal((await finish(place)).compressed, tasks);
+});
+
+test('the lock of another user’s packer is his as long as he holds it (needs root)', async () => {
+  const place = site('locked');
+  await kill(place, 3);
+  const lock = join(place.hidden, '.disk.raw.part');
+  chownSync(lock, 1234, 5678);
+  const held = openSync(lock, 'r+');
+  assert.equal(flockExclusive(held), 0);
+  assert.equal(await code(packImage(place.image, options())), 'IMAGE_BUSY');
+  assert.equal(fstatSync(held).nlink, 1);
+  closeSync(held);
+  assert.equal((await finish(place)).compressed, tasks - 3);
+});
+
+test('what somebody else put in the place of a pack is not published', async () => {
+  const place = site('replaced');
+  const crew = options().crew;
+  const part = join(place.hidden, '.disk.raw.pack-part');
+  const meddling: Crew = {
+    ...crew,
+    run: (task) => {
+      if (task.kind === 'pack') {
+        rmSync(part, { force: true });
+        writeFileSync(part, 'another');
+      }
+      return crew.run(task);
+    },
+  };
+  assert.equal(await code(packImage(place.image, options({ crew: meddling }))), 'IMAGE_BUSY');
+  assert.equal(existsSync(join(place.hidden, 'disk.raw.pack')), false);
 });
 
 test('adopting keeps what a packer goes on with, unless there is nothing left to pack', async () => {

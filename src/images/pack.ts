@@ -17,7 +17,7 @@ import { type FileStamp, sameStamp } from '../vfs/mod.ts';
 import { ContentFolder, checkOwner, followImage } from './content-folder.ts';
 import { inOrder } from './crew.ts';
 import { DigestTable } from './digest-table.ts';
-import { attempt } from './failure.ts';
+import { attempt, ifPossible } from './failure.ts';
 import { fitOf, fits } from './fit.ts';
 import { writeFully } from './fully.ts';
 import { type FileStatus, ImageFile } from './image-file.ts';
@@ -161,21 +161,17 @@ class Packing {
       this.#removeLeftOvers();
       const resumedBytes = await this.#scan(part, status.stamp);
       const report = await this.#finish(part, status);
-      this.#forget(part);
+      ifPossible(() => this.#forget(part));
       return { ...report, resumedBytes };
     } catch (error) {
       // A disk that is full needs the room; digests of another version are of no use.
       if (error instanceof ViaductError && (error.code === 'DISK_FULL' || error.code === 'IMAGE_CHANGED'))
-        this.#forget(part);
+        ifPossible(() => this.#forget(part));
       throw error;
     } finally {
-      // Whatever cannot be removed: a lock that stayed would keep every later packer of this process away.
-      try {
-        this.#folder.remove(this.#temporary.meta);
-        if (!part.isLocked) removePackPart(this.#folder, this.#temporary);
-      } finally {
-        part.close();
-      }
+      ifPossible(() => this.#folder.remove(this.#temporary.meta));
+      if (!part.isLocked) ifPossible(() => removePackPart(this.#folder, this.#temporary));
+      part.close();
     }
   }
 

@@ -50,7 +50,7 @@ test('the lock is given back when adopting cannot remove what it made', async ()
     renameSync(part, `${part}.away`);
     mkdirSync(part);
   };
-  assert.equal(await code(adoptImage(image, options({ onProgress }))), 'IMAGE_UNREADABLE');
+  assert.equal((await adoptImage(image, options({ onProgress }))).outcome, 'different');
   rmdirSync(part);
   renameSync(`${part}.away`, part);
   assert.equal((await adoptImage(image, options())).outcome, 'different');

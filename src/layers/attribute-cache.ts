@@ -98,7 +98,8 @@ export class AttributeCache extends ForwardingFilesystem {
   /** Nobody waits for it; what it says is learned. */
   #askAhead(call: fs.Call, args: fs.GetattrArguments): void {
     if (this.#pending.has(args.object) || this.#presence.isAway) return;
-    const asked = this.#askAttributes(call, args);
+    // Whoever comes after the time has run out waits for this one.
+    const asked = this.#askAttributes({ ...call, priority: 'demand' }, args);
     if (asked instanceof Promise) asked.catch(ignored);
   }
 

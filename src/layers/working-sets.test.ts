@@ -64,6 +64,21 @@ class Place {
     return new Session(this, layer, fetcher);
   }
 
+  /** Beside the file, owned like it. */
+  async putSet(name: string, set: WorkingSet): Promise<void> {
+    const { memory } = this;
+    const owned = { uid: 1000, gid: 1000 };
+    const around = { directory: memory.root, name: contentDirectory };
+    void memory.mkdir(root, { where: around, set: { mode: 0o755, ...owned } });
+    const hidden = await memory.lookup(root, around);
+    assert.ok(hidden.status === 0);
+    const where = { directory: hidden.object, name: workingSetName(name, set.purpose)! };
+    const made = await memory.create(root, { where, how: { mode: 'guarded', set: { mode: 0o644, ...owned } } });
+    assert.ok(made.status === 0 && made.object !== undefined);
+    const bytes = encodeWorkingSet(set);
+    void memory.write(root, { object: made.object, offset: 0, count: bytes.length, stable: 2, data: [bytes] });
+  }
+
   /** Blocks of the file that were asked of the origin since it was called. */
   watch(object: FileHandle): () => number[] {
     const blocks: number[] = [];
@@ -88,6 +103,8 @@ class Session {
   async wait<T>(work: T | Promise<T>): Promise<T> {
     let isDone = false;
     const done = Promise.resolve(work).finally(() => (isDone = true));
+    // It may reject before it is awaited.
+    done.catch(() => {});
     await settle();
     for (let i = 0; !isDone && i < 1000; i++) await this.at.clock.advance(5);
     return done;
@@ -315,6 +332,21 @@ describe('however many files there are', () => {
   });
 });
 
+test('an origin whose answer is none ends what was wanted, and nothing else', async () => {
+  const at = new Place();
+  sparseFile(at.memory, 200 * MiB);
+  const first = at.session();
+  await first.read(await first.open('file'), boot);
+  await first.close();
+  const session = at.session();
+  const object = await session.open('file');
+  at.origin.on('access', () => Promise.reject(new Error('no answer')));
+  await assert.rejects(session.wait(session.layer.read(alice, { object, offset: 0, count: 4 * KiB })), /no answer/);
+  await at.clock.advance(1_000);
+  assert.equal(session.layer.stats().leftBytes, 0);
+  await session.close();
+});
+
 test('what the origin does not take, it is told once more at the end', async () => {
   for (const isRefused of [true, false]) {
     const at = new Place();
@@ -394,19 +426,7 @@ describe('the next run', () => {
       weights: new Uint8Array(62).fill(1),
       runs: 1,
     };
-    const owned = { uid: 1000, gid: 1000 };
-    void at.memory.mkdir(root, {
-      where: { directory: at.memory.root, name: contentDirectory },
-      set: { mode: 0o755, ...owned },
-    });
-    const hidden = await at.memory.lookup(root, { directory: at.memory.root, name: contentDirectory });
-    assert.ok(hidden.status === 0);
-    const where = { directory: hidden.object, name: workingSetName('file', 'boot')! };
-    const made = await at.memory.create(root, { where, how: { mode: 'guarded', set: { mode: 0o644, ...owned } } });
-    assert.ok(made.status === 0 && made.object !== undefined);
-    const bytes = encodeWorkingSet(set);
-    void at.memory.write(root, { object: made.object, offset: 0, count: bytes.length, stable: 2, data: [bytes] });
-
+    await at.putSet('file', set);
     const session = at.session();
     const object = await session.open('file');
     const blocks = at.watch(file);

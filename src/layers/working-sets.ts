@@ -134,8 +134,9 @@ export class WorkingSets extends ForwardingFilesystem {
     if (this.#hidden.has(place.directory)) file.kind = 'other';
     else if (file.kind !== 'other') {
       file.learn(reply.attributes);
-      const isWanted = this.#options.mode !== 'on-demand' && call.isViaduct !== true && !file.hasBegun;
-      if (isWanted && this.#finding < mostBackground) this.#find(call, file);
+      const isWanted = this.#options.mode !== 'on-demand' && call.isViaduct !== true;
+      const isNew = !file.hasBegun && !file.hasLooked;
+      if (isWanted && isNew && this.#finding < mostBackground) this.#find(call, file);
     }
     return reply;
   }

@@ -3,6 +3,7 @@
 export * from './at.ts';
 export { bootId } from './boot-id.ts';
 export { DirectoryReader, type RawEntry } from './directory-entries.ts';
+export { exitNow } from './exit.ts';
 export { reserveRoom } from './fallocate.ts';
 export { type FileSystemStatus, fileSystemStatus, linkMaximum } from './file-system-status.ts';
 export { flockExclusive } from './flock.ts';

@@ -98,10 +98,7 @@ export class SessionWarming {
     const seconds = (last.atMs - first.atMs) / 1000;
     const rate = seconds === 0 ? 0 : Math.max(0, ((first.left - last.left) * limits.blockBytes) / seconds);
     const sinceMs = this.#parts.awaySinceMs();
-    const still =
-      stillMs < quietMs
-        ? undefined
-        : `nothing of it has come for ${Math.round(stillMs / 1000)} s; it is asked for again`;
+    const still = stillMs < quietMs ? undefined : `nothing of it has come for ${Math.round(stillMs / 1000)} s`;
     const problem =
       sinceMs === undefined ? still : `the origin has not answered since ${new Date(sinceMs).toISOString()}`;
     return {

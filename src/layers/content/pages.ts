@@ -67,7 +67,7 @@ export class Pages {
     const { head } = file.content;
     const last = Math.min(page + pagesAhead, head.pageCount - 1);
     for (let next = page + 1; next <= last; next++) {
-      if (head.page(next).count > 0 && !this.#kept.has(nameOf(file, next)))
+      if (head.page(next).count > 0 && this.#kept.get(nameOf(file, next))?.file !== file)
         void this.#load(file, { ...call, priority: 'prefetch' }, next);
     }
   }

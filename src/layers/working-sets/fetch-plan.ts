@@ -7,7 +7,7 @@
  * Invariants: of one file's sets at most half the cache; of whole files together at most three quarters of it, for what does not fit
  * would push out what was fetched before it, unless it is gone or was given up; at most `mostFiles` at a time, the oldest gives way.
  */
-import { chain, type Eventual, type Log, limits } from '../../base/mod.ts';
+import { chain, type Eventual, isPromise, type Log, limits } from '../../base/mod.ts';
 import type { WorkingSet } from '../../content/mod.ts';
 import { type Call, type Failure, type FileHandle, type Filesystem, statusName } from '../../vfs/mod.ts';
 import { BlockBits, WantedBlocks } from '../read-ahead/mod.ts';
@@ -37,6 +37,8 @@ export class FetchPlan {
   readonly #running = new Set<WantedBlocks>();
   /** Sizes of the files that are fetched whole, by handle. */
   readonly #whole = new Map<FileHandle, number>();
+  /** Those that go on with the rest of their file. */
+  readonly #wholes = new WeakSet<WantedBlocks>();
   #hasWarned = false;
   #isClosed = false;
 
@@ -124,7 +126,10 @@ export class FetchPlan {
   ): { readonly wanted: WantedBlocks; readonly status: Eventual<Failure | 0> } {
     const wanted = this.#open(file);
     for (const blocks of lists) wanted.append(blocks);
-    if (isWhole) wanted.wantRest(file.blockCount);
+    if (isWhole) {
+      wanted.wantRest(file.blockCount);
+      this.#wholes.add(wanted);
+    }
     const status = chain(this.#options.fetcher.want(call, file.handle, wanted), (failure) => {
       if (failure !== 0) {
         this.#options.log.debug({ file: file.place?.name, status: statusName(failure) }, 'nothing is fetched ahead');
@@ -132,6 +137,8 @@ export class FetchPlan {
       }
       return failure;
     });
+    // The session ends, or the origin's answer was none. Whoever waits is told; nobody has to.
+    if (isPromise(status)) status.catch(() => wanted.giveUp());
     return { wanted, status };
   }
 
@@ -149,7 +156,8 @@ export class FetchPlan {
         );
       // What was not fetched takes no room, nor what is gone.
       if (isGone(wanted.failure ?? 0)) this.forget(file.handle);
-      else if (wanted.isGivenUp && file.wanted === wanted) this.#charge(file.handle, wanted.fetchedBytes);
+      else if (wanted.isGivenUp && file.wanted === wanted && this.#wholes.has(wanted))
+        this.#charge(file.handle, wanted.fetchedBytes);
     });
     if (this.#running.size > mostFiles) {
       const [oldest] = this.#running;

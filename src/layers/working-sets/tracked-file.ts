@@ -43,6 +43,8 @@ export class TrackedFile {
   prior: WorkingSet | undefined;
   /** The origin's sets, once they are looked for. */
   finding: Promise<readonly WorkingSet[]> | undefined;
+  /** It was looked for, and let go for others: not again before somebody reads. */
+  hasLooked = false;
   /** What was found. */
   found: readonly WorkingSet[] | undefined;
   wanted: WantedBlocks | undefined;
@@ -88,10 +90,12 @@ export class TrackedFile {
 
   /** All that is kept of a file that is not being recorded. What was learned is on the disk. */
   letGo(): void {
+    if (this.found !== undefined) this.hasLooked = true;
     this.forgetFound();
     this.prior = undefined;
-    this.reads.end();
-    this.writes.end();
+    // One that nobody has used yet is recorded when it is.
+    if (this.reads.count > 0) this.reads.end();
+    if (this.writes.count > 0) this.writes.end();
     this.savedReads = 0;
     this.savedWrites = 0;
   }
