@@ -243,6 +243,21 @@ describe('read-ahead in the layer', () => {
     assert.ok(prefetchBytes > 6 * MiB && prefetchUsedBytes > 6 * MiB, `${prefetchBytes} ${prefetchUsedBytes}`);
   });
 
+  test('over a link that is known to be slow a large READ goes in pieces, which connections end one after the other', async () => {
+    const known = { bytesPerMs: 12_500, roundTripMs: 300 };
+    const pieces: number[] = [];
+    for (const figures of [undefined, known]) {
+      const at = house({ link: { load: () => figures, keep() {} } }, {}, slow);
+      const object = makeFile(at.memory, 2 * MiB);
+      at.origin.on('read', (args, proceed) => {
+        pieces.push(args.count);
+        return proceed();
+      });
+      await bytesOf(at, object, 0, MiB);
+    }
+    assert.deepEqual(pieces, [MiB, ...Array(4).fill(256 * KiB)]);
+  });
+
   test('nothing is read ahead for a Viaduct, which does that itself', async () => {
     const at = house({ readAhead: defaultReadAhead }, {}, slow);
     const object = makeFile(at.memory, 8 * MiB);

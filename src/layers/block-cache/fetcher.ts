@@ -140,8 +140,9 @@ export class Fetcher implements Ahead {
 
   async #fly(file: OpenFile, flight: Flight): Promise<void> {
     const requests: Promise<void>[] = [];
-    for (let offset = flight.offset; offset < flight.end; offset += this.#transferBytes) {
-      requests.push(this.#request(file, flight, offset, Math.min(offset + this.#transferBytes, flight.end)));
+    const most = Math.min(this.#transferBytes, this.#prefetcher.pieceBytes);
+    for (let offset = flight.offset; offset < flight.end; offset += most) {
+      requests.push(this.#request(file, flight, offset, Math.min(offset + most, flight.end)));
     }
     await Promise.all(requests);
     const bytes = byteCount(flight);

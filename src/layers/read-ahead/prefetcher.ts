@@ -55,6 +55,9 @@ const noNeighbourhood = { ...defaultNeighbourhood, smallestFileBytes: Number.POS
 const blockBytes = limits.blockBytes;
 /** In flight before the link is known, and always allowed to streams. */
 const smallestFlightBytes = 256 * 1024;
+/** How long a piece of a large READ may take on the link, and what is worth a request. */
+const pieceMs = 20;
+const smallestPieceBytes = 256 * 1024;
 /** Above the bandwidth-delay product: growing, the rate must be able to double; later a short queue keeps the link busy. */
 const growthGain = 2;
 const steadyGain = 1.5;
@@ -379,6 +382,17 @@ export class Prefetcher {
     if (room > 0 && this.#inFlight.bytes < this.#guessBytes) return;
     const step = (room * Math.min(bytes, this.#guessBytes) * blockBytes) / this.#guessBytes;
     this.#guessBytes = Math.min(Math.max(this.#guessBytes + step, smallestGuessBytes), this.#options.mostBytes);
+  }
+
+  /**
+   * Most bytes of one request over a slow link. Connections share it: large READs, one on each, would all end at the same time, and the
+   * link would be empty until the bytes of the next ones come.
+   */
+  get pieceBytes(): number {
+    const { figures } = this.link;
+    if (figures === undefined) return limits.transferBytes;
+    const bytes = Math.min(Math.max(figures.bytesPerMs * pieceMs, smallestPieceBytes), limits.transferBytes);
+    return bytes - (bytes % blockBytes);
   }
 
   #requestBlocks(): number {
