@@ -11,7 +11,8 @@ import { PeerPolicy, RpcClient, RpcServer } from '../rpc/mod.ts';
 import { credential } from '../vfs/mod.ts';
 import { openListeners } from './listen.ts';
 import { plainFields } from './messages.ts';
-import { defaultAttributes, type SessionPlan } from './plan.ts';
+import type { SessionPlan } from './plan.ts';
+import { servePlan } from './plan-fixture.test.ts';
 import { startSession } from './session.ts';
 
 let scratch: string;
@@ -25,19 +26,7 @@ after(() => rmSync(scratch, { recursive: true, force: true }));
 const tools = { clock: systemClock, log: silentLog, random: systemRandom };
 
 function plan(change: Partial<SessionPlan> = {}): SessionPlan {
-  return {
-    kind: 'serve',
-    origin: join(scratch, 'images'),
-    stateDirectory: join(scratch, 'state'),
-    listen: { host: '127.0.0.1', port: 0 },
-    allow: [],
-    writes: 'write-through',
-    squash: 'none',
-    connections: 2,
-    attributes: defaultAttributes,
-    readAheadBytes: 0,
-    ...change,
-  };
+  return servePlan({ origin: join(scratch, 'images'), stateDirectory: join(scratch, 'state') }, change);
 }
 
 async function mountRoot(port: number): Promise<number> {
