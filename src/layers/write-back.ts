@@ -340,14 +340,17 @@ export class WriteBack extends ForwardingFilesystem {
 
   async #close(): Promise<void> {
     const { lifetime, files } = this.#workings;
-    await this.#drain.close();
-    lifetime.isClosed = true;
-    this.#barriers.close();
-    files.close();
     try {
-      await this.#workings.log.close();
+      await this.#drain.close();
     } finally {
-      await this.next.close();
+      lifetime.isClosed = true;
+      this.#barriers.close();
+      files.close();
+      try {
+        await this.#workings.log.close();
+      } finally {
+        await this.next.close();
+      }
     }
   }
 }

@@ -3,7 +3,7 @@ import type { Clock, Log } from '../base/mod.ts';
 import type { CleanCache } from '../cache/mod.ts';
 import { Content } from '../layers/mod.ts';
 import type { FileHandle, Filesystem, PathWalker, Place } from '../vfs/mod.ts';
-import { HintsFile } from './hints-file.ts';
+import { type HintsUse, SharedHints } from './shared-hints.ts';
 
 export interface ContentWish {
   readonly next: Filesystem;
@@ -15,13 +15,20 @@ export interface ContentWish {
   readonly onWantedWhole: (file: FileHandle) => void;
 }
 
+export interface ContentTools {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Of all who use the cache; default: its own. */
+  readonly hints?: SharedHints | undefined;
+}
+
 export function buildContent(
   { next, cache, cacheDirectory, ...more }: ContentWish,
-  { clock, log }: { readonly clock: Clock; readonly log: Log },
-): { readonly layer: Content; readonly hints: HintsFile } {
-  const cacheBytes = cache.stat().sizeBytes;
-  const version = (): number => layer.taughtCount;
-  const hints = new HintsFile({ directory: cacheDirectory, cacheBytes, clock, log, version });
+  { clock, log, hints: given }: ContentTools,
+): { readonly layer: Content; readonly hints: HintsUse } {
+  const { sizeBytes: cacheBytes } = cache.stat();
+  const shared = given ?? new SharedHints({ directory: cacheDirectory, cacheBytes, isOnlyWriter: true, clock, log });
+  const hints = shared.use((): number => layer.taughtCount);
   const layer: Content = new Content(next, { store: cache, hints: hints.index, clock, log, ...more });
   return { layer, hints };
 }

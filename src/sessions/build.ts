@@ -38,12 +38,12 @@ import {
 import { SessionChain } from './chain.ts';
 import { type ServedOrigin, SessionLeases, sessionChannel } from './channel.ts';
 import { closeAfterError, closeEach } from './close-each.ts';
-import type { HintsFile } from './hints-file.ts';
 import { LinkFile } from './link-file.ts';
 import { Paths } from './paths.ts';
 import { ReadOnly } from './read-only.ts';
 import type { SessionLease } from './session-lease.ts';
 import { holdsLog, openSessionLog } from './session-log.ts';
+import type { HintsUse, SharedHints } from './shared-hints.ts';
 import type { LayerDescription, StackDescription } from './stack.ts';
 import type { SessionWarming } from './warming.ts';
 import type { SessionWriteBack } from './write-back.ts';
@@ -55,6 +55,8 @@ export interface Surroundings {
   readonly random: Random;
   /** Present if the description has a block cache. */
   readonly cache: CleanCache | undefined;
+  /** What is known of where chunks lie in that cache; default: a session's own. */
+  readonly hints?: SharedHints | undefined;
 }
 
 export interface Stack {
@@ -137,7 +139,7 @@ function pileUp(
   const presence = watchOrigin(nfs, surroundings);
   if (nfs !== undefined) counters.presence = presence.stats.bind(presence);
   const caches: (BlockCache | Content | Keepsakes | AccessCache | AttributeCache)[] = [];
-  let hints: HintsFile | undefined;
+  let hints: HintsUse | undefined;
   let leases: SessionLeases | undefined;
   let writeBack: SessionWriteBack | undefined;
   let workingSets: WorkingSets | undefined;
@@ -239,7 +241,7 @@ interface Ending {
   readonly lease: SessionLease | undefined;
   /** The origin. */
   readonly isAway: boolean;
-  readonly hints: HintsFile | undefined;
+  readonly hints: HintsUse | undefined;
   readonly workingSets: WorkingSets | undefined;
 }
 
@@ -248,13 +250,20 @@ async function closeStack(
   top: Filesystem,
   { writeBack, lease, isAway, hints, workingSets }: Ending,
 ): Promise<LeftBehind | undefined> {
-  await workingSets?.end(isAway);
-  // What is left needs the lease in the session's next life: that it was taken over meanwhile must be told.
-  if (!isAway && writeBack !== undefined && writeBack.left().files > 0) await lease?.check();
-  const left = writeBack?.left();
-  if (left?.files === 0) await lease?.release(isAway);
-  lease?.close();
-  await closeEach([() => top.close(), () => hints?.close()]);
+  let left: LeftBehind | undefined;
+  // Whatever fails of it, the log is closed: its lock would keep out the session's next life.
+  await closeEach([
+    () => workingSets?.end(isAway),
+    // What is left needs the lease in the session's next life: that it was taken over meanwhile must be told.
+    () => (!isAway && writeBack !== undefined && writeBack.left().files > 0 ? lease?.check() : undefined),
+    () => {
+      left = writeBack?.left();
+      return left?.files === 0 ? lease?.release(isAway) : undefined;
+    },
+    () => lease?.close(),
+    () => top.close(),
+    () => hints?.close(),
+  ]);
   return left;
 }
 

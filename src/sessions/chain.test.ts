@@ -10,7 +10,8 @@ import { callBy, ok, pattern } from '../testing/mod.ts';
 import { credential, type FileHandle, Stability } from '../vfs/mod.ts';
 import { type ChainStatus, SessionChain } from './chain.ts';
 import { defaultAttributes, type SessionPlan } from './plan.ts';
-import { type RunningSession, startSession } from './session.ts';
+import type { RunningSession } from './running-session.ts';
+import { startSession } from './session.ts';
 import { defaultDirty } from './write-policy.ts';
 
 const tools = { clock: systemClock, log: silentLog, random: systemRandom };

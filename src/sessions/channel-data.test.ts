@@ -12,7 +12,8 @@ import { makeContent, ok, pattern, refused } from '../testing/mod.ts';
 import * as vfs from '../vfs/mod.ts';
 import type { SessionPlan } from './plan.ts';
 import { servePlan } from './plan-fixture.test.ts';
-import { type RunningSession, startSession } from './session.ts';
+import type { RunningSession } from './running-session.ts';
+import { startSession } from './session.ts';
 import { defaultDirty } from './write-policy.ts';
 
 const { Status, Stability } = vfs;

@@ -1,6 +1,6 @@
 /**
- * Where chunks lie in a clean cache, kept beside it over restarts: the file `hints` in the cache's directory, which one session has
- * open at a time. It is written now and then and at the end, put in place by rename, never synced: what it says is checked on use, and
+ * Where chunks lie in a clean cache, kept beside it over restarts: the file `hints` in the cache's directory, which the
+ * sessions of a worker share (shared-hints.ts). It is written now and then and at the end, put in place by rename, never synced: what it says is checked on use, and
  * without it chunks are found again as files are read.
  *
  * Invariant: it has no more entries than the cache has sectors, so it stays below half a percent of the cache's size.
@@ -18,6 +18,8 @@ export interface HintsFileOptions {
   readonly cacheBytes: number;
   readonly clock: Clock;
   readonly log: Log;
+  /** False: other threads write it too, and the later one stays. Default: true. */
+  readonly isOnlyWriter?: boolean | undefined;
   /** Moves when there is something new to keep. */
   readonly version: () => number;
 }
@@ -67,7 +69,7 @@ export class HintsFile {
     const version = this.#options.version();
     if (version === this.#savedVersion) return;
     try {
-      replaceFile(this.#path, this.index.encode(), { isOnlyWriter: true });
+      replaceFile(this.#path, this.index.encode(), { isOnlyWriter: this.#options.isOnlyWriter ?? true });
       this.#savedVersion = version;
     } catch (error) {
       this.#options.log.debug(

@@ -1,10 +1,16 @@
 /**
- * What the main thread and a session's worker say to each other. All of it is plain data.
+ * What the main thread and a worker say to each other. All of it is plain data. A worker has many sessions: what is of one of them carries
+ * its number.
  *
- *   main ── WorkerStart (workerData) ──► worker ── ready | failed ──► main
+ *   main ── WorkerStart (workerData) ──► worker
+ *   main ── open ──► worker ── ready ──► main ...    or    failed, closed
  *   main ── stats ──► worker ── stats ──► main          worker ── log ──► main
  *   main ── task ──► worker ── task (progress ... result or error) ──► main
- *   main ── close ──► worker ── closed ──► main
+ *   main ── close ──► worker ── closed ──► main         worker ── failed (an error that nobody expected) ... closed ──► main
+ *   main ── detach ──► worker ── detached ──► main      main ── ping ──► worker ── pong ──► main
+ *   worker ── broken ──► main, and it ends
+ *
+ * `closed` is the last word of a session. A cache is attached when the first session that has its ticket is opened, and detached when told to.
  */
 import type { Log } from '../base/mod.ts';
 import type { CacheShare } from '../cache/mod.ts';
@@ -17,10 +23,20 @@ import type { LeftBehind, WriteBackStatus } from './write-back-status.ts';
 export type LogLevel = keyof Log;
 
 export interface WorkerStart {
+  /** An unexpected error of one session ends that session; else the worker. */
+  readonly isolates: boolean;
+}
+
+/** A worker's share of a clean cache, under a number of its own. */
+export interface CacheTicket {
+  readonly id: number;
+  readonly share: CacheShare;
+}
+
+export interface SessionOpening {
   readonly plan: SessionPlan;
-  /** The port that the session had before its worker was restarted: clients know it by now. */
+  /** The port that the session had before it was opened again: clients know it by now. */
   readonly port: number | undefined;
-  readonly cache: CacheShare | undefined;
 }
 
 /** Where the session listens. */
@@ -31,18 +47,50 @@ export interface ListeningPlace {
   readonly portmapper: 'own' | 'rpcbind' | 'none';
 }
 
+interface OfSession {
+  readonly session: number;
+}
+
+export type OpenOrder = OfSession & SessionOpening & { readonly kind: 'open'; readonly cache: CacheTicket | undefined };
+
+/** To a session that is open, or being opened. */
+export type SessionOrder =
+  | (OfSession & { readonly kind: 'stats'; readonly id: number })
+  | (OfSession & { readonly kind: 'task'; readonly id: number; readonly task: SessionTask })
+  | (OfSession & { readonly kind: 'close' });
+
 export type WorkerOrder =
-  | { readonly kind: 'stats'; readonly id: number }
-  | { readonly kind: 'task'; readonly id: number; readonly task: SessionTask }
-  | { readonly kind: 'close' };
+  | OpenOrder
+  | SessionOrder
+  | { readonly kind: 'detach'; readonly id: number }
+  | { readonly kind: 'ping'; readonly id: number };
+
+export type SessionReport =
+  | (OfSession & { readonly kind: 'ready'; readonly place: ListeningPlace })
+  | (OfSession & { readonly kind: 'failed'; readonly error: ErrorRecord })
+  | (OfSession & { readonly kind: 'stats'; readonly id: number; readonly stats: WorkerStats })
+  /** Without a number it is of the worker itself. */
+  | (LogLine & { readonly session: number | undefined })
+  | (OfSession & { readonly kind: 'task'; readonly id: number; readonly event: TaskEvent })
+  | (OfSession & {
+      readonly kind: 'closed';
+      readonly left: LeftBehind | undefined;
+      /** False: some part of it could not be closed, and may still hold what it had open. */
+      readonly isClean: boolean;
+    });
 
 export type WorkerReport =
-  | { readonly kind: 'ready'; readonly place: ListeningPlace }
-  | { readonly kind: 'failed'; readonly error: ErrorRecord }
-  | { readonly kind: 'stats'; readonly id: number; readonly stats: WorkerStats }
-  | { readonly kind: 'log'; readonly level: LogLevel; readonly fields: object; readonly message: string }
-  | { readonly kind: 'task'; readonly id: number; readonly event: TaskEvent }
-  | { readonly kind: 'closed'; readonly left: LeftBehind | undefined };
+  | SessionReport
+  | { readonly kind: 'detached'; readonly id: number }
+  | { readonly kind: 'pong'; readonly id: number }
+  | { readonly kind: 'broken'; readonly error: ErrorRecord };
+
+interface LogLine {
+  readonly kind: 'log';
+  readonly level: LogLevel;
+  readonly fields: object;
+  readonly message: string;
+}
 
 /** Counters of the data path, by part. Names are those of the parts' own counters. */
 export interface WorkerStats {

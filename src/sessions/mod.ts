@@ -14,7 +14,8 @@ export {
   parseListen,
   type SessionPlan,
 } from './plan.ts';
-export { type RunningSession, type SessionOptions, type SessionStatus, startSession } from './session.ts';
+export type { RunningSession, SessionStatus } from './running-session.ts';
+export { type SessionOptions, startSession } from './session.ts';
 export { SqliteLeaseStore } from './sqlite-lease-store.ts';
 export { describeStack, type LayerDescription, type StackDescription } from './stack.ts';
 export {
@@ -25,6 +26,7 @@ export {
   type TaskProgress,
   type TaskResult,
 } from './tasks.ts';
+export { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';
 export type { ConflictStatus, LeftBehind, PendingFile, WriteBackStatus } from './write-back-status.ts';
 export {
   type CommitPlace,

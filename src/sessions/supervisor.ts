@@ -1,34 +1,36 @@
 /**
- * Keeps a session's worker alive. A worker that dies is started again with the same plan on the same port; its clients reconnect
- * by themselves and find every handle valid.
+ * A session as its worker's keeper sees it. A session whose worker dies is opened again in the next one, with the same plan on the same
+ * port; its clients reconnect by themselves and find every handle valid.
  *
  * ```
- *   starting ──ready──► running ──died──► waiting (0.1 s, doubling to 10 s) ──► starting
- *      │ failed, never ready before         │ close()                              │ failed again: waiting
- *      ▼                                    ▼                                      ▼
+ *   starting ──ready──► running ──worker died──► waiting (for the worker, or 0.1 s, doubling to 10 s) ──► starting
+ *      │ failed, never ready before         │ close(), or an unexpected error in it    │ failed again: waiting
+ *      ▼                                    ▼                                          ▼
  *    ended (`ready` rejects)            closing ──closed, or 10 s (0.3 s while starting)──► ended
  * ```
  *
- * Invariants: at most one worker at a time; after `close` none is started; `ready` settles once.
+ * What cannot be closed in time ends with its worker if no other session is in that one, if it does not answer, or if it may hold a
+ * dirty log, which somebody else must be able to open; else it is left behind.
+ *
+ * Invariants: in one worker at most once; after `close` it is not opened again; `ready`, `ended` and `released` settle once.
  */
 import { type Clock, type Log, limits, type Timer, ViaductError } from '../base/mod.ts';
+import type { CleanCache } from '../cache/mod.ts';
 import { type ErrorRecord, errorOf, recordOf } from './error-record.ts';
-import type { ListeningPlace, WorkerOrder, WorkerReport, WorkerStats } from './messages.ts';
+import type { ListeningPlace, SessionOpening, SessionReport, WorkerStats } from './messages.ts';
+import type { SessionPlan } from './plan.ts';
+import type { PooledWorker, Tenant } from './pooled-worker.ts';
+import { RestartDelay } from './restart-delay.ts';
 import type { SessionTask, TaskEvent, TaskProgress, TaskResult } from './tasks.ts';
 import type { LeftBehind } from './write-back-status.ts';
-
-/** The part of node:worker_threads' Worker that is needed. */
-export interface WorkerHandle {
-  postMessage(order: WorkerOrder): void;
-  on(event: 'message', listener: (report: WorkerReport) => void): unknown;
-  on(event: 'error', listener: (error: Error) => void): unknown;
-  on(event: 'exit', listener: (code: number) => void): unknown;
-  terminate(): Promise<number>;
-}
+import { keepsLog } from './write-policy.ts';
 
 export interface SupervisorOptions {
-  /** Starts a worker; `port` is the port that it must listen on again, if it had one. */
-  startWorker(port: number | undefined): WorkerHandle;
+  /** Of the session, in its pool. */
+  readonly number: number;
+  readonly plan: SessionPlan;
+  readonly cache: CleanCache | undefined;
+  readonly worker: PooledWorker;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -39,76 +41,95 @@ export interface SupervisorStatus {
   readonly state: SupervisorState;
   readonly place: ListeningPlace | undefined;
   readonly restarts: number;
-  /** Why the worker was last restarted, or is not running. */
+  /** Why it was last opened again, or is not running. */
   readonly lastError: ErrorRecord | undefined;
 }
 
-const firstDelayMs = 100;
-const longestDelayMs = 10_000;
-/** A worker that ran this long was well: the next restart is quick again. */
-const wellAfterMs = 60_000;
 const closeLimitMs = 10_000;
-/** A worker that is still opening may wait for an origin that does not answer; it has nothing under way that is worth waiting for. */
+/** What is still opening may wait for an origin that does not answer; it has nothing under way that is worth waiting for. */
 const openingCloseLimitMs = 300;
 const statsLimitMs = 1_000;
+/** A worker that dies while a session starts in it may have died of another one: so often it is tried again. */
+const lostStarts = 1;
 
-export class Supervisor {
-  readonly ready: Promise<ListeningPlace>;
+export class Supervisor implements Tenant {
+  readonly cache: CleanCache | undefined;
   readonly #options: SupervisorOptions;
+  readonly #ready = Promise.withResolvers<ListeningPlace>();
+  readonly #ended = Promise.withResolvers<ErrorRecord | undefined>();
+  readonly #released = Promise.withResolvers<void>();
+  readonly #delay = new RestartDelay();
   #state: SupervisorState = 'starting';
-  #worker: WorkerHandle | undefined;
   #place: ListeningPlace | undefined;
   #restarts = 0;
+  #lostStarts = 0;
   #lastError: ErrorRecord | undefined;
-  #delayMs = firstDelayMs;
-  #startedAt = 0;
+  /** What this life of it failed with. */
+  #failure: ErrorRecord | undefined;
+  /** What ended it, if that was not `close`. */
+  #verdict: ErrorRecord | undefined;
+  #isReleased = false;
   #timer: Timer | undefined;
-  #resolveReady: (place: ListeningPlace) => void = () => {};
-  #rejectReady: (error: unknown) => void = () => {};
   readonly #questions = new Map<number, (stats: WorkerStats | undefined) => void>();
   readonly #tasks = new Map<number, (event: TaskEvent) => void>();
   #questionId = 0;
   #closing: Promise<LeftBehind | undefined> | undefined;
   #left: LeftBehind | undefined;
-  #ended: () => void = () => {};
+  /** The worker's use of its cache by a life of it that is over. */
+  #removed: Promise<void> = Promise.resolve();
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    this.ready = new Promise((resolve, reject) => {
-      this.#resolveReady = resolve;
-      this.#rejectReady = reject;
-    });
+    this.cache = options.cache;
     // Whoever waits for `ready` sees the rejection; nobody has to.
     this.ready.catch(() => {});
-    this.#start();
+    this.#enter();
+  }
+
+  /** Settles once: the session serves, or could not be started. */
+  get ready(): Promise<ListeningPlace> {
+    return this.#ready.promise;
+  }
+
+  /** What ended it; undefined: it was told to. */
+  get ended(): Promise<ErrorRecord | undefined> {
+    return this.#ended.promise;
+  }
+
+  /** Nothing of it uses its cache any more. */
+  get released(): Promise<void> {
+    return this.#released.promise;
+  }
+
+  get isReleased(): boolean {
+    return this.#isReleased;
   }
 
   status(): SupervisorStatus {
     return { state: this.#state, place: this.#place, restarts: this.#restarts, lastError: this.#lastError };
   }
 
-  /** The worker's counters, or undefined when it has none to give within a second (starting, dead, or stuck). */
+  /** Its counters, or undefined when it has none to give within a second (starting, dead, or stuck). */
   stats(): Promise<WorkerStats | undefined> {
-    const worker = this.#worker;
-    if (this.#state !== 'running' || worker === undefined) return Promise.resolve(undefined);
+    if (this.#state !== 'running') return Promise.resolve(undefined);
+    const { worker, number: session, clock } = this.#options;
     const id = ++this.#questionId;
     return new Promise((resolve) => {
-      const timer = this.#options.clock.after(statsLimitMs, () => this.#questions.get(id)?.(undefined));
+      const timer = clock.after(statsLimitMs, () => this.#questions.get(id)?.(undefined));
       this.#questions.set(id, (stats) => {
         this.#questions.delete(id);
         timer.cancel();
         resolve(stats);
       });
-      worker.postMessage({ kind: 'stats', id });
+      worker.post({ kind: 'stats', session, id });
     });
   }
 
-  /** Has the worker do it. Rejects with what is wrong with the task; a worker that dies meanwhile has not done it. */
+  /** Has it done in the worker. Rejects with what is wrong with the task; a session that ends meanwhile has not done it. */
   run(task: SessionTask, onProgress: (progress: TaskProgress) => void): Promise<TaskResult> {
-    const worker = this.#worker;
-    if (this.#state !== 'running' || worker === undefined)
-      return Promise.resolve(notNow(`the session is ${this.#state}`));
+    if (this.#state !== 'running') return Promise.resolve(notNow(`the session is ${this.#state}`));
     if (this.#tasks.size >= limits.sessionTasks) return Promise.resolve(notNow('too many tasks wait already'));
+    const { worker, number: session } = this.#options;
     const id = ++this.#questionId;
     return new Promise((resolve, reject) => {
       this.#tasks.set(id, (event) => {
@@ -117,33 +138,24 @@ export class Supervisor {
         if (event.kind === 'result') resolve(event.result);
         else reject(errorOf(event.error));
       });
-      worker.postMessage({ kind: 'task', id, task });
+      worker.post({ kind: 'task', session, id, task });
     });
   }
 
-  /** Ends the worker. What it left in its dirty log, if it has one and could say so. */
+  /** Ends it. What it left in its dirty log, if it has one and could say so. */
   close(): Promise<LeftBehind | undefined> {
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
-  #start(): void {
+  opening(): SessionOpening {
     this.#state = 'starting';
-    this.#startedAt = this.#options.clock.now();
-    const worker = this.#options.startWorker(this.#place?.port);
-    this.#worker = worker;
-    let error: ErrorRecord | undefined;
-    worker.on('message', (report) => {
-      if (report.kind === 'failed') error = report.error;
-      this.#take(report);
-    });
-    worker.on('error', (cause) => {
-      error = recordOf(cause);
-    });
-    worker.on('exit', (code) => this.#died(error ?? recordOf(new Error(`the worker ended with code ${code}`))));
+    this.#failure = undefined;
+    this.#delay.started(this.#options.clock.now());
+    return { plan: this.#options.plan, port: this.#place?.port };
   }
 
-  #take(report: WorkerReport): void {
+  take(report: SessionReport): void {
     switch (report.kind) {
       case 'ready':
         if (this.#state !== 'starting') return;
@@ -151,7 +163,7 @@ export class Supervisor {
         this.#place = report.place;
         if (this.#restarts > 0)
           this.#options.log.warn({ ...report.place, restarts: this.#restarts }, 'the session is back');
-        this.#resolveReady(report.place);
+        this.#ready.resolve(report.place);
         return;
       case 'stats':
         this.#questions.get(report.id)?.(report.stats);
@@ -162,70 +174,149 @@ export class Supervisor {
       case 'task':
         this.#tasks.get(report.id)?.(report.event);
         return;
+      case 'failed':
+        this.#failed(report.error);
+        return;
       case 'closed':
         this.#left = report.left;
-        // All is closed. What still keeps it, such as an attempt to reach an origin that is away, is not worth waiting for.
-        void this.#worker?.terminate();
-        return;
-      case 'failed':
-        // The exit that follows tells the rest.
-        return;
+        this.#closed(report.isClean);
     }
   }
 
-  #died(error: ErrorRecord): void {
-    this.#worker = undefined;
-    for (const answer of [...this.#questions.values()]) answer(undefined);
-    for (const tell of [...this.#tasks.values()])
-      tell({ kind: 'result', result: notNow('the session’s worker ended') });
-    if (this.#state === 'closing') {
-      this.#ended();
-      return;
+  died(error: ErrorRecord, isAlone: boolean): boolean {
+    this.#silence('the session’s worker ended');
+    if (this.#state === 'closing' || this.#state === 'ended') {
+      this.#end();
+      return false;
     }
     this.#lastError = error;
-    if (this.#place === undefined) {
-      this.#state = 'ended';
-      this.#rejectReady(errorOf(error));
+    if (this.#place === undefined && (isAlone || this.#lostStarts++ >= lostStarts)) {
+      this.#refuse(error);
+      this.#end();
+      return false;
+    }
+    this.#restarts++;
+    this.#state = 'waiting';
+    return true;
+  }
+
+  #enter(): void {
+    this.#timer = undefined;
+    this.#options.worker.add(this.#options.number, this);
+  }
+
+  /** `closed` follows, when all of it that can be is. */
+  #failed(error: ErrorRecord): void {
+    this.#failure = error;
+    if (this.#state !== 'starting' && this.#state !== 'running') return;
+    this.#limit(closeLimitMs);
+    if (this.#state === 'running') {
+      const log = this.#options.log;
+      log.error({ ...error }, 'the session ended by an error that nobody expected; what it wrote is kept');
+      this.#silence('the session failed');
+    } else if (this.#place !== undefined) return;
+    this.#refuse(error);
+  }
+
+  #closed(isClean: boolean): void {
+    const { worker, number, plan } = this.#options;
+    this.#timer?.cancel();
+    this.#silence('the session ended');
+    if (this.#state === 'starting') {
+      this.#removed = worker.remove(number, isClean);
+      this.#againLater(this.#failure ?? recordOf(new Error('the session closed while it was opened')));
       return;
     }
-    if (this.#options.clock.now() - this.#startedAt > wellAfterMs) this.#delayMs = firstDelayMs;
+    if (!isClean && keepsLog(plan.writes) && this.#state === 'closing') {
+      // Its log may still be locked: that ends with the thread.
+      void worker.giveUp(number, true);
+      return;
+    }
+    this.#removed = worker.remove(number, isClean);
+    // Its cache may take as long to be given back as the session itself.
+    if (!isClean) this.#over();
+    else if (this.#state === 'closing') this.#limit(closeLimitMs);
+    void this.#removed.then(() => this.#end());
+  }
+
+  /** It could not be opened again: the reason may pass. */
+  #againLater(failure: ErrorRecord): void {
+    const { clock, log } = this.#options;
+    const delayMs = this.#delay.next(clock.now());
+    this.#lastError = failure;
     this.#restarts++;
-    this.#options.log.error(
-      { ...error, restartInMs: this.#delayMs, restarts: this.#restarts },
-      'the session’s worker died',
-    );
+    log.error({ ...failure, restartInMs: delayMs, restarts: this.#restarts }, 'the session could not be opened again');
     this.#state = 'waiting';
-    this.#timer = this.#options.clock.after(this.#delayMs, () => this.#start());
-    this.#delayMs = Math.min(longestDelayMs, this.#delayMs * 2);
+    this.#timer = clock.after(delayMs, () => this.#enter());
+  }
+
+  /** It does not go on, and does not come back. */
+  #refuse(error: ErrorRecord): void {
+    this.#lastError = error;
+    this.#verdict = error;
+    this.#state = 'closing';
+    this.#ready.reject(errorOf(error));
+  }
+
+  /** It is over for whoever waits; what of it is left behind in the worker may still hold its cache. */
+  #over(): void {
+    this.#timer?.cancel();
+    this.#state = 'ended';
+    this.#ended.resolve(this.#verdict);
+  }
+
+  #end(): void {
+    this.#over();
+    this.#isReleased = true;
+    this.#released.resolve();
+  }
+
+  /** Nobody answers any more. */
+  #silence(problem: string): void {
+    for (const answer of [...this.#questions.values()]) answer(undefined);
+    for (const tell of [...this.#tasks.values()]) tell({ kind: 'result', result: notNow(problem) });
+  }
+
+  #limit(limitMs: number, opening = false): void {
+    this.#timer?.cancel();
+    this.#timer = this.#options.clock.after(limitMs, () => void this.#giveUp(limitMs, opening));
+  }
+
+  async #giveUp(limitMs: number, opening: boolean): Promise<void> {
+    const { log, worker, number, plan } = this.#options;
+    if (opening) log.info({}, 'the session is stopped before it was ready');
+    else log.error({ limitMs }, 'the session’s worker did not end in time and is stopped');
+    // Who is to come back needs its place in the worker; who has a log, its lock.
+    const mustEnd = this.#state === 'starting' || (!opening && keepsLog(plan.writes));
+    if (await worker.giveUp(number, mustEnd)) return;
+    log.warn({}, 'what is left of the session stays in its worker, which other sessions use');
+    this.#over();
   }
 
   async #close(): Promise<LeftBehind | undefined> {
-    const worker = this.#worker;
-    this.#timer?.cancel();
-    if (this.#place === undefined) {
-      this.#rejectReady(
+    const { worker, number } = this.#options;
+    if (this.#place === undefined && this.#state !== 'ended') {
+      this.#ready.reject(
         new ViaductError('UNEXPECTED', { cause: 'The session was closed before it was ready.', remedy: 'Nothing.' }),
       );
     }
-    if (worker !== undefined) {
-      const opening = this.#state === 'starting';
-      const limitMs = opening ? openingCloseLimitMs : closeLimitMs;
+    const opening = this.#state === 'starting';
+    if (opening || this.#state === 'running') {
       this.#state = 'closing';
-      const exited = new Promise<void>((resolve) => {
-        this.#ended = resolve;
-      });
-      const timer = this.#options.clock.after(limitMs, () => {
-        const log = this.#options.log;
-        if (opening) log.info({}, 'the session is stopped before it was ready');
-        else log.error({ limitMs }, 'the session’s worker did not end in time and is stopped');
-        void worker.terminate();
-      });
-      worker.postMessage({ kind: 'close' });
-      await exited;
-      timer.cancel();
-    }
-    this.#state = 'ended';
+      this.#limit(opening ? openingCloseLimitMs : closeLimitMs, opening);
+      if (!worker.post({ kind: 'close', session: number })) await this.#leave();
+    } else if (this.#state === 'waiting') await this.#leave();
+    await this.ended;
     return this.#left;
+  }
+
+  /** It is in no thread. */
+  async #leave(): Promise<void> {
+    const { worker, number } = this.#options;
+    this.#timer?.cancel();
+    this.#state = 'closing';
+    await Promise.all([this.#removed, worker.remove(number)]);
+    this.#end();
   }
 }
 

@@ -25,7 +25,8 @@ import { listNames } from './list-names.ts';
 import type { SessionPlan } from './plan.ts';
 import { servePlan } from './plan-fixture.test.ts';
 import { PublishedSets, type PublishedSetsOptions } from './published-sets.ts';
-import { type RunningSession, startSession } from './session.ts';
+import type { RunningSession } from './running-session.ts';
+import { startSession } from './session.ts';
 import { WorkingSetFiles } from './working-set-files.ts';
 
 const top = mkdtempSync(join(tmpdir(), 'viaduct-sets-'));

@@ -11,7 +11,8 @@ import { openNfsOrigin } from '../origins/mod.ts';
 import { callBy, ok, pattern } from '../testing/mod.ts';
 import { credential, Stability } from '../vfs/mod.ts';
 import { defaultAttributes } from './plan.ts';
-import { type RunningSession, startSession } from './session.ts';
+import type { RunningSession } from './running-session.ts';
+import { startSession } from './session.ts';
 import { defaultDirty } from './write-policy.ts';
 
 const tools = { clock: systemClock, log: silentLog, random: systemRandom };

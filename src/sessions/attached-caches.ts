@@ -1,0 +1,55 @@
+/**
+ * The clean caches of a worker: each is attached once, however many sessions use it.
+ *
+ *   ticket ──first session with it──► attached ──told to──► detached
+ *
+ * The main thread counts the sessions, and says `detach` when the last of them has closed (pooled-worker.ts). The clock and the log are
+ * the worker's: what the cache does by itself is no session's doing.
+ */
+import type { Clock, Log, Random } from '../base/mod.ts';
+import { CleanCache } from '../cache/mod.ts';
+import type { CacheTicket } from './messages.ts';
+import { SharedHints } from './shared-hints.ts';
+
+export interface AttachedCache {
+  readonly cache: CleanCache;
+  readonly hints: SharedHints;
+}
+
+export interface AttachedCachesOptions {
+  /** False: other workers use the same directories. */
+  readonly isAlone: boolean;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: Random;
+}
+
+export class AttachedCaches {
+  readonly #options: AttachedCachesOptions;
+  readonly #attached = new Map<number, AttachedCache>();
+
+  constructor(options: AttachedCachesOptions) {
+    this.#options = options;
+  }
+
+  /** Throws if its files cannot be opened. */
+  use({ id, share }: CacheTicket): AttachedCache {
+    const known = this.#attached.get(id);
+    if (known !== undefined) return known;
+    const { clock, log, random, isAlone } = this.#options;
+    const cache = CleanCache.attach(share, { clock, log, random });
+    const { sizeBytes: cacheBytes } = cache.stat();
+    const { directory } = share;
+    const hints = new SharedHints({ directory, cacheBytes, isOnlyWriter: isAlone, clock, log });
+    const attached = { cache, hints };
+    this.#attached.set(id, attached);
+    return attached;
+  }
+
+  async detach(id: number): Promise<void> {
+    const attached = this.#attached.get(id);
+    this.#attached.delete(id);
+    attached?.hints.close();
+    await attached?.cache.close();
+  }
+}

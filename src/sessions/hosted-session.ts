@@ -1,0 +1,164 @@
+/**
+ * One session in its worker: opened, obeying, and ended by an order or by an error that nobody expected.
+ *
+ *   opening ──► open ──close──────────────► closing ──► gone        ready | failed ... closed
+ *      │          └───fail: `failed` first────► │
+ *      └──cannot be opened: `failed`, `closed`──┴────► gone
+ *
+ * Invariants: `closed` is posted once, last, when all that could be closed is; `failed` at most once before it. The log on the disk is
+ * closed like the rest: what it holds is there for the session's next life.
+ */
+import type { Clock, Log, Random } from '../base/mod.ts';
+import type { AttachedCache } from './attached-caches.ts';
+import { type DataPath, type DataPathTools, openDataPath } from './data-path.ts';
+import { recordOf } from './error-record.ts';
+import { type LogLevel, plainFields, type SessionOpening, type SessionOrder, type WorkerReport } from './messages.ts';
+import { SessionClock } from './session-clock.ts';
+import type { LeftBehind } from './write-back-status.ts';
+
+export type Post = (report: WorkerReport) => void;
+
+export interface HostedSessionOptions {
+  readonly number: number;
+  readonly opening: SessionOpening;
+  /** Throws if it cannot be had. Undefined: the plan has none. */
+  readonly attach: () => AttachedCache | undefined;
+  /** Its unexpected errors end it, and nothing of it goes on when it is gone. */
+  readonly isolates: boolean;
+  /** Ends the worker: for errors that are not this session's alone. */
+  readonly breakDown: (error: unknown) => void;
+  readonly onGone: () => void;
+  readonly post: Post;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+export class HostedSession {
+  readonly #options: HostedSessionOptions;
+  readonly #log: Log;
+  readonly #clock: SessionClock | undefined;
+  readonly #path = Promise.withResolvers<DataPath>();
+  #hasFailed = false;
+  #isClosing = false;
+  #isGone = false;
+
+  constructor(options: HostedSessionOptions) {
+    this.#options = options;
+    const { number, clock, post, isolates } = options;
+    this.#log = postingLog(post, number);
+    if (isolates) this.#clock = new SessionClock(clock, (error) => this.fail(error));
+  }
+
+  /** Once, in the session's own context: all that follows of it is attributed to it. */
+  begin(): void {
+    const { number, clock, random, post } = this.#options;
+    const path = this.#path;
+    this.#open({ clock: this.#clock ?? clock, log: this.#log, random }).then(path.resolve, path.reject);
+    path.promise.then(
+      ({ place }) => {
+        if (!this.#hasFailed) post({ kind: 'ready', session: number, place });
+      },
+      (error: unknown) => {
+        if (!this.#hasFailed) post({ kind: 'failed', session: number, error: recordOf(error) });
+        this.#end(undefined, true);
+      },
+    );
+  }
+
+  obey(order: SessionOrder): void {
+    const { post } = this.#options;
+    const session = this.#options.number;
+    switch (order.kind) {
+      case 'stats':
+        this.#withPath(async (path) => post({ kind: 'stats', session, id: order.id, stats: await path.stats() }));
+        return;
+      case 'task':
+        this.#withPath((path) => path.run(order.task, (event) => post({ kind: 'task', session, id: order.id, event })));
+        return;
+      case 'close':
+        this.#close();
+    }
+  }
+
+  /** Something that nobody expected happened in it. */
+  fail(error: unknown): void {
+    const { isolates, breakDown, post, number } = this.#options;
+    if (!isolates || isOfCache(error)) {
+      breakDown(error);
+      return;
+    }
+    const record = recordOf(error);
+    if (this.#isClosing) {
+      // Whoever saw the first error knows enough; a part that throws without end must not fill the log.
+      const level = this.#hasFailed ? 'debug' : 'error';
+      this.#log[level]({ ...record }, 'an unexpected error in a session that ends');
+      return;
+    }
+    this.#hasFailed = true;
+    post({ kind: 'failed', session: number, error: record });
+    this.#close();
+  }
+
+  async #open(tools: DataPathTools): Promise<DataPath> {
+    const { opening, attach } = this.#options;
+    return await openDataPath(opening, attach(), tools);
+  }
+
+  #withPath(action: (path: DataPath) => unknown): void {
+    this.#path.promise.then(
+      async (path) => {
+        try {
+          await action(path);
+        } catch (error) {
+          this.fail(error);
+        }
+      },
+      () => {},
+    );
+  }
+
+  /** A data path that is still being opened is closed when it is open: it may wait for an origin that does not answer. */
+  #close(): void {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    this.#path.promise.then(
+      async (path) => {
+        let left: LeftBehind | undefined;
+        let isClean = true;
+        try {
+          left = await path.close();
+        } catch (error) {
+          isClean = false;
+          this.#log.error({ ...recordOf(error) }, 'a part of the session could not be closed');
+        }
+        this.#end(left, isClean);
+      },
+      () => {},
+    );
+  }
+
+  #end(left: LeftBehind | undefined, isClean: boolean): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    this.#clock?.stop();
+    const { post, number, onGone } = this.#options;
+    post({ kind: 'closed', session: number, left, isClean });
+    onGone();
+  }
+}
+
+/** A log whose lines the main thread writes; of the worker itself without a number. */
+export function postingLog(post: Post, session: number | undefined): Log {
+  const at = (level: LogLevel) => (fields: object, message: string) =>
+    post({ kind: 'log', session, level, fields: plainFields(fields), message });
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}
+
+/** What the cache's own code throws may have left its tags locked or half changed, for all who use them. */
+function isOfCache(error: unknown): boolean {
+  if (!(error instanceof Error) || error.stack === undefined) return false;
+  const frames = error.stack
+    .split('\n')
+    .filter((line) => /^\s+at /.test(line) && !/[\\/]base[\\/]assert\.[jt]s:/.test(line));
+  return /[\\/](?:src|dist)[\\/]cache[\\/][^\\/]+\.[jt]s:/.test(frames[0] ?? '');
+}

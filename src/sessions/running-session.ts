@@ -1,0 +1,34 @@
+/** A running session as whoever started it sees it: its state, its tasks, its end. */
+import type { CacheStat } from '../cache/mod.ts';
+import type { ErrorRecord } from './error-record.ts';
+import type { ListeningPlace, WorkerStats } from './messages.ts';
+import type { SessionPlan } from './plan.ts';
+import type { SupervisorState } from './supervisor.ts';
+import type { SessionTask, TaskProgress, TaskResult } from './tasks.ts';
+import type { LeftBehind } from './write-back-status.ts';
+
+export interface SessionStatus {
+  readonly kind: SessionPlan['kind'];
+  readonly origin: string;
+  readonly writes: SessionPlan['writes'];
+  readonly state: SupervisorState;
+  readonly place: ListeningPlace | undefined;
+  readonly restarts: number;
+  readonly lastError: ErrorRecord | undefined;
+  /** Counters are of all the sessions that use it. */
+  readonly cache: ({ readonly directory: string } & CacheStat) | undefined;
+  /** Absent while the worker cannot answer. */
+  readonly data: WorkerStats | undefined;
+}
+
+export interface RunningSession {
+  /** Settles once: the session serves, or could not be started. */
+  readonly ready: Promise<ListeningPlace>;
+  /** When it is over: what ended it, or undefined if it was told to end. Never rejects. */
+  readonly ended: Promise<ErrorRecord | undefined>;
+  stats(): Promise<SessionStatus>;
+  /** Rejects with what is wrong with the task. */
+  run(task: SessionTask, onProgress?: (progress: TaskProgress) => void): Promise<TaskResult>;
+  /** Waits for calls under way (bounded), then frees everything. What the dirty log holds that the origin does not have. */
+  close(): Promise<LeftBehind | undefined>;
+}

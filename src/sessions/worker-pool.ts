@@ -1,0 +1,186 @@
+/**
+ * The workers of this process and the sessions in them: the data paths of all sessions, on as many threads as there are cores.
+ *
+ *   start(plan) ──► cache (opened once a directory) ──► worker with the fewest sessions ──► Supervisor ──► RunningSession
+ *
+ *   main thread: CleanCache (owner) ──share, one a worker──► workers: stacks, RPC servers, listeners
+ *
+ * A session stays in the worker that it was given to. Caches are opened here and outlive the workers: one that dies is started again and
+ * attaches to the same tags.
+ */
+import { availableParallelism } from 'node:os';
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { type Clock, type Log, type Random, systemCode, ViaductError } from '../base/mod.ts';
+import type { CleanCache } from '../cache/mod.ts';
+import { makeDirectory } from '../native/mod.ts';
+import type { WorkerStart } from './messages.ts';
+import { checkPlan, type SessionPlan } from './plan.ts';
+import { PooledWorker, type PooledWorkerStatus, type WorkerHandle } from './pooled-worker.ts';
+import type { RunningSession, SessionStatus } from './running-session.ts';
+import { type CacheUse, SharedCaches } from './shared-caches.ts';
+import { Supervisor } from './supervisor.ts';
+import { taggedLog } from './tagged-log.ts';
+import type { LeftBehind } from './write-back-status.ts';
+
+export interface WorkerPoolOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: Random;
+  /** Threads, each started when it is first needed; default: one a core. */
+  readonly workers?: number | undefined;
+  /**
+   * An unexpected error of one session ends that session, and log lines say whose they are. Default: yes. Without it such an error ends
+   * the worker, and its sessions are opened again.
+   */
+  readonly isolates?: boolean | undefined;
+  /** For tests: sees each thread that is started. */
+  readonly onWorker?: ((worker: Worker) => void) | undefined;
+}
+
+interface Slot {
+  readonly worker: PooledWorker;
+  /** Those that are to come back count, too. */
+  sessions: number;
+}
+
+export class WorkerPool {
+  readonly #options: WorkerPoolOptions;
+  readonly #isolates: boolean;
+  readonly #caches: SharedCaches;
+  readonly #slots: readonly Slot[];
+  readonly #sessions = new Set<RunningSession>();
+  #numbers = 0;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: WorkerPoolOptions) {
+    this.#options = options;
+    const { clock, log, random } = options;
+    this.#isolates = options.isolates ?? true;
+    this.#caches = new SharedCaches({ clock, log, random });
+    const count = options.workers ?? availableParallelism();
+    this.#slots = Array.from({ length: count }, (_, index) => this.#slot(index + 1));
+  }
+
+  /** Checks the plan, opens the cache and has the session opened. Rejects if plan or cache are bad; what the worker finds rejects `ready`. */
+  async start(input: SessionPlan): Promise<RunningSession> {
+    this.#refuseIfClosing();
+    const plan = checkPlan(input);
+    makeStateDirectory(plan.stateDirectory);
+    const use = plan.cache === undefined ? undefined : await this.#caches.acquire(plan.cache);
+    try {
+      this.#refuseIfClosing();
+      return this.#host(plan, use);
+    } catch (error) {
+      await use?.release(false);
+      throw error;
+    }
+  }
+
+  /** By worker. */
+  status(): PooledWorkerStatus[] {
+    return this.#slots.map(({ worker }) => worker.status());
+  }
+
+  /** Closes every session, then the workers. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  #host(plan: SessionPlan, use: CacheUse | undefined): RunningSession {
+    const { clock, log } = this.#options;
+    const number = ++this.#numbers;
+    const slot = this.#slots.reduce((least, other) => (other.sessions < least.sessions ? other : least));
+    slot.sessions++;
+    const supervisor = new Supervisor({
+      ...{ number, plan, cache: use?.cache, worker: slot.worker, clock },
+      log: this.#isolates ? taggedLog(log, { session: number }) : log,
+    });
+    let wasReady = false;
+    supervisor.ready.then(
+      () => (wasReady = true),
+      () => {},
+    );
+    const freed = supervisor.released.then(() => use?.release(wasReady));
+    // Whoever closes the session is told; one that ended by itself has nobody.
+    freed.catch(() => {});
+    const close = async (): Promise<LeftBehind | undefined> => {
+      const left = await supervisor.close();
+      // What is left behind in a worker is not waited for.
+      if (supervisor.isReleased) await freed;
+      return left;
+    };
+    const session: RunningSession = {
+      ready: supervisor.ready,
+      ended: supervisor.ended,
+      stats: () => statusOf(plan, supervisor, use?.cache),
+      run: (task, onProgress = () => {}) => supervisor.run(task, onProgress),
+      close,
+    };
+    this.#sessions.add(session);
+    void supervisor.ended.then(() => {
+      slot.sessions--;
+      this.#sessions.delete(session);
+    });
+    return session;
+  }
+
+  #slot(index: number): Slot {
+    const { clock, log, onWorker } = this.#options;
+    const isolates = this.#isolates;
+    const startWorker = (): WorkerHandle => {
+      const worker = startThread({ isolates }, `sessions ${index}`);
+      onWorker?.(worker);
+      return worker;
+    };
+    const worker = new PooledWorker({ startWorker, clock, log: isolates ? taggedLog(log, { worker: index }) : log });
+    return { worker, sessions: 0 };
+  }
+
+  async #close(): Promise<void> {
+    const closed = await Promise.allSettled([...this.#sessions].map((session) => session.close()));
+    await Promise.all(this.#slots.map(({ worker }) => worker.close()));
+    const failed = closed.find((result) => result.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+  }
+
+  #refuseIfClosing(): void {
+    if (this.#closing === undefined) return;
+    throw new ViaductError('UNEXPECTED', {
+      cause: 'A session was to be started while all are being closed.',
+      remedy: 'Start it again when the program runs again.',
+    });
+  }
+}
+
+async function statusOf(
+  plan: SessionPlan,
+  supervisor: Supervisor,
+  cache: CleanCache | undefined,
+): Promise<SessionStatus> {
+  const data = await supervisor.stats();
+  const kept =
+    plan.cache === undefined || cache === undefined ? undefined : { directory: plan.cache.directory, ...cache.stat() };
+  const { kind, origin, writes } = plan;
+  return { kind, origin, writes, ...supervisor.status(), cache: kept, data };
+}
+
+function makeStateDirectory(directory: string): void {
+  try {
+    makeDirectory(directory, 0o700);
+  } catch (error) {
+    const code = systemCode(error);
+    throw new ViaductError(code === 'EACCES' || code === 'EPERM' ? 'PRIVILEGE_NEEDED' : 'CONFIGURATION_INVALID', {
+      cause: `the state directory ${directory} cannot be made (${code ?? String(error)})`,
+      remedy: 'name a --state-directory that this user may create or write to',
+      from: error,
+    });
+  }
+}
+
+function startThread(start: WorkerStart, name: string): Worker & WorkerHandle {
+  const program = fileURLToPath(new URL(`./worker${extname(import.meta.url)}`, import.meta.url));
+  return new Worker(program, { workerData: start, name });
+}
