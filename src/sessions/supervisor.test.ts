@@ -1,23 +1,23 @@
-/** A session's worker that fails, dies, hangs or ends as told. */
+/** Sessions whose worker fails, dies, hangs or ends as told; the worker threads are played. */
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
 import { type Log, silentLog } from '../base/mod.ts';
 import { SimulatedClock } from '../testing/mod.ts';
-import type { ListeningPlace, WorkerOrder, WorkerReport } from './messages.ts';
-import { Supervisor, type WorkerHandle } from './supervisor.ts';
+import type { ListeningPlace, OpenOrder, WorkerOrder, WorkerReport } from './messages.ts';
+import type { SessionPlan } from './plan.ts';
+import { servePlan } from './plan-fixture.test.ts';
+import { PooledWorker, type WorkerHandle } from './pooled-worker.ts';
+import { Supervisor } from './supervisor.ts';
 
 const place: ListeningPlace = { host: '127.0.0.1', port: 40_000, portmapper: 'none' };
+const boom = { code: 'UNEXPECTED', cause: 'boom', remedy: 'report it' } as const;
+const plan = servePlan({ origin: '/images', stateDirectory: '/state' });
 
 class FakeWorker extends EventEmitter implements WorkerHandle {
   readonly orders: WorkerOrder[] = [];
-  readonly port: number | undefined;
   terminated = false;
 
-  constructor(port: number | undefined) {
-    super();
-    this.port = port;
-  }
   postMessage(order: WorkerOrder): void {
     this.orders.push(order);
   }
@@ -29,36 +29,61 @@ class FakeWorker extends EventEmitter implements WorkerHandle {
   report(report: WorkerReport): void {
     this.emit('message', report);
   }
+  opened(): OpenOrder[] {
+    return this.orders.filter((order) => order.kind === 'open');
+  }
+  ready(session = 1): void {
+    this.report({ kind: 'ready', session, place: { ...place, port: place.port + session - 1 } });
+  }
+  failed(session = 1): void {
+    this.report({ kind: 'failed', session, error: boom });
+  }
+  closed(session = 1, isClean = true): void {
+    this.report({ kind: 'closed', session, left: undefined, isClean });
+  }
 }
 
-function supervised(log: Log = silentLog): { clock: SimulatedClock; workers: FakeWorker[]; supervisor: Supervisor } {
+interface Supervised {
+  readonly clock: SimulatedClock;
+  readonly workers: FakeWorker[];
+  readonly worker: PooledWorker;
+  readonly supervisor: Supervisor;
+  /** One session more in the same worker. */
+  another(change?: Partial<SessionPlan>): Supervisor;
+}
+
+function supervised(log: Log = silentLog): Supervised {
   const clock = new SimulatedClock();
   const workers: FakeWorker[] = [];
-  const supervisor = new Supervisor({
-    clock,
-    log,
-    startWorker(port) {
-      const worker = new FakeWorker(port);
-      workers.push(worker);
-      return worker;
-    },
-  });
-  return { clock, workers, supervisor };
+  const startWorker = (): FakeWorker => {
+    const worker = new FakeWorker();
+    workers.push(worker);
+    return worker;
+  };
+  const worker = new PooledWorker({ clock, log, startWorker });
+  let number = 0;
+  const another = (change: Partial<SessionPlan> = {}): Supervisor =>
+    new Supervisor({ number: ++number, plan: { ...plan, ...change }, cache: undefined, worker, clock, log });
+  return { clock, workers, worker, supervisor: another(), another };
 }
 
-test('a worker that fails before it was ever ready is not restarted, and its error is the session’s', async () => {
-  const { clock, workers, supervisor } = supervised();
-  workers[0]!.report({ kind: 'failed', error: { code: 'ADDRESS_IN_USE', cause: 'taken', remedy: 'another' } });
-  workers[0]!.emit('exit', 1);
+test('a session that fails before it was ever ready is not opened again, and its error is told', async () => {
+  const { clock, workers, supervisor, worker } = supervised();
+  const error = { code: 'ADDRESS_IN_USE', cause: 'taken', remedy: 'another' } as const;
+  workers[0]!.report({ kind: 'failed', session: 1, error });
+  workers[0]!.closed();
   await assert.rejects(supervisor.ready, { code: 'ADDRESS_IN_USE', message: 'taken', remedy: 'another' });
+  assert.deepEqual(await supervisor.ended, error);
   await clock.advance(60_000);
   assert.equal(workers.length, 1);
   assert.equal(supervisor.status().state, 'ended');
+  assert.equal(worker.status().sessions, 0);
+  assert.equal(clock.timers(), 0);
 });
 
-test('a worker that dies is restarted on its port, with growing delays', async () => {
+test('a worker that dies is restarted and the session opened on its port, with growing delays', async () => {
   const { clock, workers, supervisor } = supervised();
-  workers[0]!.report({ kind: 'ready', place });
+  workers[0]!.ready();
   assert.deepEqual(await supervisor.ready, place);
   workers[0]!.emit('error', new Error('boom'));
   workers[0]!.emit('exit', 1);
@@ -68,25 +93,25 @@ test('a worker that dies is restarted on its port, with growing delays', async (
   assert.equal(workers.length, 1);
   await clock.advance(1);
   assert.equal(workers.length, 2);
-  assert.equal(workers[1]!.port, 40_000);
+  assert.equal(workers[1]!.opened()[0]!.port, 40_000);
   workers[1]!.emit('exit', 1);
   await clock.advance(199);
   assert.equal(workers.length, 2);
   await clock.advance(1);
-  workers[2]!.report({ kind: 'ready', place });
+  workers[2]!.ready();
   assert.equal(supervisor.status().state, 'running');
   assert.equal(supervisor.status().restarts, 2);
 });
 
 test('the delay is bounded, and short again after a worker that was well', async () => {
   const { clock, workers, supervisor } = supervised();
-  workers[0]!.report({ kind: 'ready', place });
+  workers[0]!.ready();
   for (let i = 0; i < 20; i++) {
     workers.at(-1)!.emit('exit', 1);
     await clock.advance(10_000);
   }
   assert.equal(workers.length, 21);
-  workers.at(-1)!.report({ kind: 'ready', place });
+  workers.at(-1)!.ready();
   await clock.advance(61_000);
   workers.at(-1)!.emit('exit', 1);
   await clock.advance(100);
@@ -94,19 +119,109 @@ test('the delay is bounded, and short again after a worker that was well', async
   assert.equal(supervisor.status().state, 'starting');
 });
 
+test('all the sessions of a worker that dies are opened in the next one, each on its port; one that was starting once more', async () => {
+  const { clock, workers, supervisor, another } = supervised();
+  const second = another();
+  workers[0]!.ready(1);
+  workers[0]!.ready(2);
+  const third = another();
+  workers[0]!.report({ kind: 'broken', error: boom });
+  workers[0]!.emit('exit', 1);
+  assert.deepEqual(
+    [supervisor, second, third].map((one) => one.status().state),
+    ['waiting', 'waiting', 'waiting'],
+  );
+  assert.deepEqual(second.status().lastError, boom);
+  await clock.advance(100);
+  assert.deepEqual(
+    workers[1]!.opened().map(({ session, port }) => [session, port]),
+    [
+      [1, 40_000],
+      [2, 40_001],
+      [3, undefined],
+    ],
+  );
+  workers[1]!.ready(1);
+  workers[1]!.emit('exit', 1);
+  await assert.rejects(third.ready, { code: 'UNEXPECTED' });
+  await clock.advance(200);
+  assert.equal(workers[2]!.opened().length, 2);
+});
+
+test('a session that could be opened and cannot be opened again is tried until it can, the others go on', async () => {
+  const { clock, workers, supervisor, another } = supervised();
+  const second = another();
+  workers[0]!.ready(1);
+  workers[0]!.ready(2);
+  workers[0]!.emit('exit', 1);
+  await clock.advance(100);
+  workers[1]!.ready(2);
+  workers[1]!.failed(1);
+  workers[1]!.closed(1);
+  assert.equal(supervisor.status().state, 'waiting');
+  assert.deepEqual(supervisor.status().lastError, boom);
+  assert.equal(second.status().state, 'running');
+  await clock.advance(100);
+  assert.deepEqual(
+    workers[1]!.opened().map(({ session, port }) => [session, port]),
+    [
+      [1, 40_000],
+      [2, 40_001],
+      [1, 40_000],
+    ],
+  );
+  workers[1]!.ready(1);
+  assert.equal(supervisor.status().state, 'running');
+  assert.equal(workers.length, 2);
+});
+
+test('an unexpected error in a running session ends it alone, with its error', async () => {
+  const { clock, workers, supervisor, another } = supervised();
+  const second = another();
+  workers[0]!.ready(1);
+  workers[0]!.ready(2);
+  const task = supervisor.run({ task: 'invalidate' }, () => {});
+  workers[0]!.failed(1);
+  assert.equal(supervisor.status().state, 'closing');
+  assert.equal((await task).outcome, 'closed');
+  workers[0]!.closed(1);
+  assert.deepEqual(await supervisor.ended, boom);
+  assert.deepEqual(supervisor.status(), { state: 'ended', place, restarts: 0, lastError: boom });
+  assert.equal(await supervisor.close(), undefined);
+  await clock.advance(60_000);
+  assert.equal(second.status().state, 'running');
+  assert.equal(workers.length, 1);
+  assert.equal(workers[0]!.terminated, false);
+});
+
+test('a failed session that may still hold its log takes its worker with it; without a log it is left behind', async () => {
+  const { clock, workers, supervisor, another } = supervised();
+  const writer = another({ writes: 'write-back' });
+  for (const number of [1, 2]) workers[0]!.ready(number);
+  workers[0]!.failed(1);
+  workers[0]!.closed(1, false);
+  assert.deepEqual(await supervisor.ended, boom);
+  assert.equal(workers[0]!.terminated, false);
+  const third = another();
+  workers[0]!.ready(3);
+  workers[0]!.failed(2);
+  workers[0]!.closed(2, false);
+  assert.deepEqual(await writer.ended, boom);
+  assert.equal(workers[0]!.terminated, true);
+  await clock.advance(100);
+  assert.deepEqual(
+    workers[1]!.opened().map(({ session }) => session),
+    [3],
+  );
+  workers[1]!.ready(3);
+  assert.equal(third.status().state, 'running');
+});
+
 test('closing asks the worker, and stops it when it does not end in time', async () => {
   const polite = supervised();
-  polite.workers[0]!.report({ kind: 'ready', place });
+  polite.workers[0]!.ready();
   const closed = polite.supervisor.close();
-  assert.deepEqual(polite.workers[0]!.orders, [{ kind: 'close' }]);
-  polite.workers[0]!.emit('exit', 0);
-  await closed;
-  assert.equal(polite.workers[0]!.terminated, false);
-
-  // Something keeps its thread: nothing that matters.
-  const kept = supervised();
-  kept.workers[0]!.report({ kind: 'ready', place });
-  const over = kept.supervisor.close();
+  assert.deepEqual(polite.workers[0]!.orders.at(-1), { kind: 'close', session: 1 });
   const left = {
     policy: 'write-back',
     directory: '/log',
@@ -115,23 +230,26 @@ test('closing asks the worker, and stops it when it does not end in time', async
     conflicts: 0,
     lostTo: undefined,
   } as const;
-  kept.workers[0]!.report({ kind: 'closed', left });
-  assert.deepEqual(await over, left);
-  assert.equal(kept.workers[0]!.terminated, true);
+  polite.workers[0]!.report({ kind: 'closed', session: 1, left, isClean: true });
+  assert.deepEqual(await closed, left);
+  assert.equal(polite.workers[0]!.terminated, false);
+  await polite.worker.close();
+  assert.equal(polite.workers[0]!.terminated, true);
 
   const stuck = supervised();
-  stuck.workers[0]!.report({ kind: 'ready', place });
+  stuck.workers[0]!.ready();
   const ended = stuck.supervisor.close();
   await stuck.clock.advance(10_000);
   await ended;
   assert.equal(stuck.workers[0]!.terminated, true);
   assert.equal(stuck.supervisor.status().state, 'ended');
+  assert.equal(stuck.clock.timers(), 0);
 });
 
-test('a worker that is still starting is not waited for long', async () => {
+test('a session that is still starting is not waited for long', async () => {
   const { clock, workers, supervisor } = supervised();
   const ended = supervisor.close();
-  assert.deepEqual(workers[0]!.orders, [{ kind: 'close' }]);
+  assert.deepEqual(workers[0]!.orders.at(-1), { kind: 'close', session: 1 });
   await clock.advance(250);
   assert.equal(workers[0]!.terminated, false);
   await clock.advance(50);
@@ -139,9 +257,32 @@ test('a worker that is still starting is not waited for long', async () => {
   assert.equal(workers[0]!.terminated, true);
 });
 
+test('a worker with other sessions is stopped for one only if it does not answer', async () => {
+  for (const answers of [true, false]) {
+    const { clock, workers, supervisor, another, worker } = supervised();
+    const second = another();
+    workers[0]!.ready(1);
+    const ended = second.close();
+    await clock.advance(300);
+    const ping = workers[0]!.orders.at(-1)!;
+    assert.equal(ping.kind, 'ping');
+    if (answers && ping.kind === 'ping') workers[0]!.report({ kind: 'pong', id: ping.id });
+    await clock.advance(1_000);
+    await ended;
+    assert.equal(workers[0]!.terminated, !answers);
+    assert.equal(second.isReleased, !answers);
+    assert.equal(supervisor.status().state, answers ? 'running' : 'waiting');
+    if (!answers) continue;
+    // What was left behind ends at last.
+    workers[0]!.closed(2);
+    await second.released;
+    assert.equal(worker.status().sessions, 1);
+  }
+});
+
 test('a session that is closed while it waits for a restart starts no worker', async () => {
   const { clock, workers, supervisor } = supervised();
-  workers[0]!.report({ kind: 'ready', place });
+  workers[0]!.ready();
   workers[0]!.emit('exit', 1);
   await supervisor.close();
   await clock.advance(60_000);
@@ -151,10 +292,11 @@ test('a session that is closed while it waits for a restart starts no worker', a
 test('counters come from the worker; one that is stuck or dead has none, after a second at most', async () => {
   const { clock, workers, supervisor } = supervised();
   assert.equal(await supervisor.stats(), undefined);
-  workers[0]!.report({ kind: 'ready', place });
+  workers[0]!.ready();
   const answered = supervisor.stats();
-  workers[0]!.report({ kind: 'stats', id: 1, stats: { server: { calls: 3 }, layers: {}, writeBack: undefined } });
-  assert.deepEqual(await answered, { server: { calls: 3 }, layers: {}, writeBack: undefined });
+  const stats = { server: { calls: 3 }, layers: {}, writeBack: undefined };
+  workers[0]!.report({ kind: 'stats', session: 1, id: 1, stats });
+  assert.deepEqual(await answered, stats);
   const late = supervisor.stats();
   await clock.advance(1_000);
   assert.equal(await late, undefined);
@@ -163,9 +305,11 @@ test('counters come from the worker; one that is stuck or dead has none, after a
   assert.equal(await orphan, undefined);
 });
 
-test('the worker’s log lines reach the session’s log', () => {
+test('log lines reach the log of their session, those of the worker its own', () => {
   const lines: string[] = [];
   const { workers } = supervised({ ...silentLog, warn: (_fields, message) => lines.push(message) });
-  workers[0]!.report({ kind: 'log', level: 'warn', fields: {}, message: 'look' });
-  assert.deepEqual(lines, ['look']);
+  workers[0]!.report({ kind: 'log', session: 1, level: 'warn', fields: {}, message: 'look' });
+  workers[0]!.report({ kind: 'log', session: undefined, level: 'warn', fields: {}, message: 'there' });
+  workers[0]!.report({ kind: 'log', session: 7, level: 'warn', fields: {}, message: 'nobody’s' });
+  assert.deepEqual(lines, ['look', 'there']);
 });

@@ -37,6 +37,8 @@ export interface WorkerPoolOptions {
   readonly isolates?: boolean | undefined;
   /** For tests: sees each thread that is started. */
   readonly onWorker?: ((worker: Worker) => void) | undefined;
+  /** For tests: another program for the threads. */
+  readonly program?: string | undefined;
 }
 
 interface Slot {
@@ -128,10 +130,10 @@ export class WorkerPool {
   }
 
   #slot(index: number): Slot {
-    const { clock, log, onWorker } = this.#options;
+    const { clock, log, onWorker, program = workerProgram() } = this.#options;
     const isolates = this.#isolates;
     const startWorker = (): WorkerHandle => {
-      const worker = startThread({ isolates }, `sessions ${index}`);
+      const worker = startThread(program, { isolates }, `sessions ${index}`);
       onWorker?.(worker);
       return worker;
     };
@@ -180,7 +182,10 @@ function makeStateDirectory(directory: string): void {
   }
 }
 
-function startThread(start: WorkerStart, name: string): Worker & WorkerHandle {
-  const program = fileURLToPath(new URL(`./worker${extname(import.meta.url)}`, import.meta.url));
+function workerProgram(): string {
+  return fileURLToPath(new URL(`./worker${extname(import.meta.url)}`, import.meta.url));
+}
+
+function startThread(program: string, start: WorkerStart, name: string): Worker & WorkerHandle {
   return new Worker(program, { workerData: start, name });
 }

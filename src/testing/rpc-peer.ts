@@ -247,9 +247,13 @@ export class KeptLog implements Log {
 }
 
 /** Waits until `condition` holds, at most `limitMs`. */
-export async function eventually(condition: () => boolean, what: string, limitMs = 5000): Promise<void> {
+export async function eventually(
+  condition: () => boolean | Promise<boolean>,
+  what: string,
+  limitMs = 5000,
+): Promise<void> {
   const until = performance.now() + limitMs;
-  while (!condition()) {
+  while (!(await condition())) {
     if (performance.now() > until) throw new Error(`did not happen within ${limitMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
