@@ -157,8 +157,9 @@ export function postingLog(post: Post, session: number | undefined): Log {
 /** What the cache's own code throws may have left its tags locked or half changed, for all who use them. */
 function isOfCache(error: unknown): boolean {
   if (!(error instanceof Error) || error.stack === undefined) return false;
-  const frames = error.stack
+  // Who asked Node or `assert` is who threw.
+  const place = error.stack
     .split('\n')
-    .filter((line) => /^\s+at /.test(line) && !/[\\/]base[\\/]assert\.[jt]s:/.test(line));
-  return /[\\/](?:src|dist)[\\/]cache[\\/][^\\/]+\.[jt]s:/.test(frames[0] ?? '');
+    .find((line) => /^\s+at /.test(line) && !/node:|[\\/]base[\\/]assert\.[jt]s:/.test(line));
+  return /[\\/](?:src|dist)[\\/]cache[\\/][^\\/]+\.[jt]s:/.test(place ?? '');
 }

@@ -84,6 +84,8 @@ export class PooledWorker {
   #ids = 0;
   #restarts = 0;
   #lastError: ErrorRecord | undefined;
+  /** Why this thread is being ended, if it is. */
+  #verdict: ErrorRecord | undefined;
   #isClosed = false;
   #onEnd: () => void = () => {};
 
@@ -131,6 +133,11 @@ export class PooledWorker {
   async giveUp(number: number, mustEnd: boolean): Promise<boolean> {
     const hasOthers = [...this.#seats.keys()].some((other) => other !== number);
     if (hasOthers && !mustEnd && (await this.#answers())) return false;
+    this.#verdict = {
+      code: 'UNEXPECTED',
+      cause: `The worker was ended, since session ${number} in it could not be closed.`,
+      remedy: 'Its other sessions are opened again by themselves.',
+    };
     void this.#worker?.terminate();
     return true;
   }
@@ -149,6 +156,7 @@ export class PooledWorker {
 
   #start(): void {
     this.#timer = undefined;
+    this.#verdict = undefined;
     this.#delay.started(this.#options.clock.now());
     let worker: WorkerHandle;
     try {
@@ -166,7 +174,9 @@ export class PooledWorker {
     worker.on('error', (cause) => {
       error ??= recordOf(cause);
     });
-    worker.on('exit', (code) => this.#died(error ?? recordOf(new Error(`the worker ended with code ${code}`))));
+    worker.on('exit', (code) => {
+      this.#died(error ?? this.#verdict ?? recordOf(new Error(`the worker ended with code ${code}`)));
+    });
     for (const number of [...this.#seats.keys()]) this.#open(number);
   }
 

@@ -184,6 +184,7 @@ export class Supervisor implements Tenant {
   }
 
   died(error: ErrorRecord, isAlone: boolean): boolean {
+    this.#timer?.cancel();
     this.#silence('the session’s worker ended');
     if (this.#state === 'closing' || this.#state === 'ended') {
       this.#end();
@@ -288,7 +289,7 @@ export class Supervisor implements Tenant {
     else log.error({ limitMs }, 'the session’s worker did not end in time and is stopped');
     // Who is to come back needs its place in the worker; who has a log, its lock.
     const mustEnd = this.#state === 'starting' || (!opening && keepsLog(plan.writes));
-    if (await worker.giveUp(number, mustEnd)) return;
+    if ((await worker.giveUp(number, mustEnd)) || this.#isReleased) return;
     log.warn({}, 'what is left of the session stays in its worker, which other sessions use');
     this.#over();
   }
