@@ -46,10 +46,13 @@ export class AttachedCaches {
     return attached;
   }
 
-  async detach(id: number): Promise<void> {
+  /** False: it was not attached. */
+  async detach(id: number): Promise<boolean> {
     const attached = this.#attached.get(id);
+    if (attached === undefined) return false;
     this.#attached.delete(id);
-    attached?.hints.close();
-    await attached?.cache.close();
+    attached.hints.close();
+    await attached.cache.close();
+    return true;
   }
 }

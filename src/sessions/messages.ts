@@ -81,7 +81,8 @@ export type SessionReport =
 
 export type WorkerReport =
   | SessionReport
-  | { readonly kind: 'detached'; readonly id: number }
+  /** `wasAttached`: it has been given back by closing it; else no session of its came so far. */
+  | { readonly kind: 'detached'; readonly id: number; readonly wasAttached: boolean }
   | { readonly kind: 'pong'; readonly id: number }
   | { readonly kind: 'broken'; readonly error: ErrorRecord };
 

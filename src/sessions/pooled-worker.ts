@@ -212,17 +212,18 @@ export class PooledWorker {
     return attachment;
   }
 
-  #detached(attachment: Attachment): void {
+  #detached(attachment: Attachment, isClosed: boolean): void {
     this.#attachments.delete(attachment);
-    // Also where it was never attached, or the thread died with it.
-    attachment.cache.lost(attachment.share);
+    // What was closed may be somebody else's share by now.
+    if (!isClosed) attachment.cache.lost(attachment.share);
     attachment.over.resolve();
   }
 
   #take(report: Exclude<WorkerReport, { kind: 'broken' }>): void {
     switch (report.kind) {
       case 'detached':
-        for (const attachment of this.#attachments) if (attachment.id === report.id) this.#detached(attachment);
+        for (const attachment of this.#attachments)
+          if (attachment.id === report.id) this.#detached(attachment, report.wasAttached);
         return;
       case 'pong':
         this.#pings.get(report.id)?.(true);
@@ -252,7 +253,7 @@ export class PooledWorker {
   #died(error: ErrorRecord): void {
     this.#worker = undefined;
     this.#lastError = error;
-    for (const attachment of [...this.#attachments]) this.#detached(attachment);
+    for (const attachment of [...this.#attachments]) this.#detached(attachment, false);
     for (const answer of [...this.#pings.values()]) answer(false);
     const isAlone = this.#seats.size === 1;
     for (const [number, seat] of [...this.#seats]) {

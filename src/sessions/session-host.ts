@@ -43,7 +43,9 @@ export class SessionHost {
         this.#open(order);
         return;
       case 'detach':
-        this.#caches.detach(order.id).then(() => post({ kind: 'detached', id: order.id }), breakDown);
+        this.#caches
+          .detach(order.id)
+          .then((wasAttached) => post({ kind: 'detached', id: order.id, wasAttached }), breakDown);
         return;
       case 'ping':
         post({ kind: 'pong', id: order.id });
