@@ -97,11 +97,16 @@ export class PooledWorker {
     return { sessions: this.#seats.size, restarts: this.#restarts, lastError: this.#lastError };
   }
 
+  /** Starts the thread before it is needed: its program takes longer to load than a session to open. */
+  warm(): void {
+    if (this.#worker === undefined && this.#timer === undefined && !this.#isClosed) this.#start();
+  }
+
   /** Has the session opened, now or when the thread is back. */
   add(number: number, tenant: Tenant): void {
     this.#seats.set(number, { tenant, attachment: undefined });
     if (this.#worker !== undefined) this.#open(number);
-    else if (this.#timer === undefined) this.#start();
+    else this.warm();
   }
 
   /** The session has closed, or was never opened. Resolves when its cache is not used through it any more. */

@@ -289,6 +289,20 @@ test('a session that is closed while it waits for a restart starts no worker', a
   assert.equal(workers.length, 1);
 });
 
+test('a worker that was started before it was needed takes the first session; closed, it starts no more', async () => {
+  const { workers, worker, supervisor, another } = supervised();
+  await Promise.all([supervisor.close(), workers[0]!.closed()]);
+  workers[0]!.emit('exit', 1);
+  worker.warm();
+  worker.warm();
+  assert.equal(workers.length, 2);
+  another();
+  assert.deepEqual([workers.length, workers[1]!.opened().length], [2, 1]);
+  await worker.close();
+  worker.warm();
+  assert.equal(workers.length, 2);
+});
+
 test('counters come from the worker; one that is stuck or dead has none, after a second at most', async () => {
   const { clock, workers, supervisor } = supervised();
   assert.equal(await supervisor.stats(), undefined);

@@ -80,6 +80,11 @@ export class WorkerPool {
     }
   }
 
+  /** Starts all the threads, so that the first sessions need not wait for them. */
+  warm(): void {
+    for (const { worker } of this.#slots) worker.warm();
+  }
+
   /** By worker. */
   status(): PooledWorkerStatus[] {
     return this.#slots.map(({ worker }) => worker.status());
