@@ -3,6 +3,7 @@ export * from './attributes.ts';
 export * from './beyond-nfs.ts';
 export type { ChainLink, ChainReply, Hop, HopState, WriteBackOutcome } from './chain.ts';
 export { type Credential, credential, inGroup, nobody, nobodyId } from './credential.ts';
+export * from './file-settings.ts';
 export * from './filesystem.ts';
 export { ForwardingFilesystem } from './forwarding.ts';
 export type { LeaseRecord, LeaseRequest, LeaseState, LeaseStore, LeaseToken, NotedChange } from './lease.ts';

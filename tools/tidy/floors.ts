@@ -14,6 +14,7 @@ export const floors: Readonly<Record<string, number>> = {
   'src/cache': 2,
   'src/dirty': 2,
   'src/content': 2,
+  'src/policy': 2,
   'src/nfs3': 3,
   'src/mount3': 3,
   'src/portmap': 3,
@@ -23,8 +24,10 @@ export const floors: Readonly<Record<string, number>> = {
   'src/sessions': 5,
   'src/images': 5,
   'src/vm': 6,
-  'src/control': 7,
+  'src/config': 6,
+  'src/control': 6,
   'src/demo': 7,
+  'src/daemon': 7,
   'src/cli': 8,
 };
 
