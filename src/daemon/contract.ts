@@ -83,6 +83,36 @@ export interface SessionDetail extends SessionView {
   readonly status?: SessionStatus | undefined;
 }
 
+/** See sample.ts. Bytes and counts grow from the session's start. */
+export interface SessionSample {
+  readonly id: string;
+  readonly name: string;
+  readonly state: SessionState;
+  /** By the daemon's monotonic clock. */
+  readonly atMs: number;
+  /** False: its worker does not answer at present, and the figures are zeros. */
+  readonly isAnswering: boolean;
+  /** READs that the cache answered, and that waited for the origin. */
+  readonly hits: number;
+  readonly misses: number;
+  /** Payload to and from clients. */
+  readonly readBytes: number;
+  readonly writtenBytes: number;
+  /** On the connections to the origin. */
+  readonly linkInBytes: number;
+  readonly linkOutBytes: number;
+  readonly prefetchedBytes: number;
+  readonly prefetchUsedBytes: number;
+  readonly callsInFlight: number;
+  /** What the origin does not have yet, and the age of the oldest of it. */
+  readonly dirtyBytes: number;
+  readonly dirtyFiles: number;
+  readonly dirtyAgeMs: number;
+  readonly conflicts: number;
+  /** 0: it answers. */
+  readonly originAwayMs: number;
+}
+
 export interface CloseOptions {
   /**
    * What happens with changes that the origin does not have: written back first (write-back; a redirect session's are committed), `keep` in
@@ -148,6 +178,8 @@ export interface SessionManager {
   create(request: SessionRequest): Promise<SessionView>;
   list(): readonly SessionView[];
   show(session: string): Promise<SessionDetail>;
+  /** Of all sessions, each asked once, at the same time. */
+  samples(): Promise<readonly SessionSample[]>;
   /** Of a failed one: opens it again. */
   reopen(session: string): Promise<SessionView>;
   run(session: string, task: SessionTask, onProgress?: (progress: TaskProgress) => void): Promise<TaskResult>;
