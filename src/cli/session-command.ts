@@ -129,7 +129,7 @@ export async function runSession(
 }
 
 /** SIGUSR1 and SIGUSR2. */
-async function obey(order: 'write-back' | 'invalidate', session: RunningSession, log: Log): Promise<void> {
+async function obey(order: 'write-back' | 'flush', session: RunningSession, log: Log): Promise<void> {
   log.info(
     { order },
     order === 'write-back' ? 'told to write back' : 'told to write back and to forget what is cached',

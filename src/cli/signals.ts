@@ -4,7 +4,7 @@
  *   running ──signal──► `requested` settles, the command closes what it opened ──► exit 0
  *      │       └──second signal──► exit 128 + signal number
  *      ├──SIGUSR1──► onOrder('write-back')      write back now
- *      └──SIGUSR2──► onOrder('invalidate')      write back now, then forget what is cached
+ *      └──SIGUSR2──► onOrder('flush')           write back now, then forget what is cached
  *
  * Orders that come before somebody listens are lost, not deadly. (Node would open its inspector on SIGUSR1; bin/viaduct switches
  * that off by --disable-sigusr1, which also blocks the signal: native/signal-mask.ts.)
@@ -21,7 +21,7 @@ export class Signals {
   /** What a second signal does before the process ends: what must not be left behind even then. */
   onForce: () => void = () => {};
   /** What SIGUSR1 and SIGUSR2 do. */
-  onOrder: (order: 'write-back' | 'invalidate') => void = () => {};
+  onOrder: (order: 'write-back' | 'flush') => void = () => {};
   #request: () => void = () => {};
   #received = false;
 
@@ -33,7 +33,7 @@ export class Signals {
     // The terminal is gone, and with it whoever would end the command.
     process.on('SIGHUP', () => this.#take('SIGTERM'));
     process.on('SIGUSR1', () => this.onOrder('write-back'));
-    process.on('SIGUSR2', () => this.onOrder('invalidate'));
+    process.on('SIGUSR2', () => this.onOrder('flush'));
     unblockSignal('SIGUSR1');
     outliveOutput();
   }

@@ -56,7 +56,6 @@ async function writeback(file: string | undefined, flags: WritebackFlags): Promi
       cause: '--invalidate is about the whole session, not about one FILE.',
       remedy: 'Leave out FILE, or --invalidate.',
     });
-  const task: SessionTask =
-    flags.invalidate === true ? { task: 'invalidate' } : { task: 'write-back', file: chosen.file };
+  const task: SessionTask = flags.invalidate === true ? { task: 'flush' } : { task: 'write-back', file: chosen.file };
   process.exitCode = await showTask(chosen, task, view);
 }

@@ -147,6 +147,7 @@ test('a task is followed to its result, and what it was asked to do arrives as i
   assert.deepEqual(answer, { kind: 'result', result: { outcome: 'conflict', problems: ['/a is in conflict'] } });
   assert.deepEqual(told, [4, 0]);
   for (const other of [
+    { task: 'flush' },
     { task: 'invalidate' },
     { task: 'clear-conflict', file: '/a' },
     { task: 'redirect', how: 'discard' },

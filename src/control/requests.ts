@@ -3,7 +3,8 @@
  *
  *   GET  /status                                   one JSON object (ProcessStatus)
  *   POST /writeback          {"file"?, "wait"?}    everything, or one file, to the origin
- *   POST /invalidate         {"wait"?}             the same, and forget what is cached
+ *   POST /flush              {"wait"?}             the same, and forget what is cached
+ *   POST /invalidate         {"wait"?}             forget what is cached at once; changes stay
  *   POST /conflicts/clear    {"file"}              the file takes writes again
  *   POST /redirect/commit    {"takeOver"?, "wait"?} a redirect session's changes to the origin
  *   POST /redirect/discard   {"wait"?}             or forget them
@@ -24,6 +25,7 @@ export interface TaskRequest {
 
 const paths: Readonly<Record<string, (body: object) => unknown>> = {
   '/writeback': (body) => ({ ...body, task: 'write-back' }),
+  '/flush': () => ({ task: 'flush' }),
   '/invalidate': () => ({ task: 'invalidate' }),
   '/conflicts/clear': (body) => ({ ...body, task: 'clear-conflict' }),
   '/redirect/commit': (body) => ({ ...body, task: 'redirect', how: 'commit' }),
@@ -53,8 +55,9 @@ export function writeRequest({ task, wait }: TaskRequest): { readonly path: stri
   switch (task.task) {
     case 'write-back':
       return { path: '/writeback', body: JSON.stringify({ file: task.file, wait }) };
+    case 'flush':
     case 'invalidate':
-      return { path: '/invalidate', body: JSON.stringify({ wait }) };
+      return { path: `/${task.task}`, body: JSON.stringify({ wait }) };
     case 'clear-conflict':
       return { path: '/conflicts/clear', body: JSON.stringify({ file: task.file, wait }) };
     case 'redirect':

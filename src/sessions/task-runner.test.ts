@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { noFile } from './paths.ts';
 import { runTask, type TaskTarget } from './task-runner.ts';
-import type { TaskEvent, TaskResult } from './tasks.ts';
+import type { SessionTask, TaskEvent, TaskResult } from './tasks.ts';
 
 const done: TaskResult = { outcome: 'done', problems: [] };
 
@@ -27,15 +27,21 @@ function target(hasLog: boolean) {
     },
   };
   // Only what these tasks touch.
-  const parts = { writeBack: hasLog ? writeBack : undefined, chain, findFile } as unknown as TaskTarget;
-  const run = async (file: string | undefined): Promise<TaskEvent[]> => {
+  const invalidate = async (): Promise<void> => {
+    begun.push('forget');
+  };
+  const log = hasLog ? { ...writeBack, policy: 'write-back' } : undefined;
+  const parts = { writeBack: log, chain, findFile, invalidate } as unknown as TaskTarget;
+  const perform = async (task: SessionTask): Promise<TaskEvent[]> => {
     const events: TaskEvent[] = [];
-    await runTask(parts, file === undefined ? { task: 'write-back' } : { task: 'write-back', file }, (event) => {
+    await runTask(parts, task, (event) => {
       events.push(event);
     });
     return events;
   };
-  return { begun, run };
+  const run = (file: string | undefined): Promise<TaskEvent[]> =>
+    perform(file === undefined ? { task: 'write-back' } : { task: 'write-back', file });
+  return { begun, run, perform };
 }
 
 test('without a dirty log one file is brought on by those behind, and no other', async () => {
@@ -63,5 +69,16 @@ test('without a file everything is brought on', async () => {
     const { begun, run } = target(hasLog);
     await run(undefined);
     assert.deepEqual(begun, [...(hasLog ? ['write everything'] : []), 'bring everything']);
+  }
+});
+
+test('flush writes back before it forgets; invalidate forgets alone, and what was written stays', async () => {
+  for (const [task, expected] of [
+    ['flush', ['write everything', 'forget']],
+    ['invalidate', ['forget']],
+  ] as const) {
+    const { begun, perform } = target(true);
+    assert.deepEqual(await perform({ task }), [{ kind: 'result', result: done }]);
+    assert.deepEqual(begun, expected);
   }
 });

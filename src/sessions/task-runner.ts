@@ -15,7 +15,7 @@ export interface TaskTarget {
   findFile(path: string): Promise<FileHandle>;
   /** Of a session with a cache. */
   readonly warming: SessionWarming | undefined;
-  /** Everything that is cached is forgotten. */
+  /** Everything that is cached is forgotten; changes stay. */
   invalidate(): Promise<void>;
   /** Attributes, names and grants are; data stays and is checked against new attributes. */
   forgetAttributes(): void;
@@ -48,7 +48,10 @@ async function perform(
       });
       return result.outcome === 'done' ? target.chain.bringOn(found, onProgress) : result;
     }
-    case 'invalidate': {
+    case 'invalidate':
+      await target.invalidate();
+      return nothingWaits;
+    case 'flush': {
       // What redirect keeps is not for the origin; what is cached may go all the same.
       const isDrained = writeBack !== undefined && writeBack.policy === 'write-back';
       const result = isDrained ? await writeBack.writeBack(undefined, onProgress) : nothingWaits;

@@ -10,6 +10,8 @@ export type SessionTask =
   /** Everything that was written until now to the origin; or all of one file, with what must go before it. */
   | { readonly task: 'write-back'; readonly file?: string | undefined }
   /** The same, and then everything that is cached is forgotten. */
+  | { readonly task: 'flush' }
+  /** What is cached is forgotten at once, without waiting for changes to be written back: they stay. */
   | { readonly task: 'invalidate' }
   /** The file takes writes again. */
   | { readonly task: 'clear-conflict'; readonly file: string }
@@ -52,8 +54,9 @@ export function parseTask(value: unknown): SessionTask | undefined {
   switch (value.task) {
     case 'write-back':
       return { task: 'write-back', file };
+    case 'flush':
     case 'invalidate':
-      return { task: 'invalidate' };
+      return { task: value.task };
     case 'clear-conflict':
       return file === undefined ? undefined : { task: 'clear-conflict', file };
     case 'redirect':

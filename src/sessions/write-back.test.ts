@@ -267,7 +267,7 @@ test('a worker that comes back does not begin a new log where its own is gone, a
   assert.equal((await proxy.status()).pendingBytes, 4_096);
 });
 
-test('invalidate: what somebody else changed at the origin is seen at once', async (t) => {
+test('flush: what somebody else changed at the origin is seen at once', async (t) => {
   const { images, start } = await house(t);
   for (const writes of ['write-back', 'write-through'] as const) {
     const proxy = await start({
@@ -278,7 +278,7 @@ test('invalidate: what somebody else changed at the origin is seen at once', asy
     await read(proxy, disk, 0, 10);
     await sleep(systemClock, 20);
     writeFileSync(join(images, 'golden/disk.raw'), Buffer.alloc(MiB, writes));
-    assert.equal((await proxy.session.run({ task: 'invalidate' })).outcome, 'done');
+    assert.equal((await proxy.session.run({ task: 'flush' })).outcome, 'done');
     assert.deepEqual(await read(proxy, disk, 0, 10), Buffer.alloc(10, writes));
     await proxy.session.close();
   }
