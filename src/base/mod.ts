@@ -9,3 +9,12 @@ export { inParallel } from './in-parallel.ts';
 export { limits } from './limits.ts';
 export { type Log, silentLog } from './log.ts';
 export { type Random, seededRandom, systemRandom } from './random.ts';
+export {
+  formatDuration,
+  parseDuration,
+  parseRate,
+  parseSize,
+  unlimited,
+  writeDuration,
+  writeSize,
+} from './units.ts';

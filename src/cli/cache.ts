@@ -2,10 +2,18 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command } from 'commander';
-import { counted, formatSize, silentLog, systemClock, systemRandom, ViaductError } from '../base/mod.ts';
+import {
+  counted,
+  formatDuration,
+  formatSize,
+  silentLog,
+  systemClock,
+  systemRandom,
+  ViaductError,
+} from '../base/mod.ts';
 import { CleanCache } from '../cache/mod.ts';
 import { exitCodes, printJson, printLine } from './output.ts';
-import { formatDuration, notEmpty } from './values.ts';
+import { notEmpty } from './values.ts';
 
 interface CacheFlags {
   readonly json?: boolean;

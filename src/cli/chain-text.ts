@@ -1,7 +1,6 @@
 /** What is behind a session, for people: where what it has brought on is by now. */
-import { counted, formatSize } from '../base/mod.ts';
+import { counted, formatDuration, formatSize } from '../base/mod.ts';
 import type { ChainStatus, SessionStatus } from '../sessions/mod.ts';
-import { formatDuration } from './values.ts';
 
 type Hop = ChainStatus['hops'][number];
 

@@ -5,12 +5,11 @@
  */
 import { availableParallelism } from 'node:os';
 import { SingleBar } from 'cli-progress';
-import { formatSize, systemClock, ViaductError } from '../base/mod.ts';
+import { formatDuration, formatSize, systemClock, ViaductError } from '../base/mod.ts';
 import { type Progress, type ReadingOptions, startCrew, toText } from '../images/mod.ts';
 import { exitCodes, reportError } from './output.ts';
 import { printable } from './printable.ts';
 import { Signals } from './signals.ts';
-import { formatDuration } from './values.ts';
 
 export interface WorkFlags {
   readonly threads?: number;

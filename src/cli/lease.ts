@@ -2,12 +2,12 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Command } from 'commander';
-import { systemClock, systemRandom, ViaductError } from '../base/mod.ts';
+import { formatDuration, systemClock, systemRandom, ViaductError } from '../base/mod.ts';
 import { leasesFile, SqliteLeaseStore } from '../sessions/mod.ts';
 import type { LeaseRecord } from '../vfs/mod.ts';
 import { printJson, printLine } from './output.ts';
 import { stateDirectoryFor } from './session-command.ts';
-import { formatDuration, notEmpty } from './values.ts';
+import { notEmpty } from './values.ts';
 
 interface LeaseFlags {
   readonly json?: boolean;

@@ -1,7 +1,7 @@
 /** The options that `proxy` and `mount` share, and the plan that they stand for. */
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { limits, ViaductError } from '../base/mod.ts';
+import { limits, parseDuration, parseSize, ViaductError } from '../base/mod.ts';
 import { isPurpose } from '../content/mod.ts';
 import { writtenPurpose } from '../layers/mod.ts';
 import {
@@ -12,7 +12,7 @@ import {
   type SessionPlan,
 } from '../sessions/mod.ts';
 import { type SessionFlags, stateDirectoryFor } from './session-command.ts';
-import { collect, parseDuration, parseSize, wholeNumber } from './values.ts';
+import { collect, wholeNumber } from './values.ts';
 import { addWriteOptions, type WriteFlags, writeSettings } from './write-options.ts';
 
 export interface ProxyFlags extends SessionFlags, WriteFlags {

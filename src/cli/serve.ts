@@ -1,11 +1,11 @@
 /** `viaduct serve`: a directory, or another origin, as an NFSv3 server. Nothing is cached. */
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { systemClock, ViaductError } from '../base/mod.ts';
+import { parseDuration, parseSize, systemClock, ViaductError } from '../base/mod.ts';
 import { type KeeperPlan, type RunningKeeper, startKeeper } from '../images/mod.ts';
 import { parseOrigin } from '../origins/mod.ts';
 import { defaultAttributes, defaultConnections, parseListen, type SessionPlan } from '../sessions/mod.ts';
 import { addSessionOptions, type Ready, runSession, type SessionFlags, stateDirectoryFor } from './session-command.ts';
-import { collect, parseDuration, parseSize } from './values.ts';
+import { collect } from './values.ts';
 
 interface ServeFlags extends SessionFlags {
   readonly listen: string;

@@ -1,13 +1,12 @@
 /** `viaduct status`: what the Viaduct processes of this user say about themselves. */
 import { Command } from 'commander';
-import { formatSize, systemClock } from '../base/mod.ts';
+import { formatDuration, formatSize, systemClock } from '../base/mod.ts';
 import { askProcesses, endedSessions, mayKeepChanges, type ProcessStatus, type StatusAnswer } from '../control/mod.ts';
 import type { SessionStatus } from '../sessions/mod.ts';
 import { describeChain } from './chain-text.ts';
 import { printJson, printLine } from './output.ts';
 import { controlDirectory } from './process-choice.ts';
 import { openLogIndex } from './session-end.ts';
-import { formatDuration } from './values.ts';
 import {
   describeEndedSession,
   describeWriteBack,

@@ -6,12 +6,11 @@
  */
 import { constants } from 'node:os';
 import { SingleBar } from 'cli-progress';
-import { formatSize, systemClock, ViaductError } from '../base/mod.ts';
+import { formatDuration, formatSize, parseDuration, systemClock, ViaductError } from '../base/mod.ts';
 import { askProcesses, askTask } from '../control/mod.ts';
 import type { SessionStatus, SessionTask, TaskProgress, TaskResult } from '../sessions/mod.ts';
 import { exitCodes, printJson, printLine } from './output.ts';
 import { type Chosen, controlDirectory } from './process-choice.ts';
-import { formatDuration, parseDuration } from './values.ts';
 import { silence } from './write-back-text.ts';
 
 export interface TaskView {

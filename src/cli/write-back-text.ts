@@ -1,5 +1,5 @@
 /** What a session's write-back status says to people: the one answer, and the details under it. */
-import { counted, formatSize } from '../base/mod.ts';
+import { counted, formatDuration, formatSize } from '../base/mod.ts';
 import type { EndedSession } from '../control/mod.ts';
 import {
   type ConflictStatus,
@@ -9,7 +9,6 @@ import {
   whenFull,
 } from '../sessions/mod.ts';
 import { chainsOf, describeChains } from './chain-text.ts';
-import { formatDuration } from './values.ts';
 
 /** Files that are listed without --json. */
 const listed = 10;

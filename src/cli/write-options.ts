@@ -1,7 +1,7 @@
 /** The options of `proxy` and `mount` that say where changes go, and the part of the plan that they stand for. */
 import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
-import { limits, ViaductError } from '../base/mod.ts';
+import { limits, parseDuration, parseSize, ViaductError } from '../base/mod.ts';
 import {
   type CommitPlace,
   commitPlaces,
@@ -12,7 +12,7 @@ import {
   type WritePolicy,
   writePolicies,
 } from '../sessions/mod.ts';
-import { notEmpty, parseDuration, parseSize } from './values.ts';
+import { notEmpty } from './values.ts';
 
 export interface WriteFlags {
   readonly policy?: WritePolicy;
