@@ -19,13 +19,19 @@ export type CachePriority = (typeof cachePriorities)[number];
 export const fetchModes = ['auto', 'working-set', 'on-demand', 'whole'] as const;
 export type FetchMode = (typeof fetchModes)[number];
 
+export interface BelievedFor {
+  readonly minimumMs: number;
+  readonly maximumMs: number;
+}
+
 export interface FileSettings {
   /** Bytes that read-ahead may have in flight for it; 0 switches it off. */
   readonly readAheadBytes: number;
   readonly fetch: FetchMode;
   readonly consistency: Consistency;
-  /** How long its attributes are believed. */
-  readonly attributes: { readonly minimumMs: number; readonly maximumMs: number };
+  /** How long its attributes are believed; of a directory: `directoryAttributes`, or the session's own if absent. */
+  readonly attributes: BelievedFor;
+  readonly directoryAttributes?: BelievedFor | undefined;
   /** Its blocks are not evicted, as far as the cache's share for pinned blocks goes. */
   readonly isPinned: boolean;
   readonly priority: CachePriority;
@@ -43,4 +49,23 @@ export interface FileSettingsProvider {
 /** The same for every file. */
 export function constantSettings(settings: FileSettings): FileSettingsProvider {
   return { generation: 0, of: () => settings };
+}
+
+/** One rule, as it holds for files: compiled from viaduct.yaml, plain data. */
+export interface FileRule {
+  readonly name: string;
+  /** Matched against the path at the origin: the origin's own and that within the session, `/exports/golden/a.img`. */
+  readonly path: string;
+  /** Both inclusive. A rule with a size holds for files only, and not before their size is known. */
+  readonly minBytes?: number | undefined;
+  readonly maxBytes?: number | undefined;
+  readonly settings: Partial<FileSettings>;
+}
+
+/** What a session is told of its files. The first rule that matches wins; what it leaves open is as in `defaults`, then as the session's own. */
+export interface FileRuleSet {
+  /** The path at the origin of the session's root, `/` at least. */
+  readonly root: string;
+  readonly defaults: Partial<FileSettings>;
+  readonly rules: readonly FileRule[];
 }
