@@ -1,0 +1,30 @@
+/** Floor 2: what sessions and files may be told, under which names, and which of it holds. Plain functions on plain data. */
+export {
+  type CloseMode,
+  type CommitMode,
+  type FileDefaults,
+  fileKeys,
+  type ModelName,
+  modelNames,
+  type PolicyDocument,
+  type PolicySettings,
+  policyDocumentSchema,
+  type SessionSettings,
+  type SettingKey,
+  type SettingsDocument,
+  type SettingValues,
+  sessionKeys,
+  settingKeys,
+  settingsSchema,
+  type WriteMode,
+} from './settings.ts';
+export {
+  type AttributeTimes,
+  type Bounds,
+  durationValue,
+  type OutageSetting,
+  quotaValue,
+  rateValue,
+  sizeValue,
+  switchValue,
+} from './values.ts';
