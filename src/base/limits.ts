@@ -144,6 +144,40 @@ export const limits = {
    * sooner packed, and one core keeps the link busy.
    */
   packedReadBytesPerSecond: 32 * MiB,
+  /** Largest body of a request to the daemon's API: a session's request with all its settings is some KiB. */
+  apiBodyBytes: MiB,
+  /** How deep JSON in it may be nested: settings have two levels; whoever walks through it must not run out of stack. */
+  apiBodyDepth: 16,
+  /** Largest head of such a request, its URL included. */
+  apiHeadBytes: 16 * KiB,
+  /** Connections to the daemon's socket at a time, and as many to its TCP port: commands, scrapers, pages with six each. */
+  apiConnections: 256,
+  /** Who follows events or a task at a time, and what one of them may leave unread before it is cut off. */
+  apiStreams: 64,
+  apiStreamBytes: 256 * KiB,
+  /** Events kept for those who come back: some 500 bytes each, ten minutes of twenty busy sessions. */
+  apiEvents: 1000,
+  /** Tasks that can still be asked about: some 1 KiB each. Of those under way together there are no more either. */
+  apiTasks: 1000,
+  /** Sessions with series of their own in `/metrics`, the oldest first: some 150 series each. */
+  metricSessions: 256,
+  /** Longest path of a Unix socket: `sun_path` has 108 bytes, the last of them is NUL (unix(7)). */
+  socketPathBytes: 107,
+  /** A configuration file: a thousand sessions take about 200 KiB. */
+  configurationBytes: MiB,
+  /** Values of one, with those that aliases repeat, and how deep they lie: nine aliases of nine aliases and so on would be any number. */
+  configurationValues: 50_000,
+  configurationDepth: 16,
+  /** Problems of one that are told at once. */
+  configurationProblems: 100,
+  /** Events that the daemon keeps for clients that come back after their connection broke: some 1 KiB each. */
+  daemonEvents: 1_000,
+  /** Sessions that a daemon opens at a time when it starts: enough to wait for many origins, few enough to leave threads to the disk. */
+  sessionOpenings: 32,
+  /** Log lines of a session that are kept for the report if it fails. */
+  reportedLogLines: 50,
+  /** Reports of failed sessions that are kept, the newest: some 100 KiB each. */
+  failureReports: 200,
 } as const;
 
 assert(limits.recordBytes > limits.transferBytes + 4 * KiB, 'a record must hold a transfer and its header');

@@ -182,7 +182,13 @@ export interface SessionManager {
   samples(): Promise<readonly SessionSample[]>;
   /** Of a failed one: opens it again. */
   reopen(session: string): Promise<SessionView>;
-  run(session: string, task: SessionTask, onProgress?: (progress: TaskProgress) => void): Promise<TaskResult>;
+  /** `taskId`: what its events call the task; default: a new name. */
+  run(
+    session: string,
+    task: SessionTask,
+    onProgress?: (progress: TaskProgress) => void,
+    taskId?: string,
+  ): Promise<TaskResult>;
   close(session: string, options?: CloseOptions): Promise<CloseResult>;
   /** Called at once with each event from now on; must not throw. Returns what ends it. */
   subscribe(listener: (event: DaemonEvent) => void): () => void;
