@@ -1,5 +1,5 @@
 /**
- * Builds `dist/` for the npm package: every source file without its types, as plain JavaScript.
+ * Builds `dist/` for the npm package: every source file without its types, as plain JavaScript; and `man/` beside it.
  *
  * Node refuses to strip types below `node_modules`, so the package cannot run the sources as a checkout does. Stripping
  * replaces types by blanks: lines and columns stay as they are, and no source maps are needed. Only the `.ts` at the end of
@@ -8,6 +8,7 @@
 import { cpSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import { dirname, join } from 'node:path';
+import { writeManualPages } from './man.ts';
 import { specifiersOf } from './tidy/source.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -32,6 +33,7 @@ for (const path of files) {
   count++;
 }
 process.stdout.write(`built ${count} files into ${target}\n`);
+process.stdout.write(`wrote ${writeManualPages(join(target, '..', 'man'))} manual pages\n`);
 
 function toJavaScript(text: string): string {
   // Specifiers are rewritten from the last to the first, so that offsets stay right.
