@@ -21,6 +21,7 @@ export {
 export {
   type AttributeTimes,
   type Bounds,
+  choiceValue,
   durationValue,
   type OutageSetting,
   quotaValue,
