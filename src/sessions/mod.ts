@@ -26,7 +26,7 @@ export {
   type TaskProgress,
   type TaskResult,
 } from './tasks.ts';
-export { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';
+export { type StartOptions, WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';
 export type { ConflictStatus, LeftBehind, PendingFile, WriteBackStatus } from './write-back-status.ts';
 export {
   type CommitPlace,

@@ -3,7 +3,7 @@ import type { CacheStat } from '../cache/mod.ts';
 import type { ErrorRecord } from './error-record.ts';
 import type { ListeningPlace, WorkerStats } from './messages.ts';
 import type { SessionPlan } from './plan.ts';
-import type { SupervisorState } from './supervisor.ts';
+import type { SupervisorState, SupervisorStatus } from './supervisor.ts';
 import type { SessionTask, TaskProgress, TaskResult } from './tasks.ts';
 import type { LeftBehind } from './write-back-status.ts';
 
@@ -26,6 +26,8 @@ export interface RunningSession {
   readonly ready: Promise<ListeningPlace>;
   /** When it is over: what ended it, or undefined if it was told to end. Never rejects. */
   readonly ended: Promise<ErrorRecord | undefined>;
+  /** At once, without asking its worker. */
+  status(): SupervisorStatus;
   stats(): Promise<SessionStatus>;
   /** Rejects with what is wrong with the task. */
   run(task: SessionTask, onProgress?: (progress: TaskProgress) => void): Promise<TaskResult>;

@@ -25,7 +25,15 @@ import type { SessionTask, TaskEvent, TaskProgress, TaskResult } from './tasks.t
 import type { LeftBehind } from './write-back-status.ts';
 import { keepsLog } from './write-policy.ts';
 
-export interface SupervisorOptions {
+/** What its starter knows of earlier lives of it. */
+export interface EarlierLives {
+  /** It was open before, on this port: clients and its log are there. */
+  readonly port?: number | undefined;
+  /** It is opened again and again until it serves, like one that had been ready. */
+  readonly isKept?: boolean | undefined;
+}
+
+export interface SupervisorOptions extends EarlierLives {
   /** Of the session, in its pool. */
   readonly number: number;
   readonly plan: SessionPlan;
@@ -33,6 +41,8 @@ export interface SupervisorOptions {
   readonly worker: PooledWorker;
   readonly clock: Clock;
   readonly log: Log;
+  /** Its status is another. */
+  readonly onChange?: (() => void) | undefined;
 }
 
 export type SupervisorState = 'starting' | 'running' | 'waiting' | 'closing' | 'ended';
@@ -152,7 +162,8 @@ export class Supervisor implements Tenant {
     this.#state = 'starting';
     this.#failure = undefined;
     this.#delay.started(this.#options.clock.now());
-    return { plan: this.#options.plan, port: this.#place?.port };
+    this.#changed();
+    return { plan: this.#options.plan, port: this.#place?.port ?? this.#options.port };
   }
 
   take(report: SessionReport): void {
@@ -164,6 +175,7 @@ export class Supervisor implements Tenant {
         if (this.#restarts > 0)
           this.#options.log.warn({ ...report.place, restarts: this.#restarts }, 'the session is back');
         this.#ready.resolve(report.place);
+        this.#changed();
         return;
       case 'stats':
         this.#questions.get(report.id)?.(report.stats);
@@ -191,13 +203,14 @@ export class Supervisor implements Tenant {
       return false;
     }
     this.#lastError = error;
-    if (this.#place === undefined && (isAlone || this.#lostStarts++ >= lostStarts)) {
+    if (!this.#comesBack() && (isAlone || this.#lostStarts++ >= lostStarts)) {
       this.#refuse(error);
       this.#end();
       return false;
     }
     this.#restarts++;
     this.#state = 'waiting';
+    this.#changed();
     return true;
   }
 
@@ -215,7 +228,7 @@ export class Supervisor implements Tenant {
       const log = this.#options.log;
       log.error({ ...error }, 'the session ended by an error that nobody expected; what it wrote is kept');
       this.#silence('the session failed');
-    } else if (this.#place !== undefined) return;
+    } else if (this.#comesBack()) return;
     this.#refuse(error);
   }
 
@@ -249,6 +262,15 @@ export class Supervisor implements Tenant {
     log.error({ ...failure, restartInMs: delayMs, restarts: this.#restarts }, 'the session could not be opened again');
     this.#state = 'waiting';
     this.#timer = clock.after(delayMs, () => this.#enter());
+    this.#changed();
+  }
+
+  #comesBack(): boolean {
+    return this.#place !== undefined || this.#options.isKept === true;
+  }
+
+  #changed(): void {
+    this.#options.onChange?.();
   }
 
   /** It does not go on, and does not come back. */

@@ -20,7 +20,7 @@ import { checkPlan, type SessionPlan } from './plan.ts';
 import { PooledWorker, type PooledWorkerStatus, type WorkerHandle } from './pooled-worker.ts';
 import type { RunningSession, SessionStatus } from './running-session.ts';
 import { type CacheUse, SharedCaches } from './shared-caches.ts';
-import { Supervisor } from './supervisor.ts';
+import { type EarlierLives, Supervisor } from './supervisor.ts';
 import { taggedLog } from './tagged-log.ts';
 import type { LeftBehind } from './write-back-status.ts';
 
@@ -39,6 +39,13 @@ export interface WorkerPoolOptions {
   readonly onWorker?: ((worker: Worker) => void) | undefined;
   /** For tests: another program for the threads. */
   readonly program?: string | undefined;
+}
+
+export interface StartOptions extends EarlierLives {
+  /** Where its log lines go; default: the pool's, with its number. */
+  readonly log?: Log | undefined;
+  /** Its status is another. */
+  readonly onChange?: (() => void) | undefined;
 }
 
 interface Slot {
@@ -66,14 +73,14 @@ export class WorkerPool {
   }
 
   /** Checks the plan, opens the cache and has the session opened. Rejects if plan or cache are bad; what the worker finds rejects `ready`. */
-  async start(input: SessionPlan): Promise<RunningSession> {
+  async start(input: SessionPlan, options: StartOptions = {}): Promise<RunningSession> {
     this.#refuseIfClosing();
     const plan = checkPlan(input);
     makeStateDirectory(plan.stateDirectory);
     const use = plan.cache === undefined ? undefined : await this.#caches.acquire(plan.cache);
     try {
       this.#refuseIfClosing();
-      return this.#host(plan, use);
+      return this.#host(plan, use, options);
     } catch (error) {
       await use?.release(false);
       throw error;
@@ -96,14 +103,15 @@ export class WorkerPool {
     return this.#closing;
   }
 
-  #host(plan: SessionPlan, use: CacheUse | undefined): RunningSession {
+  #host(plan: SessionPlan, use: CacheUse | undefined, options: StartOptions): RunningSession {
     const { clock, log } = this.#options;
     const number = ++this.#numbers;
     const slot = this.#slots.reduce((least, other) => (other.sessions < least.sessions ? other : least));
     slot.sessions++;
     const supervisor = new Supervisor({
       ...{ number, plan, cache: use?.cache, worker: slot.worker, clock },
-      log: this.#isolates ? taggedLog(log, { session: number }) : log,
+      ...options,
+      log: options.log !== undefined ? options.log : this.#isolates ? taggedLog(log, { session: number }) : log,
     });
     let wasReady = false;
     supervisor.ready.then(
@@ -122,6 +130,7 @@ export class WorkerPool {
     const session: RunningSession = {
       ready: supervisor.ready,
       ended: supervisor.ended,
+      status: () => supervisor.status(),
       stats: () => statusOf(plan, supervisor, use?.cache),
       run: (task, onProgress = () => {}) => supervisor.run(task, onProgress),
       close,
