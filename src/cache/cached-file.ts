@@ -159,6 +159,8 @@ export class CachedFileView implements CachedFile {
     if (found !== undefined) records.forget(this.recordKey, found);
   }
 
+  setCare(): void {}
+
   private drop(version: Version, offset: number, count: number): boolean {
     const { engine } = this.parts;
     const size = engine.records.size(version.owner.slot);

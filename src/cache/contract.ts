@@ -10,7 +10,7 @@
  *   WRITE  write = await file.beginWrite(); ask origin; write.complete(data) + file.restamp(before, after), or write.abandon()
  */
 import type { Clock, Eventual, Log, Random } from '../base/mod.ts';
-import type { FileStamp } from '../vfs/mod.ts';
+import type { CachePriority, FileStamp } from '../vfs/mod.ts';
 
 export interface ByteRange {
   readonly offset: number;
@@ -91,6 +91,63 @@ export interface CachedFile {
   restamp(from: FileStamp, to: FileStamp): boolean;
   /** Drops the file: its version is dead. */
   forget(): void;
+  /**
+   * How its blocks are to be kept; cheap, to be said again for each object that `file` or `find` gave. What others say of the same file
+   * does not take anything away: a block has the head start of the highest priority it was touched with, and a file is pinned as long as
+   * an owner that pinned it (and did not take that back) is there. Without an owner pins have no effect.
+   */
+  setCare(care: FileCare): void;
+}
+
+export interface FileCare {
+  /** How many rounds of its set's hand a block survives without being touched: 1, 2, 4. */
+  readonly priority: CachePriority;
+  /** Its blocks are not evicted, as far as the cache's share for pinned blocks goes. */
+  readonly isPinned: boolean;
+}
+
+/** Files of one origin on the account of one owner. What `find` finds may be of any origin. */
+export interface CacheStore {
+  /** As `CleanCache.file`. */
+  file(key: string, stamp: FileStamp): CachedFile;
+  find(key: string): CachedFile | undefined;
+  /** Drops the files of this origin, for all owners and threads, and those of which it is not known; otherwise as `CleanCache.clear`. */
+  clear(): Promise<void>;
+}
+
+export interface OwnerOptions {
+  /** The same name is the same owner, in all threads. */
+  readonly name: string;
+  /** What its blocks may occupy, rounded down to frames; undefined: as much as there is. Left out: as it was. */
+  readonly quotaBytes?: number | undefined;
+}
+
+/**
+ * On whose account blocks are kept: a session. A block counts for the owner that brought it in; one that is nobody's (its owner ended, or
+ * the cache was opened anew) for the one that reads it next. One thread at a time uses an owner's stores; its figures can be had in any.
+ */
+export interface CacheOwner {
+  readonly name: string;
+  /** `origin`: its identity. */
+  store(origin: string): CacheStore;
+  stat(): OwnerStat;
+  /** What is beyond it becomes nobody's at once, and is evicted first. */
+  setQuota(bytes: number | undefined): void;
+  /** It is not used any more: its blocks are nobody's, what it pinned is not, and its figures are gone. */
+  end(): void;
+}
+
+/** Counters of one owner since it began; they outlive the threads that use it. */
+export interface OwnerStat {
+  readonly quotaBytes: number | undefined;
+  /** Whole frames. */
+  readonly occupiedBytes: number;
+  readonly hits: number;
+  readonly hitBytes: number;
+  readonly misses: number;
+  readonly fillBytes: number;
+  /** Its blocks that made room for others, or fell out of its quota. */
+  readonly evictions: number;
 }
 
 export interface CleanCacheOptions {

@@ -198,6 +198,8 @@ class MemoryCachedFile implements CachedFile {
     this.#sectors.clear();
   }
 
+  setCare(): void {}
+
   #put(offset: number, bytes: Buffer): void {
     const end = offset + bytes.length;
     for (let at = Math.ceil(offset / sectorBytes); at * sectorBytes < end; at++) {

@@ -9,7 +9,7 @@
  *                                                    └──all else──> CachedFile
  */
 import { type Eventual, isPromise, limits } from '../../base/mod.ts';
-import type { ByteRange, CachedFile, CacheHit, FillTicket, PendingWrite } from '../../cache/mod.ts';
+import type { ByteRange, CachedFile, CacheHit, FileCare, FillTicket, PendingWrite } from '../../cache/mod.ts';
 import { type FileStamp, sameStamp } from '../../vfs/mod.ts';
 import type { BlockStore } from '../block-cache/open-file.ts';
 import { cut } from '../block-cache/slices.ts';
@@ -144,6 +144,10 @@ class ZeroAwareFile implements CachedFile {
 
   forget(): void {
     this.#inner.forget();
+  }
+
+  setCare(care: FileCare): void {
+    this.#inner.setCare(care);
   }
 
   /** The content, if it knows zeros in the range and holds for the cached version. */
