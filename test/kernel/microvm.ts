@@ -6,7 +6,8 @@
  *     network   QEMU's user mode: the host's loopback is 10.0.2.2
  *     console   lines from the guest; the last is `EXIT code`
  *
- * Nothing outlives `run`: the process is killed by its id when the time is over or the test is aborted.
+ * Nothing outlives `run`: the process is killed by its id when the time is over or the test is aborted. The time is over when the guest
+ * has said nothing for too long: how long its work takes depends on the machine, but work that goes on says so.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import * as fs from 'node:fs';
@@ -15,6 +16,8 @@ import * as path from 'node:path';
 import { createInterface } from 'node:readline';
 
 const moduleNames = ['virtio_pci', 'virtio_blk', 'virtio_net', 'ext4', 'nfsv3'];
+/** A boot takes ten seconds on an idle machine, and says nothing until its script begins. */
+const defaultSilenceMs = 120_000;
 /** Not on TCG's CPU; the generic implementation does. */
 const unusableModules = new Set(['crc32c-intel.ko']);
 
@@ -33,7 +36,10 @@ export interface MicroVmOptions {
   readonly disk?: string;
   /** Kills the machine, as a power cut does. */
   readonly signal?: AbortSignal;
-  readonly timeoutMs: number;
+  /** For so long the guest may say nothing (default: two minutes); its script tells how far it is. */
+  readonly silenceMs?: number;
+  /** And so long it may take on the slowest machine. */
+  readonly wholeMs: number;
   readonly onLine?: (line: string) => void;
 }
 
@@ -142,7 +148,7 @@ async function boot(
   child.stderr.on('data', (chunk: Buffer) => {
     errors += chunk.toString();
   });
-  const timer = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs);
+  const patience = new Patience(options, () => child.kill('SIGKILL'));
   options.signal?.addEventListener('abort', () => child.kill('SIGKILL'), { once: true });
   const exited = new Promise<void>((resolve, reject) => {
     child.once('error', reject);
@@ -152,16 +158,51 @@ async function boot(
     for await (const raw of createInterface({ input: child.stdout })) {
       const line = raw.replace(/\r$/, '');
       lines.push(line);
+      patience.heard(line);
       options.onLine?.(line);
     }
     await exited;
   } finally {
-    clearTimeout(timer);
+    patience.end();
     child.kill('SIGKILL');
   }
+  if (patience.lost !== undefined) throw new Error(`${patience.lost}\n${lines.slice(-30).join('\n')}`);
   if (errors.trim() !== '') lines.push(`QEMU: ${errors.trim()}`);
   const exit = lines.map((line) => /^EXIT (\d+)$/.exec(line)?.[1]).find((code) => code !== undefined);
   return { lines, exitCode: exit === undefined ? undefined : Number(exit) };
+}
+
+/** Two limits: of silence, and of the whole. */
+class Patience {
+  /** What to say when one was reached. */
+  lost: string | undefined;
+  readonly #startedMs = performance.now();
+  readonly #silence: NodeJS.Timeout;
+  readonly #whole: NodeJS.Timeout;
+  #heardMs = this.#startedMs;
+  #line = '(nothing yet)';
+
+  constructor({ silenceMs = defaultSilenceMs, wholeMs }: MicroVmOptions, kill: () => void) {
+    const give = (limit: string): void => {
+      const at = (ms: number): string => `${((ms - this.#startedMs) / 1000).toFixed(1)} s`;
+      const now = at(performance.now());
+      this.lost ??= `the guest's time ran out ${now} after its start: ${limit}. Its last line came at ${at(this.#heardMs)}: ${this.#line}`;
+      kill();
+    };
+    this.#silence = setTimeout(() => give(`it said nothing for ${silenceMs / 1000} s`), silenceMs);
+    this.#whole = setTimeout(() => give(`it may take ${wholeMs / 1000} s, and was still at work`), wholeMs);
+  }
+
+  heard(line: string): void {
+    this.#silence.refresh();
+    this.#heardMs = performance.now();
+    if (line !== '') this.#line = line;
+  }
+
+  end(): void {
+    clearTimeout(this.#silence);
+    clearTimeout(this.#whole);
+  }
 }
 
 function buildInitramfs(directory: string, kernel: Kernel, script: string): string {

@@ -1,7 +1,7 @@
 /**
  * What a user does with a file system, as a script that runs inside a guest: once on the kernel's NFS mount, once on a local ext4.
  * Each step prints one line `STEP name result`, where the result depends only on what POSIX promises, so that the two runs must print
- * the same lines. Runs on Node alone (and koffi for mmap); it imports nothing of the project.
+ * the same lines; lines that begin otherwise tell how far it is. Runs on Node alone (and koffi for mmap); it imports nothing of the project.
  *
  *     node workload.ts DIRECTORY [SMALL-FILES]
  */
@@ -57,6 +57,11 @@ function treeDigest(top: string): string {
 }
 
 const at = (name: string): string => path.join(root, name);
+
+/** Of small files: every thousandth says that the work goes on. */
+function tellProgress(what: string, index: number): void {
+  if (index % 999 === 0) console.log(`PROGRESS ${what} ${index}`);
+}
 
 const steps: Record<string, () => string | Promise<string>> = {
   copyTree() {
@@ -238,13 +243,20 @@ const steps: Record<string, () => string | Promise<string>> = {
     const lanes = 32;
     await Promise.all(
       Array.from({ length: lanes }, async (_, lane) => {
-        for (let i = lane; i < count; i += lanes) await fs.promises.writeFile(at(`small/${i}`), `content of ${i}`);
+        for (let i = lane; i < count; i += lanes) {
+          await fs.promises.writeFile(at(`small/${i}`), `content of ${i}`);
+          tellProgress('written', i);
+        }
       }),
     );
     const names = fs.readdirSync(at('small')).sort();
+    tellProgress('listed', 0);
     const hash = createHash('sha256');
     for (let i = 0; i < count; i += 37) hash.update(fs.readFileSync(at(`small/${i}`)));
-    for (let i = 0; i < count; i += 3) fs.unlinkSync(at(`small/${i}`));
+    for (let i = 0; i < count; i += 3) {
+      fs.unlinkSync(at(`small/${i}`));
+      tellProgress('removed', i);
+    }
     return `${names.length} ${digest(names.join())} ${hash.digest('hex').slice(0, 16)} ${fs.readdirSync(at('small')).length}`;
   },
 
@@ -257,6 +269,7 @@ fs.rmSync(root, { recursive: true, force: true });
 fs.mkdirSync(root);
 process.umask(0o022);
 for (const [name, step] of Object.entries(steps)) {
+  console.log(`BEGIN ${name}`);
   const startedAt = process.hrtime.bigint();
   let result: string;
   try {

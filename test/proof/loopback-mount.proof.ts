@@ -45,9 +45,18 @@ grep -q ' /tmp/nfs nfs ' /proc/mounts || { cat /tmp/log; exit 91; }
 mkfifo /tmp/fifo
 sha256sum </tmp/fifo >/tmp/sum &
 began=$(cut -d. -f1 /proc/uptime)
+grew() {
+  while sleep 10; do
+    size=$(stat -c %s /tmp/nfs/big) && [ "$size" != "$last" ] && echo "SIZE $((size >> 20)) MiB"
+    last=$size
+  done
+}
+grew &
+watch=$!
 dd if=/dev/urandom bs=1M count=${writtenMiB} 2>/dev/null | tee /tmp/fifo | dd of=/tmp/nfs/big bs=1M conv=fsync 2>&1 || exit 92
 echo "WROTE $(($(cut -d. -f1 /proc/uptime) - began)) s"
 echo "SUM $(cut -c1-64 /tmp/sum)"
+kill $watch
 echo 3 >/proc/sys/vm/drop_caches
 echo "AGAIN $(sha256sum /tmp/nfs/big | cut -c1-64)"
 grep -E 'VmRSS|VmHWM' /proc/$proxy/status
@@ -70,7 +79,9 @@ export const proof: Proof = {
       const result = await runMicroVm(fetchKernel(join(defaultCacheDirectory(), 'microvm')), {
         memoryMiB,
         scratchMiB: 1024,
-        timeoutMs: 900_000,
+        // The deadlock that this is about is silence: what was written grows no more.
+        silenceMs: 180_000,
+        wholeMs: 1_800_000,
         files: await productFiles(),
         script: script(20050),
         onLine: (line) => {

@@ -1,12 +1,14 @@
 /**
  * Runs a whole test file (or bench) again in private namespaces: a network with nothing but loopback, so that ports 111 and 2049 and
- * rpcbind never meet the host's or another file's; a process namespace, so that nothing survives the file; an empty /run.
+ * rpcbind never meet the host's or another file's; a process namespace, so that nothing survives the file; an empty /run; a state
+ * directory that goes with it, so that no session of an earlier run is found, looked at and told about.
  *
  * Call it first in the file: in the outer process it does not return.
  */
 import { spawnSync } from 'node:child_process';
 
 const mark = 'VIADUCT_TEST_NAMESPACE';
+const stateDirectory = '/run/viaduct-state';
 const path = `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin`;
 
 export function enterPrivateNetwork(filename: string): void {
@@ -27,7 +29,7 @@ export function enterPrivateNetwork(filename: string): void {
   // A runner that kills a file at its time limit kills only the outer process: the inner ones end with it.
   const inner = spawnSync('setpriv', ['--pdeathsig', 'KILL', 'unshare', ...wrapped, ...script], {
     stdio: 'inherit',
-    env: { ...process.env, [mark]: filename },
+    env: { ...process.env, VIADUCT_STATE_DIR: stateDirectory, [mark]: filename },
   });
   process.exit(inner.status ?? 1);
 }

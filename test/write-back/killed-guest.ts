@@ -26,7 +26,7 @@ export function delayOf(round: number): string {
 
 export interface KilledGuest extends GuestOptions {
   readonly random: Random;
-  readonly machine: Omit<MicroVmOptions, 'node' | 'timeoutMs' | 'onLine' | 'signal'>;
+  readonly machine: Omit<MicroVmOptions, 'node' | 'silenceMs' | 'wholeMs' | 'onLine' | 'signal'>;
   readonly sampler: Sampler;
   /** The proxy stays away for less than this. */
   readonly awayMs: number;
@@ -45,7 +45,7 @@ export async function workUnderKills(bed: Bed, guest: KilledGuest): Promise<Micr
     ...machine,
     node: false,
     signal: power.signal,
-    timeoutMs: (seconds + 90) * 1000,
+    wholeMs: (seconds + 180) * 1000,
     onLine(line) {
       if (line === 'WORK') begun.resolve();
     },
