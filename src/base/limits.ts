@@ -100,6 +100,11 @@ export const limits = {
   sessionTasks: 64,
   /** Directories whose names a session remembers, to tell paths of files. */
   pathEntries: 4096,
+  /** Files of which a session with rules for files remembers name, size and settings: as many as attributes, about 250 bytes each. */
+  ruledFiles: 65_536,
+  /** Rules for files of one session, and the length of their patterns: each file is matched against all of them, once. */
+  fileRules: 256,
+  ruleGlobBytes: 1024,
   /** Calls that `--outage fail` has refused and the origin still owes an answer to, and their bytes; above it nothing more is asked. */
   refusedCalls: 4096,
   refusedBytes: 64 * MiB,
@@ -155,8 +160,6 @@ export const limits = {
   /** Who follows events or a task at a time, and what one of them may leave unread before it is cut off. */
   apiStreams: 64,
   apiStreamBytes: 256 * KiB,
-  /** Events kept for those who come back: some 500 bytes each, ten minutes of twenty busy sessions. */
-  apiEvents: 1000,
   /** Tasks that can still be asked about: some 1 KiB each. Of those under way together there are no more either. */
   apiTasks: 1000,
   /** Sessions with series of their own in `/metrics`, the oldest first: some 150 series each. */
@@ -170,6 +173,12 @@ export const limits = {
   configurationDepth: 16,
   /** Problems of one that are told at once. */
   configurationProblems: 100,
+  /** A cache of which no size is configured: what a dozen guests boot from. */
+  configuredCacheBytes: 10 * 1024 * MiB,
+  /** Threads that may be asked for: more than any host has cores to spare for them. */
+  configuredWorkers: 64,
+  /** TCP connections of one session to an origin: beyond it they only share one link's losses further. */
+  originConnections: 16,
   /** Events that the daemon keeps for clients that come back after their connection broke: some 1 KiB each. */
   daemonEvents: 1_000,
   /** Sessions that a daemon opens at a time when it starts: enough to wait for many origins, few enough to leave threads to the disk. */
@@ -178,6 +187,8 @@ export const limits = {
   reportedLogLines: 50,
   /** Reports of failed sessions that are kept, the newest: some 100 KiB each. */
   failureReports: 200,
+  /** Patterns that the braces of one glob may stand for; each is tried on every path. */
+  globAlternatives: 256,
 } as const;
 
 assert(limits.recordBytes > limits.transferBytes + 4 * KiB, 'a record must hold a transfer and its header');

@@ -1,4 +1,17 @@
 /** Floor 2: what sessions and files may be told, under which names, and which of it holds. Plain functions on plain data. */
+
+export type { Contradiction } from './contradictions.ts';
+export { globMatcher } from './glob.ts';
+export {
+  checkPolicyName,
+  isModel,
+  type Policies,
+  type PolicyRow,
+  policyContradictions,
+  type ResolvedPolicy,
+  resolvePolicy,
+} from './resolve.ts';
+export { type OriginPlace, parseSizeRange, type RuleDocument, readRule } from './rules.ts';
 export {
   type CloseMode,
   type CommitMode,
@@ -29,3 +42,4 @@ export {
   sizeValue,
   switchValue,
 } from './values.ts';
+export { writeSettings } from './write.ts';

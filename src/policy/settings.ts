@@ -8,7 +8,7 @@
  * The session part holds for the whole session. The file part is its default for files, which rules override per file.
  */
 import { z } from 'zod';
-import { limits, unlimited } from '../base/mod.ts';
+import { limits } from '../base/mod.ts';
 import {
   type CachePriority,
   type Consistency,
@@ -212,7 +212,6 @@ export interface PolicySettings {
   readonly file: FileDefaults;
 }
 
-/** Of a rate or quota: undefined is no bound. */
-export function bound(value: number | typeof unlimited): number | undefined {
-  return value === unlimited ? undefined : value;
+export function keepsLog(writes: WriteMode): boolean {
+  return writes === 'write-back' || writes === 'redirect';
 }

@@ -112,6 +112,16 @@ export const defaultAttributeTimes: AttributeTimes = {
   directoryMaximumMs: 60_000,
 };
 
+/** What one time alone means. */
+export function longestTimes(longestMs: number): AttributeTimes {
+  return {
+    fileMinimumMs: Math.min(defaultAttributeTimes.fileMinimumMs, longestMs),
+    fileMaximumMs: longestMs,
+    directoryMinimumMs: Math.min(defaultAttributeTimes.directoryMinimumMs, longestMs),
+    directoryMaximumMs: longestMs,
+  };
+}
+
 /** `30s`, or `{ file: [3s, 60s], directory: [30s, 60s] }`: between these, the shorter the more recently something changed. */
 export function attributeTimeValue(bounds: Bounds) {
   const range = z
@@ -120,15 +130,8 @@ export function attributeTimeValue(bounds: Bounds) {
   const pairs = z.strictObject({ file: range.optional(), directory: range.optional() });
   const shape = 'a time, such as 30s, or { file: [3s, 60s], directory: [30s, 60s] }';
   return z.union([durationValue(bounds), pairs], sayFirst(shape)).transform((value): AttributeTimes => {
+    if (typeof value === 'number') return longestTimes(value);
     const { fileMinimumMs, fileMaximumMs, directoryMinimumMs, directoryMaximumMs } = defaultAttributeTimes;
-    if (typeof value === 'number') {
-      return {
-        fileMinimumMs: Math.min(fileMinimumMs, value),
-        fileMaximumMs: value,
-        directoryMinimumMs: Math.min(directoryMinimumMs, value),
-        directoryMaximumMs: value,
-      };
-    }
     const file = value.file ?? [fileMinimumMs, fileMaximumMs];
     const directory = value.directory ?? [directoryMinimumMs, directoryMaximumMs];
     return {

@@ -1,0 +1,76 @@
+/** Checked settings as text again: what is written here parses back to the same values. */
+import { unlimited, writeDuration, writeSize } from '../base/mod.ts';
+import { type SettingKey, type SettingsDocument, type SettingValues, settingKeys } from './settings.ts';
+import { type AttributeTimes, defaultAttributeTimes, longestTimes, type OutageSetting } from './values.ts';
+
+type Writers = { readonly [Key in SettingKey]-?: (value: NonNullable<SettingValues[Key]>) => SettingsDocument[Key] };
+
+const asIs = <Value>(value: Value): Value => value;
+
+const writers: Writers = {
+  writes: asIs,
+  commit: asIs,
+  'write-back-after': writeDuration,
+  'write-back-rate': writeBound,
+  'write-back-window': writeSize,
+  'dirty-limit': writeSize,
+  'dirty-age': writeDuration,
+  outage: writeOutage,
+  'on-close': asIs,
+  'cache-quota': writeBound,
+  'sole-writer': asIs,
+  purpose: asIs,
+  'fetch-rate': writeBound,
+  'read-ahead': writeSize,
+  fetch: asIs,
+  consistency: asIs,
+  'attribute-timeout': writeTimes,
+  pin: asIs,
+  'cache-priority': asIs,
+};
+
+/** What to put under `settings:`, or into a request. */
+export function writeSettings(values: SettingValues): SettingsDocument {
+  return Object.fromEntries(
+    settingKeys
+      .filter((key) => values[key] !== undefined)
+      .map((key) => [key, writeValue(key, values[key] as NonNullable<SettingValues[typeof key]>)]),
+  );
+}
+
+/** One value as YAML has it on one line. */
+export function writeSetting<Key extends SettingKey>(key: Key, value: NonNullable<SettingValues[Key]>): string {
+  const written = writeValue(key, value);
+  return typeof written === 'object' ? flow(written) : String(written);
+}
+
+function writeValue<Key extends SettingKey>(key: Key, value: NonNullable<SettingValues[Key]>): SettingsDocument[Key] {
+  // The table pairs each key with its own writer; TypeScript does not follow that through an index.
+  const write = writers[key] as unknown as (value: NonNullable<SettingValues[Key]>) => SettingsDocument[Key];
+  return write(value);
+}
+
+function flow(written: object): string {
+  const pairs = Object.entries(written).map(([key, range]) => `${key}: [${(range as string[]).join(', ')}]`);
+  return `{ ${pairs.join(', ')} }`;
+}
+
+function writeBound(value: number | typeof unlimited): string {
+  return value === unlimited ? unlimited : writeSize(value);
+}
+
+function writeOutage({ misses, failAfterMs }: OutageSetting): string {
+  return misses === 'fail' ? `fail:${writeDuration(failAfterMs)}` : misses;
+}
+
+function writeTimes(times: AttributeTimes): NonNullable<SettingsDocument['attribute-timeout']> {
+  const short = longestTimes(times.fileMaximumMs);
+  const isShort = (Object.keys(defaultAttributeTimes) as (keyof AttributeTimes)[]).every(
+    (key) => times[key] === short[key],
+  );
+  if (isShort) return writeDuration(times.fileMaximumMs);
+  return {
+    file: [writeDuration(times.fileMinimumMs), writeDuration(times.fileMaximumMs)],
+    directory: [writeDuration(times.directoryMinimumMs), writeDuration(times.directoryMaximumMs)],
+  };
+}
