@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ProcessStatus } from '../control/mod.ts';
 import type { SessionStatus } from '../sessions/mod.ts';
-import { choose, chooseAmong } from './process-choice.ts';
+import { candidatesOf, chooseAmong, choose as chooseOf, type Wanted } from './process-choice.ts';
 
 function run(
   pid: number,
@@ -19,6 +19,8 @@ function run(
   };
   return { pid, version: '0', command: 'proxy', startedAt: '', residentBytes: 1, mountPoint, sessions: [session] };
 }
+const choose = (processes: readonly ProcessStatus[], file: string | undefined, wanted: Wanted, isSaid: boolean) =>
+  chooseOf(candidatesOf(processes), file, wanted, isSaid);
 const writesBack = {
   what: 'has a session with --policy write-back',
   fits: (session: SessionStatus): boolean => session.writes === 'write-back',
@@ -53,7 +55,10 @@ test('none and several are errors that say what to do', () => {
     code: 'SESSION_NOT_FOUND',
     message: /has a session with --policy write-back/,
   });
-  assert.throws(() => choose([a, c], '/x', writesBack, false), { code: 'SESSION_NOT_FOUND', message: /1 \(.*3 \(/ });
+  assert.throws(() => choose([a, c], '/x', writesBack, false), {
+    code: 'SESSION_NOT_FOUND',
+    message: /process 1 \(.*process 3 \(/,
+  });
   assert.equal(choose([b], undefined, writesBack, true).pid, 2, 'one that is named may have any policy');
 });
 
@@ -70,4 +75,41 @@ test('a process that does not answer is named, unless another one is meant', () 
   assert.throws(() => chooseAmong(answers, { pid: 8 }, undefined, writesBack), { code: 'SESSION_NOT_FOUND' });
   assert.equal(chooseAmong(answers, { pid: 2 }, undefined, writesBack).pid, 2);
   assert.equal(chooseAmong([{ kind: 'answered', status: a }, silent], {}, undefined, writesBack).pid, 1);
+});
+
+test('of a daemon a task names the session, unless only one of them fits', () => {
+  const of = (id: string, port: number, writes: SessionStatus['writes']) => ({
+    ...{ ...run(0, '127.0.0.1', port, writes).sessions[0]!, id: `s-${id}`, name: id },
+  });
+  const sessions = [of('golden', 1, 'read-only'), of('vm7', 2, 'write-back')];
+  const daemon = { ...a, pid: 40, command: 'daemon', sessions };
+  const answers = (all: readonly ProcessStatus[]) => all.map((status) => ({ kind: 'answered', status }) as const);
+  assert.equal(chooseAmong(answers([daemon]), {}, '/x', writesBack).session.name, 'vm7');
+  assert.equal(chooseAmong(answers([daemon]), { session: 'golden' }, '/x', writesBack).session.name, 'golden');
+  assert.equal(chooseAmong(answers([daemon]), { session: 's-vm7' }, '/x', writesBack).session.name, 'vm7');
+  assert.equal(chooseAmong(answers([daemon]), { pid: 40 }, '/x', writesBack).session.name, 'vm7');
+  const two = { ...daemon, sessions: [...sessions, of('vm8', 3, 'write-back')] };
+  assert.throws(() => chooseAmong(answers([two]), {}, '/x', writesBack), {
+    code: 'SESSION_NOT_FOUND',
+    message: /vm7.*vm8/,
+    remedy: /--session NAME/,
+  });
+  assert.throws(() => chooseAmong(answers([two]), { session: 'vm9' }, '/x', writesBack), /did you mean "vm/);
+});
+
+test('a command that holds a session in the daemon stands for it, by its number and by its mount point', () => {
+  const session = { ...a.sessions[0]!, id: 's-a', name: 'mnt' };
+  const daemon = { ...a, pid: 40, command: 'daemon', sessions: [{ ...session, id: 's-b', name: 'other' }, session] };
+  const mount = {
+    ...a,
+    pid: 41,
+    command: 'mount',
+    mountPoint: '/mnt/vm',
+    sessions: [],
+    holds: { pid: 40, id: 's-a', name: 'mnt' },
+  };
+  const chosen = choose([daemon, mount], '/mnt/vm/disk.raw', writesBack, false);
+  assert.deepEqual([chosen.pid, chosen.session.name, chosen.file], [40, 'mnt', '/disk.raw']);
+  const answers = [daemon, mount].map((status) => ({ kind: 'answered', status }) as const);
+  assert.equal(chooseAmong(answers, { pid: 41 }, '/x', writesBack).session.name, 'mnt');
 });

@@ -1,32 +1,41 @@
 /**
  * Which running process a command means, and which file of it.
  *
- *     --pid, --listen     say it                            FILE below a mount point of `viaduct mount`: that process, the rest
- *     neither             the only one that fits            nfs://HOST/PATH: the session that listens there
+ *     --session, --pid, --listen   say it                   FILE below a mount point of `viaduct mount`: that process, the rest
+ *     none of them        the only one that fits            nfs://HOST/PATH: the session that listens there
  *                                                           /PATH: inside the export
  */
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { systemClock, ViaductError } from '../base/mod.ts';
-import { askProcesses, type ProcessStatus, runtimeDirectory, type StatusAnswer } from '../control/mod.ts';
+import {
+  askProcesses,
+  type ListedSession,
+  type ProcessStatus,
+  runtimeDirectory,
+  type StatusAnswer,
+} from '../control/mod.ts';
 import type { SessionStatus } from '../sessions/mod.ts';
-import { wholeNumber } from './values.ts';
+import { nearestText } from './nearest.ts';
+import { notEmpty, wholeNumber } from './values.ts';
 
 export interface ChoiceFlags {
+  readonly session?: string;
   readonly pid?: number;
   readonly listen?: string;
 }
 
 export interface Chosen {
   readonly pid: number;
-  readonly session: SessionStatus;
+  readonly session: ListedSession;
   /** Inside the export. */
   readonly file: string | undefined;
 }
 
 export function addChoiceOptions(command: Command): Command {
   return command
+    .option('--session <session>', 'which session of the daemon, by name or id (see `viaduct session list`)', notEmpty)
     .option('--pid <number>', 'which process, when several run (see `viaduct status`)', wholeNumber(1, 2 ** 31))
     .option('--listen <address>', 'the same, by where its session listens: ADDR or ADDR:PORT');
 }
@@ -61,9 +70,11 @@ export function chooseAmong(
   const silent = answers.filter(
     (answer) => answer.kind === 'silent' && (flags.pid === undefined || answer.pid === flags.pid),
   );
-  const named = processes.filter((process) => isNamed(process, flags));
+  const named = candidatesOf(processes).filter((candidate) => isNamed(candidate, flags));
+  const isSaid = flags.pid !== undefined || flags.listen !== undefined || flags.session !== undefined;
   try {
-    return choose(named, file, wanted, flags.pid !== undefined || flags.listen !== undefined);
+    if (named.length === 0 && flags.session !== undefined) throw noSession(flags.session, candidatesOf(processes));
+    return choose(named, file, wanted, isSaid);
   } catch (error) {
     if (named.length > 1 || silent.length === 0) throw error;
     throw new ViaductError('TIMED_OUT', {
@@ -78,30 +89,52 @@ export function silentText({ pid, reason }: { readonly pid: number; readonly rea
   return `process ${pid} does not answer (${reason})`;
 }
 
+interface Candidate {
+  /** Of the process that has the session. */
+  readonly pid: number;
+  readonly session: ListedSession;
+  /** Of a command whose session runs in the daemon. */
+  readonly holder?: number | undefined;
+  readonly mountPoint?: string | undefined;
+}
+
+/** Sessions in the daemon that a command holds are found by that command's number and mount point, too. */
+export function candidatesOf(processes: readonly ProcessStatus[]): Candidate[] {
+  const holders = processes.filter(({ holds }) => holds !== undefined);
+  return processes.flatMap(({ pid, sessions, mountPoint }) =>
+    sessions.map((session) => {
+      const holder = holders.find(({ holds }) => holds?.pid === pid && holds.id === session.id);
+      return { pid, session, holder: holder?.pid, mountPoint: holder?.mountPoint ?? mountPoint };
+    }),
+  );
+}
+
+/** Among those that were named, if any was. */
 export function choose(
-  processes: readonly ProcessStatus[],
+  candidates: readonly Candidate[],
   file: string | undefined,
   wanted: Wanted,
   isSaid: boolean,
 ): Chosen {
-  const mounted = file === undefined ? undefined : belowMount(processes, file);
+  const mounted = file === undefined ? undefined : belowMount(candidates, file);
   if (mounted !== undefined) return mounted;
   const url = file === undefined ? null : /^nfs:\/\/(\[[^\]]+\]|[^/:?]+)(?::(\d+))?\/+([^?]*)(\?.*)?$/.exec(file);
-  const candidates = processes.flatMap(({ pid, sessions }) => sessions.map((session) => ({ pid, session })));
-  const found = candidates.filter(
-    ({ session }) => (isSaid || wanted.fits(session)) && (url === null || listensAt(session, url[1]!, portOf(url))),
-  );
-  if (found.length === 0) throw none(processes.length > 0, isSaid || url !== null, wanted.what);
+  const reached = candidates.filter(({ session }) => url === null || listensAt(session, url[1]!, portOf(url)));
+  const fitting = reached.filter(({ session }) => wanted.fits(session));
+  // One that is named may be of any kind; of several that a process has, those that fit are meant.
+  const found = isSaid && fitting.length === 0 ? reached : fitting;
+  if (found.length === 0) throw none(candidates.length > 0, isSaid || url !== null, wanted.what);
   if (found.length > 1) throw several(found);
-  return { ...found[0]!, file: url === null ? insideExport(file) : `/${url[3]}` };
+  const { pid, session } = found[0]!;
+  return { pid, session, file: url === null ? insideExport(file) : `/${url[3]}` };
 }
 
-function isNamed(process: ProcessStatus, { pid, listen }: ChoiceFlags): boolean {
-  if (pid !== undefined && process.pid !== pid) return false;
-  if (listen === undefined) return true;
-  const match = /^(\[[^\]]+\]|[^:]*|[0-9a-fA-F:]+)(?::(\d+))?$/.exec(listen);
-  if (match === null) return false;
-  return process.sessions.some((session) => listensAt(session, match[1]!, match[2]));
+function isNamed({ pid, holder, session }: Candidate, flags: ChoiceFlags): boolean {
+  if (flags.pid !== undefined && pid !== flags.pid && holder !== flags.pid) return false;
+  if (flags.session !== undefined && session.name !== flags.session && session.id !== flags.session) return false;
+  if (flags.listen === undefined) return true;
+  const match = /^(\[[^\]]+\]|[^:]*|[0-9a-fA-F:]+)(?::(\d+))?$/.exec(flags.listen);
+  return match !== null && listensAt(session, match[1]!, match[2]);
 }
 
 function listensAt({ place }: SessionStatus, host: string, port: string | undefined): boolean {
@@ -114,11 +147,11 @@ function portOf(url: RegExpExecArray): string | undefined {
   return url[2] ?? /[?&]nfsport=(\d+)/.exec(url[4] ?? '')?.[1];
 }
 
-function belowMount(processes: readonly ProcessStatus[], file: string): Chosen | undefined {
+function belowMount(candidates: readonly Candidate[], file: string): Chosen | undefined {
   const path = resolve(file);
-  for (const { pid, mountPoint, sessions } of processes) {
-    if (mountPoint === undefined || sessions[0] === undefined || !path.startsWith(`${mountPoint}/`)) continue;
-    return { pid, session: sessions[0], file: path.slice(mountPoint.length) };
+  for (const { pid, mountPoint, session } of candidates) {
+    if (mountPoint === undefined || !path.startsWith(`${mountPoint}/`)) continue;
+    return { pid, session, file: path.slice(mountPoint.length) };
   }
   return undefined;
 }
@@ -141,10 +174,24 @@ function none(doOthersRun: boolean, isSaid: boolean, what: string): ViaductError
   });
 }
 
-function several(found: readonly { readonly pid: number; readonly session: SessionStatus }[]): ViaductError {
-  const list = found.map(({ pid, session }) => `${pid} (${session.place?.host}:${session.place?.port})`).join(', ');
+function noSession(name: string, candidates: readonly Candidate[]): ViaductError {
+  const names = candidates.flatMap(({ session }) => session.name ?? []);
   return new ViaductError('SESSION_NOT_FOUND', {
-    cause: `several processes could be meant: ${list}.`,
-    remedy: 'Say which one: --pid NUMBER or --listen ADDR.',
+    cause: `no session of this user is called "${name}"${nearestText(name, names)}.`,
+    remedy: '`viaduct session list` shows those of the daemon, `viaduct status` all that run.',
+  });
+}
+
+function several(found: readonly Candidate[]): ViaductError {
+  const shown = found.map(({ pid, session: { name, place } }) => {
+    const where = place === undefined ? 'not listening' : `${place.host}:${place.port}`;
+    return name === undefined ? `process ${pid} (${where})` : `session ${name} (${where}, process ${pid})`;
+  });
+  const areNamed = found.every(({ session }) => session.name !== undefined);
+  return new ViaductError('SESSION_NOT_FOUND', {
+    cause: `several sessions could be meant: ${shown.join(', ')}.`,
+    remedy: areNamed
+      ? 'Say which one: --session NAME.'
+      : 'Say which one: --session NAME, --pid NUMBER or --listen ADDR.',
   });
 }

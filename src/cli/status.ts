@@ -1,8 +1,14 @@
 /** `viaduct status`: what the Viaduct processes of this user say about themselves. */
 import { Command } from 'commander';
 import { formatDuration, formatSize, systemClock } from '../base/mod.ts';
-import { askProcesses, endedSessions, mayKeepChanges, type ProcessStatus, type StatusAnswer } from '../control/mod.ts';
-import type { SessionStatus } from '../sessions/mod.ts';
+import {
+  askProcesses,
+  endedSessions,
+  type ListedSession,
+  mayKeepChanges,
+  type ProcessStatus,
+  type StatusAnswer,
+} from '../control/mod.ts';
 import { describeChain } from './chain-text.ts';
 import { printJson, printLine } from './output.ts';
 import { controlDirectory } from './process-choice.ts';
@@ -63,13 +69,15 @@ function describe(answer: StatusAnswer): string {
 }
 
 function headOf(process: ProcessStatus): string {
+  const { holds } = process;
   const age = formatDuration(Date.now() - Date.parse(process.startedAt));
-  return `${process.command}  pid ${process.pid}, up ${age}, ${formatSize(process.residentBytes)} resident`;
+  return `${process.command}  pid ${process.pid}, up ${age}, ${formatSize(process.residentBytes)} resident${holds === undefined ? '' : `; its session is ${holds.name} of the daemon, process ${holds.pid}`}`;
 }
 
-function describeSession(session: SessionStatus): string[] {
-  const { place, cache } = session;
+function describeSession(session: ListedSession): string[] {
+  const { place, cache, id, name } = session;
   const lines = [
+    ...(name === undefined ? [] : [`  session   ${name} (${id})`]),
     `  origin    ${session.origin}`,
     `  state     ${session.state}${session.restarts > 0 ? `, restarted ${session.restarts} times` : ''}`,
   ];

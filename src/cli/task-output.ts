@@ -28,7 +28,7 @@ export interface TaskView {
 export async function showTask(chosen: Chosen, task: SessionTask, view: TaskView): Promise<number> {
   const bar = new ProgressBar(view);
   const asking = askTask(
-    { task, wait: view.wait },
+    { task, wait: view.wait, session: chosen.session.id },
     {
       directory: controlDirectory(),
       pid: chosen.pid,

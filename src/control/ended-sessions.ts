@@ -207,7 +207,10 @@ function untilLate(directory: LogDirectory, clock: Clock, endMs: number): LogDir
 }
 
 /** Times that were set and not sent count as a file without bytes. */
-function pendingIn({ files, notes }: InspectedLog): { pendingBytes: number; pendingFiles: number } {
+export function pendingIn({ files, notes }: Pick<InspectedLog, 'files' | 'notes'>): {
+  pendingBytes: number;
+  pendingFiles: number;
+} {
   const keys = new Set(files.map(({ key }) => key));
   for (const { key, record } of recordsIn(notes)) if (record.times !== undefined) keys.add(key);
   return { pendingBytes: files.reduce((sum, { dirtyBytes }) => sum + dirtyBytes, 0), pendingFiles: keys.size };

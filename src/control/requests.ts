@@ -10,7 +10,7 @@
  *   POST /redirect/discard   {"wait"?}             or forget them
  *   POST /warm               {"file", "what", "wait"?}  a file (`whole`) or its `working-set` into the cache
  *
- * A POST is answered by lines of JSON, the last of which is a result, an error, or (without `wait`) `started`.
+ * Of a process with several sessions each names one: {"session": NAME or ID}. A POST is answered by lines of JSON, the last of which is a result, an error, or (without `wait`) `started`.
  */
 import { parseTask, type SessionTask, type TaskEvent, type TaskProgress } from '../sessions/mod.ts';
 
@@ -21,6 +21,8 @@ export interface TaskRequest {
   readonly task: SessionTask;
   /** Answer when it is done; otherwise when it has begun. */
   readonly wait: boolean;
+  /** Its name or id; needed where a process has several. */
+  readonly session?: string | undefined;
 }
 
 const paths: Readonly<Record<string, (body: object) => unknown>> = {
@@ -47,24 +49,27 @@ export function parseRequest(path: string, text: string): TaskRequest | undefine
   }
   if (typeof body !== 'object' || body === null || Array.isArray(body)) return undefined;
   const wait = 'wait' in body ? body.wait : false;
+  const session = 'session' in body ? body.session : undefined;
   const task = parseTask(paths[path]?.(body));
-  return task === undefined || typeof wait !== 'boolean' ? undefined : { task, wait };
+  if (task === undefined || typeof wait !== 'boolean') return undefined;
+  if (session === undefined) return { task, wait };
+  return typeof session === 'string' ? { task, wait, session } : undefined;
 }
 
-export function writeRequest({ task, wait }: TaskRequest): { readonly path: string; readonly body: string } {
+export function writeRequest({ task, ...rest }: TaskRequest): { readonly path: string; readonly body: string } {
   switch (task.task) {
     case 'write-back':
-      return { path: '/writeback', body: JSON.stringify({ file: task.file, wait }) };
+      return { path: '/writeback', body: JSON.stringify({ file: task.file, ...rest }) };
     case 'flush':
     case 'invalidate':
-      return { path: `/${task.task}`, body: JSON.stringify({ wait }) };
+      return { path: `/${task.task}`, body: JSON.stringify(rest) };
     case 'clear-conflict':
-      return { path: '/conflicts/clear', body: JSON.stringify({ file: task.file, wait }) };
+      return { path: '/conflicts/clear', body: JSON.stringify({ file: task.file, ...rest }) };
     case 'redirect':
-      if (task.how === 'discard') return { path: '/redirect/discard', body: JSON.stringify({ wait }) };
-      return { path: '/redirect/commit', body: JSON.stringify({ takeOver: task.takeOver, wait }) };
+      if (task.how === 'discard') return { path: '/redirect/discard', body: JSON.stringify(rest) };
+      return { path: '/redirect/commit', body: JSON.stringify({ takeOver: task.takeOver, ...rest }) };
     case 'warm':
-      return { path: '/warm', body: JSON.stringify({ file: task.file, what: task.what, wait }) };
+      return { path: '/warm', body: JSON.stringify({ file: task.file, what: task.what, ...rest }) };
   }
 }
 

@@ -12,6 +12,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { join } from 'node:path';
 import { type Log, limits, systemCode, ViaductError } from '../base/mod.ts';
 import type { SessionTask, TaskProgress, TaskResult } from '../sessions/mod.ts';
+import { bodyOf } from './body.ts';
+import { type Hold, Holds, holdPath, releasePath } from './hold-server.ts';
 import { isTaskPath, parseRequest, type TaskLine, type TaskRequest } from './requests.ts';
 import { prepareRuntimeDirectory } from './runtime-directory.ts';
 import type { ProcessStatus } from './status.ts';
@@ -23,7 +25,10 @@ export interface ControlServerOptions {
   readonly log: Log;
   status(): Promise<ProcessStatus>;
   /** Rejects with a ViaductError if the task makes no sense. */
-  run(task: SessionTask, onProgress: (progress: TaskProgress) => void): Promise<TaskResult>;
+  /** `session`: which one, where there are several. */
+  run(task: SessionTask, onProgress: (progress: TaskProgress) => void, session?: string): Promise<TaskResult>;
+  /** Of a daemon: makes a session that ends with the connection that asked for it. */
+  readonly hold?: Hold | undefined;
 }
 
 /** A request is short; whoever sends more or dawdles is cut off. */
@@ -50,8 +55,9 @@ export class ControlServer {
     const path = join(options.directory, `${options.pid}.sock`);
     // A socket with our own pid can only be of a process that died.
     removeFile(path, options.log);
+    const holds = options.hold === undefined ? undefined : new Holds(options.hold, options.log);
     const server = createServer(requestLimits, (request, response) => {
-      answer(options, request, response).catch((error: unknown) => {
+      answer(options, holds, request, response).catch((error: unknown) => {
         options.log.error({ error: String(error) }, 'a request to the control socket could not be answered');
         if (!response.headersSent) send(response, 500, { error: String(error) });
         else response.destroy();
@@ -74,6 +80,7 @@ export class ControlServer {
 
 async function answer(
   options: ControlServerOptions,
+  holds: Holds | undefined,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -82,10 +89,13 @@ async function answer(
     if (request.method !== 'GET') return send(response, 405, { error: 'only GET' });
     return send(response, 200, await options.status());
   }
-  if (!isTaskPath(path)) return send(response, 404, { error: 'there is nothing here' });
+  const isHeld = holds !== undefined && (path === holdPath || path === releasePath);
+  if (!isTaskPath(path) && !isHeld) return send(response, 404, { error: 'there is nothing here' });
   if (request.method !== 'POST') return send(response, 405, { error: 'only POST' });
   const body = await bodyOf(request);
   if (body === undefined) return send(response, 413, { error: `at most ${limits.controlBodyBytes} bytes` });
+  if (holds !== undefined && path === holdPath) return holds.tell(body, response);
+  if (holds !== undefined && path === releasePath) return send(response, holds.release(idOf(body)) ? 200 : 404, {});
   const asked = parseRequest(path, body);
   if (asked === undefined) return send(response, 400, { error: 'the body is not what this path takes' });
   await tell(options, asked, response);
@@ -93,7 +103,7 @@ async function answer(
 
 async function tell(
   { run }: ControlServerOptions,
-  { task, wait }: TaskRequest,
+  { task, wait, session }: TaskRequest,
   response: ServerResponse,
 ): Promise<void> {
   // Somebody who hung up is no error.
@@ -107,9 +117,9 @@ async function tell(
     if (line.kind !== 'progress') response.end();
   };
   try {
-    const result = await run(task, (progress) =>
-      write(wait ? { kind: 'progress', progress } : { kind: 'started', progress }),
-    );
+    const onProgress = (progress: TaskProgress): void =>
+      write(wait ? { kind: 'progress', progress } : { kind: 'started', progress });
+    const result = await run(task, onProgress, session);
     write({ kind: 'result', result });
   } catch (error) {
     if (!(error instanceof ViaductError)) throw error;
@@ -117,18 +127,13 @@ async function tell(
   }
 }
 
-/** Undefined: it is too long. */
-async function bodyOf(request: IncomingMessage): Promise<string | undefined> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    // The rest is read and thrown away: an answer that comes before it is reset.
-    if (size <= limits.controlBodyBytes) chunks.push(chunk);
-    else chunks.length = 0;
-    if (size > 64 * limits.controlBodyBytes) request.destroy();
+function idOf(body: string): unknown {
+  try {
+    const value: unknown = JSON.parse(body);
+    return typeof value === 'object' && value !== null && 'id' in value ? value.id : undefined;
+  } catch {
+    return undefined;
   }
-  return size > limits.controlBodyBytes ? undefined : Buffer.concat(chunks).toString('utf8');
 }
 
 function send(response: ServerResponse, code: number, body: unknown): void {
