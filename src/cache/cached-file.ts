@@ -2,7 +2,8 @@
 
 import { type Eventual, limits } from '../base/mod.ts';
 import { type FileStamp, sameStamp } from '../vfs/mod.ts';
-import type { ByteRange, CachedFile, CacheHit, FillTicket, PendingWrite } from './contract.ts';
+import { type Holder, nobodysHolder, roundsOf } from './accounts.ts';
+import type { ByteRange, CachedFile, CacheHit, FileCare, FillTicket, PendingWrite } from './contract.ts';
 import type { Engine, Version } from './engine.ts';
 import { sectorMask } from './engine.ts';
 import { frameBytes, sectorBytes, sectorsPerFrame } from './geometry.ts';
@@ -28,7 +29,29 @@ export interface ThreadParts {
   readonly store: Store;
 }
 
-export class CachedFileView implements CachedFile {
+/** The file of `key` (16 bytes, latin1) under `stamp`; `origin` as `originWord` has it. */
+export function fileUnder(parts: ThreadParts, key: string, stamp: FileStamp, holder: Holder, origin = 0): CachedFile {
+  const { engine } = parts;
+  const recordKey = engine.records.key(key);
+  const found = engine.records.obtain(recordKey, stampToWords(stamp), origin);
+  return new CachedFileView(parts, key, recordKey, engine.version(recordKey, found, holder));
+}
+
+/** The file of `key` whatever it stands for. */
+export function fileFound(parts: ThreadParts, key: string, holder: Holder): CachedFile | undefined {
+  const { engine } = parts;
+  const recordKey = engine.records.key(key);
+  const found = engine.records.find(recordKey);
+  return found && new CachedFileView(parts, key, recordKey, engine.version(recordKey, found, holder));
+}
+
+/** Drops every file; with an origin, those of it and those of which it is not known. */
+export function dropFiles({ engine }: ThreadParts, origin?: number): Promise<void> {
+  engine.records.forgetAll(origin);
+  return engine.during(engine.index.flushDurably());
+}
+
+class CachedFileView implements CachedFile {
   readonly key: string;
   private readonly parts: ThreadParts;
   private readonly recordKey: RecordKey;
@@ -79,7 +102,7 @@ export class CachedFileView implements CachedFile {
 
   read(offset: number, count: number): Eventual<CacheHit | undefined> {
     if (!this.live || offset + count > this.parts.engine.records.size(this.version.owner.slot)) {
-      this.parts.engine.counters.add('misses');
+      this.parts.engine.miss(this.version.holder);
       return undefined;
     }
     if (count === 0) return emptyHit;
@@ -159,7 +182,12 @@ export class CachedFileView implements CachedFile {
     if (found !== undefined) records.forget(this.recordKey, found);
   }
 
-  setCare(): void {}
+  setCare({ priority, isPinned }: FileCare): void {
+    const { number } = this.version.holder;
+    const hasOwner = number !== nobodysHolder.number;
+    this.version.holder = { number, rounds: roundsOf[priority], isPinned: isPinned && hasOwner };
+    if (hasOwner) this.parts.engine.records.pin(this.recordKey, this.version.owner, number, isPinned);
+  }
 
   private drop(version: Version, offset: number, count: number): boolean {
     const { engine } = this.parts;

@@ -10,15 +10,18 @@ import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Log, type Timer, ViaductError } from '../base/mod.ts';
 import type { FileStamp } from '../vfs/mod.ts';
-import { CachedFileView, type ThreadParts } from './cached-file.ts';
+import { nobodysHolder } from './accounts.ts';
+import { dropFiles, fileFound, fileUnder, type ThreadParts } from './cached-file.ts';
 import type {
   AttachOptions,
   BankReport,
   CachedFile,
+  CacheOwner,
   CacheShare,
   CacheStat,
   CleanCacheOptions,
   DirectoryStat,
+  OwnerOptions,
   VerifyReport,
 } from './contract.ts';
 import { openDirectory, unmakeDirectory } from './directory.ts';
@@ -27,9 +30,9 @@ import { Engine } from './engine.ts';
 import { geometryFor, statOffset } from './geometry.ts';
 import { loadIndex } from './loader.ts';
 import { attachments, type CacheMemory, controlWord, identify, sharedSizeBytes, viewMemory } from './memory.ts';
+import { NamedOwner } from './named-owner.ts';
 import { Reader } from './reader.ts';
 import { reserveMemory } from './reserve.ts';
-import { stampToWords } from './stamp.ts';
 import { cacheStat, encodeStatPage, readStat } from './stat.ts';
 import { Store } from './store.ts';
 import { verifyCache } from './verify.ts';
@@ -114,18 +117,17 @@ export class CleanCache {
 
   /** The record of `key` (16 bytes, latin1) for `stamp`; a different stamp than before begins a new version. Always live at return. */
   file(key: string, stamp: FileStamp): CachedFile {
-    const { engine } = this.parts;
-    const recordKey = engine.records.key(key);
-    const found = engine.records.obtain(recordKey, stampToWords(stamp));
-    return new CachedFileView(this.parts, key, recordKey, engine.version(recordKey, found));
+    return fileUnder(this.parts, key, stamp, nobodysHolder);
   }
 
   /** The record of `key` whatever it stands for, or undefined. */
   find(key: string): CachedFile | undefined {
-    const { engine } = this.parts;
-    const recordKey = engine.records.key(key);
-    const found = engine.records.find(recordKey);
-    return found && new CachedFileView(this.parts, key, recordKey, engine.version(recordKey, found));
+    return fileFound(this.parts, key, nobodysHolder);
+  }
+
+  /** On whose account files are kept. Any thread may ask; whoever began it ends it. */
+  owner(options: OwnerOptions): CacheOwner {
+    return new NamedOwner(this.parts, options);
   }
 
   /**
@@ -133,9 +135,7 @@ export class CleanCache {
    * stays dropped whatever happens once the promise is done.
    */
   clear(): Promise<void> {
-    const { engine } = this.parts;
-    engine.records.forgetAll();
-    return engine.during(engine.index.flushDurably());
+    return dropFiles(this.parts);
   }
 
   stat(): CacheStat {

@@ -193,6 +193,8 @@ export interface CacheStat {
   readonly validBytes: number;
   readonly fileRecordCount: number;
   readonly filesUsed: number;
+  /** Of pinned files, in whole frames. */
+  readonly pinnedBytes: number;
   readonly hits: number;
   readonly hitBytes: number;
   readonly misses: number;

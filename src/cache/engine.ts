@@ -1,5 +1,6 @@
 /** One thread's parts of the cache, wired together, and what they count as under way (so that `close` can wait for it). */
 import type { Clock, Log, Random } from '../base/mod.ts';
+import { Accounts, type Holder, nobodysHolder } from './accounts.ts';
 import { Banks } from './banks.ts';
 import type { CacheDisk } from './contract.ts';
 import { Counters } from './counters.ts';
@@ -30,11 +31,14 @@ export interface Version {
   readonly seed: VersionSeed;
   /** Where block 0 would go, not reduced. */
   readonly placeHash: number;
+  /** Whose it is for who has this object. */
+  holder: Holder;
 }
 
 export class Engine {
   readonly parts: EngineParts;
   readonly memory: CacheMemory;
+  readonly accounts: Accounts;
   readonly tags: Tags;
   readonly records: Records;
   readonly banks: Banks;
@@ -55,17 +59,29 @@ export class Engine {
       ...parts,
       ...{ setLocks, recordLocks, descriptor: parts.indexDescriptor, counters: this.counters },
     });
-    this.tags = new Tags(memory, setLocks);
+    this.accounts = new Accounts(memory, attachment);
+    this.tags = new Tags(memory, setLocks, this.accounts);
     this.records = new Records(memory, recordLocks, parts, (slot) => this.index.noteRecord(slot));
     this.banks = new Banks(parts.directory, memory.geometry);
   }
 
-  version(key: RecordKey, found: FoundRecord): Version {
+  version(key: RecordKey, found: FoundRecord, holder = nobodysHolder): Version {
     return {
       owner: { slot: found.slot, version: found.version },
       seed: versionSeed(this.memory.uuid, key.words, found.version, found.nonce),
       placeHash: placeHash(this.memory, key),
+      holder,
     };
+  }
+
+  hit(holder: Holder, count: number): void {
+    this.counters.hit(count);
+    this.accounts.hit(holder.number, count);
+  }
+
+  miss(holder: Holder): void {
+    this.counters.add('misses');
+    this.accounts.miss(holder.number);
   }
 
   guard(key: RecordKey): WriteGuard {

@@ -12,7 +12,7 @@ import {
 } from './geometry.ts';
 import { recordWord, tagWord } from './memory.ts';
 
-export const formatVersion = 1;
+export const formatVersion = 2;
 const magic = Buffer.from('viaduct-cache\r\n\0', 'latin1');
 
 export interface Header {
@@ -79,7 +79,7 @@ export function sealTags(words: Uint32Array, uuid: Uint32Array, set: number): vo
 }
 
 export function sealRecord(words: Uint32Array, uuid: Uint32Array, slot: number): void {
-  words.fill(0, recordWord.lastUse + 1, recordWords);
+  words.fill(0, recordWord.origin + 1, recordWords);
   words[recordWord.crc] = recordSum(words, uuid, slot);
 }
 

@@ -4,7 +4,8 @@
  *
  *   tags      setCount x 320 words   slot[16] version[16] block[16] valid[16 x u16] checksum[16][16] crc pad[7]
  *   records   recordCount x 32 words
- *   runtime   busy, verified (u16 a frame), generation (u32 a frame), referenced (u8 a frame), locks, write guards, counters
+ *   runtime   busy, verified (u16 a frame), generation (u32 a frame), referenced (u8 a frame), locks, write guards, counters;
+ *             owners: accounts (a row each), frameAccount (u16 a frame), recordPin (u16 a record)
  *
  * Invariants: version 0 is no version; a frame whose version is 0 is free; valid and busy bits of a sector are never both set;
  * generation moves before any byte of the frame can change.
@@ -17,7 +18,7 @@ export const tagWord = { slot: 0, version: 16, block: 32, valid: 48, checksum: 5
 
 /** Offsets in words inside a file record. */
 export const recordWord = {
-  ...{ key: 0, version: 4, nonce: 5, flags: 6, stamp: 7, boot: 17, lastUse: 19, crc: 31 },
+  ...{ key: 0, version: 4, nonce: 5, flags: 6, stamp: 7, boot: 17, lastUse: 19, origin: 20, crc: 31 },
 } as const;
 export const stampWords = 10;
 export const recordFlag = { used: 1, written: 2 } as const;
@@ -30,6 +31,9 @@ export const controlWord = {
   filesUsed: 3,
   persistent: 4,
   open: 5,
+  framesPinned: 6,
+  pinHand: 7,
+  accountLock: 8,
 } as const;
 const controlWords = 16;
 
@@ -38,6 +42,15 @@ export const attachments = 256;
 export const guardCount = 1 << 18;
 export const fileGuardCount = 1 << 12;
 export const counterCount = 16;
+
+/** Owners that a cache knows at a time, two numbers of them reserved; a power of two, 12 bits of a frame's word. */
+export const accountCount = 4096;
+/** Offsets in words inside an owner's row; a quota of 0 is none. */
+export const accountWord = { isUsed: 0, name: 1, quota: 3, frames: 4, hand: 5, evictions: 6 } as const;
+export const accountWords = 8;
+export const accountCounterCount = 4;
+/** Of a frame's word: a pin keeps it. */
+export const framePin = 0x8000;
 
 export interface CacheMemory {
   readonly geometry: Geometry;
@@ -54,6 +67,12 @@ export interface CacheMemory {
   readonly generation: Uint32Array;
   readonly referenced: Uint8Array;
   readonly hands: Uint8Array;
+  /** Whose the block is, and whether it is pinned (accounts.ts). */
+  readonly frameAccount: Uint16Array;
+  /** Which owner pinned the file, 0: none. */
+  readonly recordPin: Uint16Array;
+  readonly accounts: Int32Array;
+  readonly accountCounters: Float64Array;
   /** Version of the record for which its mark is known to be on the disk. */
   readonly markedVersion: Uint32Array;
   /** 0: as in the index file; 1: changed; 2: on its way there. */
@@ -84,6 +103,10 @@ function partBytes(geometry: Geometry): Record<string, number> {
     generation: geometry.frameCount * 4,
     referenced: geometry.frameCount,
     hands: geometry.setCount,
+    frameAccount: geometry.frameCount * 2,
+    recordPin: geometry.recordCount * 2,
+    accounts: accountCount * accountWords * 4,
+    accountCounters: accountCount * accountCounterCount * 8,
     markedVersion: geometry.recordCount * 4,
     dirtySets: geometry.setCount,
     dirtyRecords: geometry.recordCount,
@@ -127,6 +150,10 @@ export function viewMemory(share: CacheShare['memory'], geometry: Geometry): Cac
     generation: new Uint32Array(of('generation')),
     referenced: new Uint8Array(of('referenced')),
     hands: new Uint8Array(of('hands')),
+    frameAccount: new Uint16Array(of('frameAccount')),
+    recordPin: new Uint16Array(of('recordPin')),
+    accounts: new Int32Array(of('accounts')),
+    accountCounters: new Float64Array(of('accountCounters')),
     markedVersion: new Uint32Array(of('markedVersion')),
     dirtySets: new Uint8Array(of('dirtySets')),
     dirtyRecords: new Uint8Array(of('dirtyRecords')),

@@ -52,7 +52,7 @@ export class Reader {
     const engine = this.engine;
     const plan = this.plan;
     if (!this.look(plan, version, offset, count)) {
-      engine.counters.add('misses');
+      engine.miss(version.holder);
       return undefined;
     }
     const start = offset % sectorBytes;
@@ -64,15 +64,15 @@ export class Reader {
     }
     if (!this.verify(plan, buffer, spanBytes <= alwaysVerifiedBytes)) {
       engine.buffers.give(buffer);
-      engine.counters.add('misses');
+      engine.miss(version.holder);
       return undefined;
     }
-    engine.counters.hit(count);
+    engine.hit(version.holder, count);
     return new LentHit(engine.buffers, buffer, start, count);
   }
 
   private look(plan: Plan, version: Version, offset: number, count: number): boolean {
-    const { tags, memory } = this.engine;
+    const { tags, memory, accounts } = this.engine;
     const firstBlock = Math.floor(offset / frameBytes);
     const blocks = Math.ceil((offset + count) / frameBytes) - firstBlock;
     if (blocks > maximumBlocks) return false;
@@ -86,7 +86,7 @@ export class Reader {
       const mask = sectorMask(block, offset, offset + count);
       // Looked at again after the generation: from here on, another user of the frame shows in it.
       if (!tags.holds(set, way, version.owner, block) || (tags.validMask(set, way) & mask) !== mask) return false;
-      if (memory.referenced[frame] === 0) memory.referenced[frame] = 1;
+      accounts.touch(frame, version.holder, version.owner.slot);
       plan.sets[index] = set;
       plan.foundWays[index] = way;
       plan.masks[index] = mask;
@@ -130,11 +130,11 @@ export class Reader {
     });
     const read = (await Promise.all(reads)).every((good) => good);
     if (read && this.verify(plan, buffer, true)) {
-      engine.counters.hit(count);
+      engine.hit(plan.version!.holder, count);
       return new LentHit(engine.buffers, buffer, start, count);
     }
     engine.buffers.give(buffer);
-    engine.counters.add('misses');
+    engine.miss(plan.version!.holder);
     return undefined;
   }
 

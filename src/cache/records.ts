@@ -54,15 +54,19 @@ export class Records {
     return { words, set };
   }
 
-  /** The record of the key under this stamp, made or moved to a new version as needed. */
-  obtain(key: RecordKey, stamp: Uint32Array): FoundRecord {
+  /** The record of the key under this stamp, made or moved to a new version as needed; an origin of 0 is not known. */
+  obtain(key: RecordKey, stamp: Uint32Array, origin: number): FoundRecord {
     return this.locked(key, (first) => {
       let slot = this.slotOf(first, key);
       if (slot < 0) {
         slot = this.victim(first);
-        this.begin(slot, key, stamp);
+        this.memory.recordPin[slot] = 0;
+        this.begin(slot, key, stamp, origin);
       } else if (!this.stampIs(slot, stamp)) {
-        this.begin(slot, key, stamp);
+        this.begin(slot, key, stamp, origin === 0 ? this.origin(slot) : origin);
+      } else if (origin !== 0 && this.origin(slot) !== origin) {
+        this.memory.records[slot * recordWords + recordWord.origin] = origin;
+        this.changed(slot);
       }
       this.memory.records[slot * recordWords + recordWord.lastUse] = this.seconds();
       return this.at(slot);
@@ -105,16 +109,28 @@ export class Records {
     });
   }
 
-  /** Every version is dead. */
-  forgetAll(): void {
+  /** Every version is dead; with an origin, those of it and those of which it is not known. */
+  forgetAll(origin?: number): void {
     const { records, geometry } = this.memory;
+    const isMeant = (slot: number): boolean =>
+      origin === undefined || this.origin(slot) === origin || this.origin(slot) === 0;
     for (let set = 0; set < geometry.recordSets; set++) {
       this.lockedSet(set, (first) => {
         for (let slot = first; slot < first + recordWays; slot++) {
-          if ((records[slot * recordWords + recordWord.flags]! & recordFlag.used) !== 0) this.clear(slot);
+          const isUsed = (records[slot * recordWords + recordWord.flags]! & recordFlag.used) !== 0;
+          if (isUsed && isMeant(slot)) this.clear(slot);
         }
       });
     }
+  }
+
+  /** What an owner wants of the file; what others want stays. */
+  pin(key: RecordKey, owner: Owner, number: number, isPinned: boolean): void {
+    const { recordPin } = this.memory;
+    this.locked(key, () => {
+      if (!this.isLive(owner)) return;
+      Atomics.compareExchange(recordPin, owner.slot, isPinned ? 0 : number, isPinned ? number : 0);
+    });
   }
 
   /** Marks that this file is written by us; false if the version is not live or the mark is on the disk already. */
@@ -155,7 +171,7 @@ export class Records {
     return slots;
   }
 
-  private begin(slot: number, key: RecordKey, stamp: Uint32Array): void {
+  private begin(slot: number, key: RecordKey, stamp: Uint32Array, origin: number): void {
     const { records, control } = this.memory;
     const at = slot * recordWords;
     if ((records[at + recordWord.flags]! & recordFlag.used) === 0) Atomics.add(control, controlWord.filesUsed, 1);
@@ -169,6 +185,7 @@ export class Records {
     records[at + recordWord.nonce] = this.random.uint32();
     records[at + recordWord.flags] = recordFlag.used;
     records.set(stamp, at + recordWord.stamp);
+    records[at + recordWord.origin] = origin;
     Atomics.store(records, at + recordWord.version, version);
     this.changed(slot);
   }
@@ -180,6 +197,7 @@ export class Records {
     }
     Atomics.store(records, slot * recordWords + recordWord.version, 0);
     records.fill(0, slot * recordWords, (slot + 1) * recordWords);
+    this.memory.recordPin[slot] = 0;
     this.changed(slot);
   }
 
@@ -203,6 +221,10 @@ export class Records {
       if (records[at + recordWord.lastUse]! < records[oldest * recordWords + recordWord.lastUse]!) oldest = slot;
     }
     return oldest;
+  }
+
+  private origin(slot: number): number {
+    return this.memory.records[slot * recordWords + recordWord.origin]!;
   }
 
   private stampIs(slot: number, stamp: Uint32Array): boolean {

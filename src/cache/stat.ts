@@ -17,6 +17,7 @@ export function cacheStat(memory: CacheMemory): CacheStat {
     validBytes: Atomics.load(control, controlWord.sectorsValid) * sectorBytes,
     fileRecordCount: geometry.recordCount,
     filesUsed: Atomics.load(control, controlWord.filesUsed),
+    pinnedBytes: Math.max(0, Atomics.load(control, controlWord.framesPinned)) * frameBytes,
     ...new Counters(memory, 0).sums(),
   };
 }
@@ -50,7 +51,7 @@ export function readStat(directory: string): DirectoryStat {
   closeSync(descriptor);
   const unknown: CacheStat = {
     ...{ sizeBytes: geometry.sizeBytes, frameCount: geometry.frameCount, frameBytes, framesUsed: 0, validBytes: 0 },
-    ...{ fileRecordCount: geometry.recordCount, filesUsed: 0 },
+    ...{ fileRecordCount: geometry.recordCount, filesUsed: 0, pinnedBytes: 0 },
     ...new Counters({ counters: new Float64Array(0) }, 0).sums(),
   };
   const written = decodeStatPage(page) ?? { stat: unknown, writtenAtMs: 0 };

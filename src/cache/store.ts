@@ -98,10 +98,13 @@ export class Store {
       if (nearWay < 0 && block > 0)
         nearWay = engine.tags.find(engine.setOf(version, block - 1), version.owner, block - 1);
       const { sequence } = request.guard.state(from, to - from);
-      const claim = engine.tags.claim(set, version.owner, block, wanted, request.replace, nearWay);
+      const claim = engine.tags.claim(set, version.owner, block, wanted, request.replace, nearWay, version.holder);
       nearWay = claim === undefined ? engine.tags.find(set, version.owner, block) : claim.way;
       if (claim === undefined) continue;
-      if (claim.evicted) engine.counters.add('evictions');
+      if (claim.evicted) {
+        engine.counters.add('evictions');
+        engine.index.noteSet(set);
+      }
       const sums = new Uint32Array(bitCount(claim.mask));
       let next = 0;
       for (let sector = 0; sector < sectorsPerFrame; sector++) {
@@ -142,6 +145,7 @@ export class Store {
     }
     engine.counters.add('fills');
     engine.counters.add('fillBytes', kept);
+    engine.accounts.filled(request.version.holder.number, kept);
     return Math.min(kept, request.count);
   }
 

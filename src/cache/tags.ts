@@ -7,8 +7,10 @@
  * Lookups take no lock: the caller reads data between two looks at the frame's generation, or verifies checksums. All
  * changes are made under the set's lock. A frame with a busy sector belongs to its writer and cannot be reused.
  */
-import { recordWords, setWords, ways } from './geometry.ts';
-import { bitCount, type CacheMemory, checksumIndex, controlWord, recordWord, tagWord, validIndex } from './memory.ts';
+import type { Accounts, Holder } from './accounts.ts';
+import { Eviction } from './eviction.ts';
+import { setWords, ways } from './geometry.ts';
+import { bitCount, type CacheMemory, checksumIndex, controlWord, tagWord, validIndex } from './memory.ts';
 import type { SpinLocks } from './spin-lock.ts';
 
 /** A version of a file, as tags name it. */
@@ -28,10 +30,14 @@ export interface Claim {
 export class Tags {
   private readonly memory: CacheMemory;
   private readonly locks: SpinLocks;
+  private readonly accounts: Accounts;
+  readonly eviction: Eviction;
 
-  constructor(memory: CacheMemory, locks: SpinLocks) {
+  constructor(memory: CacheMemory, locks: SpinLocks, accounts: Accounts) {
     this.memory = memory;
     this.locks = locks;
+    this.accounts = accounts;
+    this.eviction = new Eviction(memory, accounts);
   }
 
   /** The way that holds the block, or -1. */
@@ -61,10 +67,11 @@ export class Tags {
     wanted: number,
     replace: boolean,
     nearWay: number,
+    holder: Holder,
   ): Claim | undefined {
     this.locks.acquire(set);
     try {
-      return this.claimLocked(set, owner, block, wanted, replace, nearWay);
+      return this.claimLocked(set, owner, block, wanted, replace, nearWay, holder);
     } finally {
       this.locks.release(set);
     }
@@ -132,13 +139,6 @@ export class Tags {
     this.locks.release(set);
   }
 
-  /** A version is dead when its record has another one. */
-  isDead(set: number, way: number): boolean {
-    const { tags, records } = this.memory;
-    const at = set * setWords + way;
-    return records[tags[at]! * recordWords + recordWord.version] !== tags[at + tagWord.version];
-  }
-
   private claimLocked(
     set: number,
     owner: Owner,
@@ -146,15 +146,20 @@ export class Tags {
     wanted: number,
     replace: boolean,
     nearWay: number,
+    holder: Holder,
   ): Claim | undefined {
     const memory = this.memory;
     let way = this.find(set, owner, block);
     let evicted = false;
     if (way < 0) {
-      way = this.victim(set, nearWay);
+      way = this.eviction.victim(set, nearWay, holder);
       if (way < 0) return undefined;
       evicted = memory.tags[set * setWords + way + tagWord.version] !== 0;
+      // The index file has the block still: a write of it must find that out before the claimer has told.
+      if (evicted) Atomics.store(memory.dirtySets, set, 1);
+      if (evicted && !this.eviction.isDead(set, way)) this.accounts.evicted(set * ways + way);
       this.takeFrame(set, way, owner, block);
+      this.accounts.take(set * ways + way, holder);
     }
     const frame = set * ways + way;
     let mask = wanted & ~memory.busy[frame]!;
@@ -167,7 +172,7 @@ export class Tags {
     Atomics.add(memory.generation, frame, 1);
     memory.busy[frame]! |= mask;
     memory.verified[frame]! &= ~mask;
-    memory.referenced[frame] = 1;
+    if (memory.referenced[frame]! < holder.rounds) memory.referenced[frame] = holder.rounds;
     return { set, way, block, mask, evicted };
   }
 
@@ -177,31 +182,12 @@ export class Tags {
     if (memory.tags[at + tagWord.version] === 0) Atomics.add(memory.control, controlWord.framesUsed, 1);
     this.setValid(set, way, 0);
     memory.verified[set * ways + way] = 0;
+    memory.referenced[set * ways + way] = 0;
     memory.tags.fill(0, checksumIndex(set, way), checksumIndex(set, way) + ways);
     memory.tags[at + tagWord.version] = owner.version;
     memory.tags[at + tagWord.slot] = owner.slot;
     memory.tags[at + tagWord.block] = block;
     Atomics.add(memory.generation, set * ways + way, 1);
-  }
-
-  /** Free frames first, then dead ones, then the clock hand's choice; the way of the block before if it is as good. */
-  private victim(set: number, nearWay: number): number {
-    const { tags, busy, referenced, hands } = this.memory;
-    const base = set * setWords + tagWord.version;
-    const free = (way: number): boolean => tags[base + way] === 0 && busy[set * ways + way] === 0;
-    if (nearWay >= 0 && free(nearWay)) return nearWay;
-    for (let way = 0; way < ways; way++) if (free(way)) return way;
-    for (let way = 0; way < ways; way++) if (busy[set * ways + way] === 0 && this.isDead(set, way)) return way;
-    if (nearWay >= 0 && busy[set * ways + nearWay] === 0 && referenced[set * ways + nearWay] === 0) return nearWay;
-    for (let turn = 0; turn < 2 * ways; turn++) {
-      const way = hands[set]!;
-      hands[set] = (way + 1) % ways;
-      const frame = set * ways + way;
-      if (busy[frame] !== 0) continue;
-      if (referenced[frame] === 0) return way;
-      referenced[frame] = 0;
-    }
-    return -1;
   }
 
   holds(set: number, way: number, owner: Owner, block: number): boolean {
@@ -235,6 +221,7 @@ export class Tags {
     memory.tags[at + tagWord.slot] = 0;
     memory.tags[at + tagWord.block] = 0;
     Atomics.sub(memory.control, controlWord.framesUsed, 1);
+    this.accounts.free(set * ways + way);
   }
 
   private setValid(set: number, way: number, mask: number): void {

@@ -20,7 +20,7 @@ export async function verifyCache(
       for (let index = 0; index < geometry.setsPerBank; index++) {
         const set = bank * geometry.setsPerBank + index;
         const mask = engine.tags.validMask(set, way);
-        if (mask === 0 || engine.tags.isDead(set, way)) continue;
+        if (mask === 0 || engine.tags.eviction.isDead(set, way)) continue;
         const bad = await verifyFrame(engine, set, way, mask, seeds);
         badSectors += bad;
         goodSectors += bitCount(mask) - bad;
