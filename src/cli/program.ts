@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { cacheCommand } from './cache.ts';
 import { completionCommand } from './completion.ts';
+import { configCommand } from './config.ts';
 import { conflictsCommand } from './conflicts.ts';
 import { demoCommand } from './demo.ts';
 import { doctorCommand } from './doctor.ts';
@@ -50,6 +51,7 @@ export function createProgram(): Command {
     leaseCommand(),
     imageCommand(),
     cacheCommand(),
+    configCommand(),
     logCommand(),
     doctorCommand(),
     demoCommand(),

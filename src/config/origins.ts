@@ -1,0 +1,77 @@
+/**
+ * What `origin` of a session means.
+ *
+ *     store              the origin of that name
+ *     store:/golden      a path below it            ──► nfs://store.example/images/golden
+ *     nfs://host/path    itself
+ *     /srv, ./srv        a directory
+ */
+import { isAbsolute, join, resolve } from 'node:path';
+import { ViaductError } from '../base/mod.ts';
+import { formatOrigin, parseOrigin } from '../origins/mod.ts';
+import { nearest } from './nearest.ts';
+
+export interface ConfiguredOrigin {
+  readonly name: string;
+  /** As ORIGIN of commands; a directory is absolute. */
+  readonly url: string;
+  /** TCP connections of each session; undefined: as usual. */
+  readonly connections?: number | undefined;
+  readonly description?: string | undefined;
+}
+
+export interface OriginReference {
+  /** As ORIGIN of commands. */
+  readonly origin: string;
+  /** The origin in the configuration that it is at. */
+  readonly name?: string | undefined;
+  readonly connections?: number | undefined;
+}
+
+/** Whether the text names a URL or a directory by itself, and no origin. */
+export function isOriginAddress(text: string): boolean {
+  return /^[A-Za-z][A-Za-z0-9+.-]*:\/\//.test(text) || isAbsolute(text) || /^\.\.?(\/|$)/.test(text);
+}
+
+/** `folder`: what relative directories are relative to. Throws ORIGIN_INVALID. */
+export function resolveOrigin(text: string, origins: readonly ConfiguredOrigin[], folder: string): OriginReference {
+  if (isOriginAddress(text)) return { origin: absoluteOrigin(text, folder) };
+  const [, name = '', path = ''] = /^([^:]*)(?::(.*))?$/s.exec(text) ?? [];
+  const found = origins.find((origin) => origin.name === name);
+  if (found === undefined) throw unknownOrigin(text, name, origins);
+  if (path !== '' && !path.startsWith('/')) throw invalid(text, 'the path behind ":" does not begin with "/"');
+  if (path.split('/').includes('..')) throw invalid(text, 'the path leads upwards (..)');
+  const { connections } = found;
+  return { origin: below(found.url, path), name, ...(connections === undefined ? {} : { connections }) };
+}
+
+/** A directory becomes absolute; a URL stays. */
+export function absoluteOrigin(text: string, folder: string): string {
+  return parseOrigin(text).kind === 'nfs' ? text : resolve(folder, text);
+}
+
+function below(url: string, path: string): string {
+  const address = parseOrigin(url);
+  if (path === '' || path === '/') return url;
+  if (address.kind === 'directory') return join(address.path, path);
+  const bytes = Buffer.from(path, 'utf8').toString('latin1');
+  return formatOrigin({ ...address, path: join(address.path, bytes) });
+}
+
+function unknownOrigin(text: string, name: string, origins: readonly ConfiguredOrigin[]): ViaductError {
+  const names = origins.map((origin) => origin.name);
+  const meant = nearest(name, names);
+  const known = names.length === 0 ? 'There is none under `origins`' : `There are ${names.join(', ')}`;
+  const hint = meant === undefined ? `${known}; a directory is written /PATH or ./PATH.` : `Did you mean "${meant}"?`;
+  return new ViaductError('ORIGIN_INVALID', {
+    cause: `no origin is called ${JSON.stringify(name)}${name === text ? '' : ` (in ${JSON.stringify(text)})`}.`,
+    remedy: hint,
+  });
+}
+
+function invalid(text: string, why: string): ViaductError {
+  return new ViaductError('ORIGIN_INVALID', {
+    cause: `${JSON.stringify(text)} is not understood: ${why}.`,
+    remedy: 'Write NAME or NAME:/PATH with the name of an origin, nfs://HOST/PATH, or a directory.',
+  });
+}
