@@ -13,6 +13,8 @@ boot='qemu-system-x86 qemu-utils qemu-block-extra busybox-static cpio kmod zstd 
 peers='libnfs-utils nfs-ganesha nfs-ganesha-vfs nfs-common rpcbind'
 # What guests do in tests, beside busybox.
 work='sqlite3'
+# A browser, for the daemon's page. Without its recommended packages; it brings some shared libraries of a desktop.
+browser='chromium'
 
 say() { printf '%s\n' "setup: $*" >&2; }
 fail() {
@@ -112,7 +114,8 @@ for profile in "$@"; do
     npm) ;;
     demo) need_debian_packages $boot ;;
     bench) need_debian_packages $boot $peers ;;
-    test | proof) need_debian_packages $boot $peers $work ;;
+    test) need_debian_packages $boot $peers $work $browser ;;
+    proof) need_debian_packages $boot $peers $work ;;
     *) fail "unknown profile: $profile" 'use npm, test, demo, bench or proof.' ;;
   esac
 done
