@@ -7,13 +7,19 @@
  * the worker's: what the cache does by itself is no session's doing.
  */
 import type { Clock, Log, Random } from '../base/mod.ts';
-import { CleanCache } from '../cache/mod.ts';
+import { type CacheOwner, CleanCache } from '../cache/mod.ts';
 import type { CacheTicket } from './messages.ts';
 import { SharedHints } from './shared-hints.ts';
 
-export interface AttachedCache {
+interface Attached {
   readonly cache: CleanCache;
   readonly hints: SharedHints;
+}
+
+/** As one session has it. */
+export interface AttachedCache extends Attached {
+  /** On whose account its blocks are kept; the main thread began it and will end it. */
+  readonly owner: CacheOwner;
 }
 
 export interface AttachedCachesOptions {
@@ -26,14 +32,19 @@ export interface AttachedCachesOptions {
 
 export class AttachedCaches {
   readonly #options: AttachedCachesOptions;
-  readonly #attached = new Map<number, AttachedCache>();
+  readonly #attached = new Map<number, Attached>();
 
   constructor(options: AttachedCachesOptions) {
     this.#options = options;
   }
 
-  /** Throws if its files cannot be opened. */
-  use({ id, share }: CacheTicket): AttachedCache {
+  /** `user`: as the main thread calls it. Throws if its files cannot be opened. */
+  use(ticket: CacheTicket, user: string): AttachedCache {
+    const attached = this.#attach(ticket);
+    return { ...attached, owner: attached.cache.owner({ name: user }) };
+  }
+
+  #attach({ id, share }: CacheTicket): Attached {
     const known = this.#attached.get(id);
     if (known !== undefined) return known;
     const { clock, log, random, isAlone } = this.#options;

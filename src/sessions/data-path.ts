@@ -51,7 +51,7 @@ export async function openDataPath(
     const isLogReopened = port !== undefined;
     const takeOverLease = plan.takeOverLease === true && !isLogReopened;
     const description = { ...describeStack({ ...plan, takeOverLease }), isLogReopened };
-    const stack = await buildStack(description, { ...tools, cache: attached?.cache, hints: attached?.hints });
+    const stack = await buildStack(description, { ...tools, ...attached, cache: attached?.cache });
     open.push(async () => {
       left = await stack.close();
     });

@@ -1,5 +1,5 @@
 /** A running session as whoever started it sees it: its state, its tasks, its end. */
-import type { CacheStat } from '../cache/mod.ts';
+import type { CacheStat, OwnerStat } from '../cache/mod.ts';
 import type { ErrorRecord } from './error-record.ts';
 import type { ListeningPlace, WorkerStats } from './messages.ts';
 import type { SessionPlan } from './plan.ts';
@@ -15,8 +15,8 @@ export interface SessionStatus {
   readonly place: ListeningPlace | undefined;
   readonly restarts: number;
   readonly lastError: ErrorRecord | undefined;
-  /** Counters are of all the sessions that use it. */
-  readonly cache: ({ readonly directory: string } & CacheStat) | undefined;
+  /** Counters are of all the sessions that use it; `own`: this session's. */
+  readonly cache: ({ readonly directory: string; readonly own: OwnerStat } & CacheStat) | undefined;
   /** Absent while the worker cannot answer. */
   readonly data: WorkerStats | undefined;
 }

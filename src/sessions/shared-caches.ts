@@ -9,13 +9,16 @@
 import { realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { type Clock, formatSize, type Log, type Random, ViaductError } from '../base/mod.ts';
-import { CleanCache } from '../cache/mod.ts';
+import { type CacheOwner, CleanCache } from '../cache/mod.ts';
 import type { SessionPlan } from './plan.ts';
 
-export type CacheRule = NonNullable<SessionPlan['cache']>;
+/** The quota is of the session. */
+export type CacheRule = NonNullable<SessionPlan['cache']> & { readonly quotaBytes?: number | undefined };
 
 export interface CacheUse {
   readonly cache: CleanCache;
+  /** On whose account the user's blocks are kept, until it is released. */
+  readonly owner: CacheOwner;
   /** Once, when nothing of the user can use it any more. Resolves when it is closed, if this was the last. */
   release(wasReady: boolean): Promise<void>;
 }
@@ -36,8 +39,8 @@ export class SharedCaches {
     this.#tools = tools;
   }
 
-  /** Rejects as `CleanCache.open`, and with CONFIGURATION_INVALID if it is open with another size. */
-  async acquire(rule: CacheRule): Promise<CacheUse> {
+  /** `user`: its name, one of a kind. Rejects as `CleanCache.open`, and with CONFIGURATION_INVALID if it is open with another size. */
+  async acquire(rule: CacheRule, user: string): Promise<CacheUse> {
     const key = placeOf(resolve(rule.directory));
     for (let closing = this.#entries.get(key)?.closing; closing !== undefined; ) {
       await closing.catch(() => {});
@@ -47,7 +50,12 @@ export class SharedCaches {
     if (entry.rule.sizeBytes !== rule.sizeBytes) throw otherSize(rule, entry.rule.sizeBytes);
     entry.users++;
     const cache = await entry.opening;
-    return { cache, release: (wasReady) => this.#release(key, entry, wasReady) };
+    const owner = cache.owner({ name: user, quotaBytes: rule.quotaBytes });
+    const release = (wasReady: boolean): Promise<void> => {
+      owner.end();
+      return this.#release(key, entry, wasReady);
+    };
+    return { cache, owner, release };
   }
 
   #open(key: string, rule: CacheRule): Entry {
