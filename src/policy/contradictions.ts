@@ -71,6 +71,13 @@ function ofWrites(settled: SettledSettings): Finding[] {
         'Use `writes: write-back`, or leave `commit` out.',
       ]);
   }
+  if (writes === 'redirect' && said(settled, 'write-back-after') !== undefined)
+    found.push([
+      'writes',
+      'write-back-after',
+      'nothing is written back before somebody says so',
+      'Leave `write-back-after` out, or use `writes: write-back`.',
+    ]);
   if (!keepsLog(writes)) {
     for (const key of [
       'write-back-after',

@@ -55,16 +55,11 @@ export function reasonOfDefault(key: SettingKey, values: SettledValues): string 
   return undefined;
 }
 
-const ofLog: readonly SettingKey[] = [
-  'write-back-after',
-  'write-back-rate',
-  'write-back-window',
-  'dirty-limit',
-  'dirty-age',
-];
+const ofLog: readonly SettingKey[] = ['write-back-rate', 'write-back-window', 'dirty-limit', 'dirty-age'];
 
 /** What means nothing beside the others is not told. */
 export function meansSomething(key: SettingKey, values: SettledValues): boolean {
+  if (key === 'write-back-after') return values.writes === 'write-back';
   if (ofLog.includes(key)) return keepsLog(values.writes);
   if (key === 'attribute-timeout') return values.consistency === 'close-to-open';
   return values[key] !== undefined;

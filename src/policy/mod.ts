@@ -1,6 +1,15 @@
 /** Floor 2: what sessions and files may be told, under which names, and which of it holds. Plain functions on plain data. */
 
+export {
+  type ChosenPolicy,
+  choosePolicy,
+  compileFileRules,
+  type PolicyConfiguration,
+  type PolicyRequest,
+} from './choose.ts';
 export type { Contradiction } from './contradictions.ts';
+export { describeModels, describePolicy, type PolicyDescription, policyLines } from './describe.ts';
+export { type ExplainedRow, type Explanation, explainPath, explanationLines, type Question } from './explain.ts';
 export { globMatcher } from './glob.ts';
 export {
   checkPolicyName,

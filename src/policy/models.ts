@@ -26,7 +26,7 @@ const vmDisk = model('vm-disk', 'The disk of a virtual machine that runs on this
     'write-back',
     'A guest’s flush must not wait for a distant origin; this host’s disk keeps what was written.',
   ],
-  'sole-writer': [true, 'A disk has one machine, so its own writes never make the cache doubtful.'],
+  'sole-writer': [true, 'A disk has one machine.'],
   fetch: ['working-set', 'What earlier runs of the guest read is what it reads again.'],
   'attribute-timeout': [
     { file: ['1m', '1h'], directory: ['1m', '1h'] },

@@ -41,7 +41,10 @@ export function writeSettings(values: SettingValues): SettingsDocument {
 /** One value as YAML has it on one line. */
 export function writeSetting<Key extends SettingKey>(key: Key, value: NonNullable<SettingValues[Key]>): string {
   const written = writeValue(key, value);
-  return typeof written === 'object' ? flow(written) : String(written);
+  if (typeof written === 'object') return flow(written);
+  // YAML would read these names of purposes as something else than text.
+  const isAmbiguous = key === 'purpose' && /^([0-9-].*|true|false|null)$/.test(String(written));
+  return isAmbiguous ? `"${written}"` : String(written);
 }
 
 function writeValue<Key extends SettingKey>(key: Key, value: NonNullable<SettingValues[Key]>): SettingsDocument[Key] {
