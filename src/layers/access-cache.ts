@@ -3,8 +3,8 @@
  *
  * The origin is asked for all bits once; what is answered is masked to the bits asked for (libnfs opens a file only if the
  * reply equals its request). Grants of a file go when its mode, owner, group or ctime changed, as seen in the attributes of
- * any reply that passes; when an operation is refused or its handle is stale; and after a time-out, unless the origin is away
- * then (origin-presence.ts).
+ * any reply that passes; when an operation is refused or its handle is stale; and after a time-out (of a `fixed` file: a day), unless the
+ * origin is away then (origin-presence.ts).
  *
  *     grants of a file   { 0:0: -> 0x3f, 1000:1000: -> 0x01 }   stand for the state `seen` of the file
  *
@@ -14,7 +14,7 @@
 import { type Clock, type Eventual, limits } from '../base/mod.ts';
 import type * as fs from '../vfs/mod.ts';
 import { Access, type Attributes, ForwardingFilesystem, Status, timeEquals, type WccData } from '../vfs/mod.ts';
-import { samePermissions } from './attribute-table.ts';
+import { fixedMs, samePermissions } from './attribute-table.ts';
 import { BoundedMap, type Touchable } from './bounded-map.ts';
 import { OriginPresence } from './origin-presence.ts';
 
@@ -29,6 +29,7 @@ export interface AccessCacheContext {
   readonly options?: Partial<AccessCacheOptions>;
   /** Shared by all that cache for the same origin. */
   readonly presence?: OriginPresence | undefined;
+  readonly settings?: fs.FileSettingsProvider | undefined;
 }
 
 export const accessCacheDefaults: AccessCacheOptions = { entries: limits.accessEntries, grantMs: 60_000 };
@@ -56,16 +57,18 @@ export class AccessCache extends ForwardingFilesystem {
   readonly #options: AccessCacheOptions;
   readonly #entries: BoundedMap<string, Entry>;
   readonly #presence: OriginPresence;
+  readonly #settings: fs.FileSettingsProvider | undefined;
   #tick = 0;
   #hits = 0;
   #misses = 0;
 
-  constructor(next: fs.Filesystem, { clock, options, presence }: AccessCacheContext) {
+  constructor(next: fs.Filesystem, { clock, options, presence, settings }: AccessCacheContext) {
     super(next);
     this.#clock = clock;
     this.#options = { ...accessCacheDefaults, ...options };
     this.#entries = new BoundedMap(this.#options.entries);
     this.#presence = presence ?? new OriginPresence({ clock });
+    this.#settings = settings;
   }
 
   stats(): { readonly hits: number; readonly misses: number; readonly files: number } {
@@ -99,7 +102,7 @@ export class AccessCache extends ForwardingFilesystem {
     if (entry !== undefined) {
       entry.touched = true;
       const grant = entry.grants.get(call.credential.key);
-      if (grant !== undefined && this.#clock.now() < grant.validUntilMs) {
+      if (grant !== undefined && this.#holds(args.object, grant, this.#clock.now())) {
         this.#hits++;
         return { status: 0, access: grant.access & args.access };
       }
@@ -109,6 +112,12 @@ export class AccessCache extends ForwardingFilesystem {
       () => this.#joinOrAsk(call, args),
       () => this.#last(call, args),
     );
+  }
+
+  #holds(object: string, { validUntilMs }: Grant, nowMs: number): boolean {
+    if (nowMs < validUntilMs) return true;
+    const isYoung = nowMs < validUntilMs - this.#options.grantMs + fixedMs;
+    return isYoung && this.#settings?.of(object).consistency === 'fixed';
   }
 
   /** What was granted last, however long ago. */

@@ -14,19 +14,21 @@
  *
  * Invariants: nothing goes back in time (attribute-table.ts has the order). A mutation that overlaps with another one in the same
  * directory, or that fails, leaves the names concerned unknown. `.` and `..` are not kept. GETATTR is single-flight, but a
- * call never joins one that was issued before something newer was learned.
+ * call never joins one that was issued before something newer was learned. Of a `strict` file nothing is answered from memory, and no call
+ * joins another one. Of a `fixed` one names are believed too; a LOOKUP asks once more after somebody else's change was seen.
  */
 import { type Clock, chain, type Eventual } from '../base/mod.ts';
 import type * as fs from '../vfs/mod.ts';
-import { Access, FileType, ForwardingFilesystem, Status } from '../vfs/mod.ts';
+import { Access, constantSettings, FileType, ForwardingFilesystem, Status } from '../vfs/mod.ts';
 import {
   type AttributeCacheContext,
   type AttributeCacheOptions,
   type AttributeCacheStats,
   attributeCacheDefaults,
+  closeToOpen,
 } from './attribute-cache-options.ts';
 import { AttributeLessons } from './attribute-lessons.ts';
-import { AttributeTable, type Issue, type KnownReply } from './attribute-table.ts';
+import { AttributeTable, fixedMs, type Issue, type KnownReply } from './attribute-table.ts';
 import { KnownFiles } from './known-files.ts';
 import { NameTable } from './name-table.ts';
 import { OriginPresence } from './origin-presence.ts';
@@ -40,6 +42,7 @@ export class AttributeCache extends ForwardingFilesystem {
   readonly known: KnownFiles;
   readonly #clock: Clock;
   readonly #options: AttributeCacheOptions;
+  readonly #settings: fs.FileSettingsProvider;
   readonly #attributes: AttributeTable;
   readonly #names: NameTable;
   readonly #lessons: AttributeLessons;
@@ -51,13 +54,14 @@ export class AttributeCache extends ForwardingFilesystem {
   #nameHits = 0;
   #nameMisses = 0;
 
-  constructor(next: fs.Filesystem, { clock, options, presence }: AttributeCacheContext) {
+  constructor(next: fs.Filesystem, { clock, options, presence, settings, witness }: AttributeCacheContext) {
     super(next);
     this.#clock = clock;
     this.#options = { ...attributeCacheDefaults, ...options };
-    this.#attributes = new AttributeTable(this.#options.entries, this.#options);
+    this.#settings = settings ?? constantSettings(closeToOpen(this.#options));
+    this.#attributes = new AttributeTable(this.#options.entries, this.#options, this.#settings);
     this.#names = new NameTable(this.#options.names);
-    this.#lessons = new AttributeLessons(this.#attributes, this.#names, this.#options, clock);
+    this.#lessons = new AttributeLessons(this.#attributes, this.#names, this.#options, clock, witness);
     this.known = new KnownFiles(this.#attributes, this.#names);
     this.#presence = presence ?? new OriginPresence({ clock });
   }
@@ -105,7 +109,8 @@ export class AttributeCache extends ForwardingFilesystem {
 
   #joinOrAsk(call: fs.Call, args: fs.GetattrArguments): Eventual<fs.GetattrReply> {
     const pending = this.#pending.get(args.object);
-    if (pending !== undefined && !this.#attributes.learnedSince(args.object, pending.issue)) {
+    const mayJoin = pending !== undefined && !this.#attributes.learnedSince(args.object, pending.issue);
+    if (mayJoin && !this.#is('strict', args.object)) {
       // A refusal may concern only the credential that asked.
       return pending.reply.then((reply) => (isFinal(reply.status) ? reply : this.#askAttributes(call, args)));
     }
@@ -139,7 +144,7 @@ export class AttributeCache extends ForwardingFilesystem {
   #gotAttributes(object: fs.FileHandle, issue: Issue, reply: fs.GetattrReply): fs.GetattrReply {
     if (reply.status !== 0) return this.#lessons.seeFailure(object, reply);
     if (this.#lessons.see(object, reply.attributes, issue) !== 'older') return reply;
-    return this.#attributes.fresh(object, this.#clock.now()) ?? reply;
+    return this.#attributes.last(object) ?? reply;
   }
 
   override lookup(call: fs.Call, args: fs.Place): Eventual<fs.LookupReply> {
@@ -147,7 +152,7 @@ export class AttributeCache extends ForwardingFilesystem {
     const nowMs = this.#clock.now();
     if (name === '.' || name === '..') return this.#askLookup(call, args);
     const parent = this.#attributes.fresh(directory, nowMs);
-    const hit = parent === undefined ? undefined : this.#lookupKnown(call, args, parent, nowMs);
+    const hit = (parent && this.#lookupKnown(call, args, parent, nowMs)) ?? this.#lookupFixed(call, args, nowMs);
     if (hit !== undefined) {
       this.#nameHits++;
       return hit;
@@ -171,8 +176,27 @@ export class AttributeCache extends ForwardingFilesystem {
     const directoryAttributes = parent.attributes;
     if (found.object === undefined) return { status: Status.NOENT, directoryAttributes };
     const known = this.#attributes.fresh(found.object, nowMs);
-    if (known === undefined) return undefined;
+    if (known === undefined || this.#mustAskAgain(found.object)) return undefined;
     return { status: 0, object: found.object, attributes: known.attributes, directoryAttributes };
+  }
+
+  /** A file that never changes is where it was, unless its directory was seen to have changed: then the name is gone from here. */
+  #lookupFixed(call: fs.Call, { directory, name }: fs.Place, nowMs: number): fs.LookupReply | undefined {
+    const earliestMs = nowMs + this.#options.nameMs - fixedMs;
+    const object = this.#names.find(directory, name, call.credential.key, earliestMs)?.object;
+    if (object === undefined || !this.#is('fixed', object) || this.#mustAskAgain(object)) return undefined;
+    const known = this.#attributes.fresh(object, nowMs);
+    if (known === undefined) return undefined;
+    const directoryAttributes = this.#attributes.fresh(directory, nowMs)?.attributes;
+    return { status: 0, object, attributes: known.attributes, directoryAttributes };
+  }
+
+  #mustAskAgain(object: fs.FileHandle): boolean {
+    return this.#attributes.isDoubted(object) && this.#is('fixed', object);
+  }
+
+  #is(consistency: fs.Consistency, object: fs.FileHandle): boolean {
+    return this.#settings.of(object).consistency === consistency;
   }
 
   /** The file that the name meant when it was last known, however long ago. */
@@ -189,10 +213,11 @@ export class AttributeCache extends ForwardingFilesystem {
     if (reply.status === Status.STALE || reply.status === Status.BADHANDLE) this.#lessons.forgetFile(directory);
     const current = this.#lessons.seeDirectory(directory, reply.directoryAttributes, issue);
     if (reply.status !== 0 && reply.status !== Status.NOENT) return reply;
+    // Its name first: that says which settings it has.
+    if (current && name !== '.' && name !== '..')
+      this.#lessons.recordName(directory, name, reply.status === 0 ? reply.object : undefined);
     if (reply.status === 0 && reply.attributes !== undefined) this.#lessons.see(reply.object, reply.attributes, issue);
     if (!current) return reply;
-    if (name !== '.' && name !== '..')
-      this.#lessons.recordName(directory, name, reply.status === 0 ? reply.object : undefined);
     this.#names.admit(directory, call.credential.key);
     return reply;
   }

@@ -11,7 +11,7 @@
 import type { Clock } from '../base/mod.ts';
 import type * as fs from '../vfs/mod.ts';
 import { type Attributes, FileType, Status, type WccData } from '../vfs/mod.ts';
-import type { AttributeCacheOptions } from './attribute-cache-options.ts';
+import type { AttributeCacheOptions, FileWitness } from './attribute-cache-options.ts';
 import type { AttributeTable, Issue, Verdict } from './attribute-table.ts';
 import type { NameTable } from './name-table.ts';
 
@@ -25,17 +25,20 @@ export class AttributeLessons {
   readonly #names: NameTable;
   readonly #options: Pick<AttributeCacheOptions, 'nameMs' | 'negativeNameMs'>;
   readonly #clock: Clock;
+  readonly #witness: FileWitness | undefined;
 
   constructor(
     attributes: AttributeTable,
     names: NameTable,
     options: Pick<AttributeCacheOptions, 'nameMs' | 'negativeNameMs'>,
     clock: Clock,
+    witness?: FileWitness | undefined,
   ) {
     this.#attributes = attributes;
     this.#names = names;
     this.#options = options;
     this.#clock = clock;
+    this.#witness = witness;
   }
 
   /** When a call is made whose reply will teach something. */
@@ -54,7 +57,10 @@ export class AttributeLessons {
     else if (reply.status === 0) this.#attributes.invalidateFiles();
     const ordered = this.#directoryChanged(where.directory, issue, reply.directoryWcc);
     if (ordered && object !== undefined) this.recordName(where.directory, where.name, object);
-    else this.#names.forget(where.directory, where.name);
+    else {
+      this.#names.forget(where.directory, where.name);
+      if (object !== undefined) this.#witness?.named(where.directory, where.name, object);
+    }
     if (reply.status !== 0) this.seeFailure(where.directory, reply);
     return reply;
   }
@@ -69,6 +75,7 @@ export class AttributeLessons {
       return reply;
     }
     if (ordered) this.recordName(place.directory, place.name, undefined);
+    this.#witness?.unnamed(place, object ?? undefined);
     if (typeof object === 'string') this.forgetFile(object);
     if (typeof object !== 'string' || overlapped) this.#attributes.invalidateFiles();
     return reply;
@@ -97,6 +104,7 @@ export class AttributeLessons {
     }
     // Two names of one file: RENAME does nothing (RFC 1813 3.3.14), and both stay.
     const nothing = typeof moved === 'string' && moved === replaced;
+    if (!nothing) this.#witness?.renamed(from, to, moved ?? undefined);
     if (fromOrdered && !nothing) this.recordName(from.directory, from.name, undefined);
     if (toOrdered && typeof moved === 'string') this.recordName(to.directory, to.name, moved);
     // The moved file has a new ctime; a replaced one has lost a name.
@@ -141,8 +149,9 @@ export class AttributeLessons {
     for (let i = 0; i < entries.length; i++) {
       const { name, object, attributes } = entries[i]!;
       if (object === undefined || name === '..' || name === '.') continue;
-      if (attributes !== undefined) this.see(object, attributes, issue);
+      // Its name first: that says which settings it has.
       if (current) this.recordName(directory, name, object);
+      if (attributes !== undefined) this.see(object, attributes, issue);
     }
     return reply;
   }
@@ -154,6 +163,7 @@ export class AttributeLessons {
   }
 
   recordName(directory: string, name: string, object: string | undefined): void {
+    if (object !== undefined) this.#witness?.named(directory, name, object);
     const lifeMs = object === undefined ? this.#options.negativeNameMs : this.#options.nameMs;
     this.#names.record(directory, name, object, this.#clock.now() + lifeMs);
   }
@@ -161,6 +171,7 @@ export class AttributeLessons {
   /** Takes attributes over, and drops a directory's names if somebody else changed it. */
   see(handle: string, attributes: Attributes, issue: Issue, before?: fs.WccAttributes): Verdict {
     const verdict = this.#attributes.observe(handle, attributes, issue, before);
+    if (verdict !== 'older') this.#witness?.seen(handle, attributes);
     if (verdict === 'changed' && attributes.type === FileType.DIRECTORY) this.#names.forgetDirectory(handle);
     return verdict;
   }

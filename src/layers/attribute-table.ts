@@ -13,9 +13,15 @@
  * then loses its attributes, and the next GETATTR asks. After a mutation whose result was not told, only replies to calls
  * issued later count. Time-outs adapt as the Linux client's do: doubled when the file was found unchanged at their
  * end, back to the minimum when somebody else changed it.
+ *
+ * Between which bounds they lie is a setting of the file. One that is `fixed` is believed for a day, one that is `strict` never: what was
+ * learned of it is known, and never fresh. Settings that change hold at once for what was learned before.
  */
 import {
   type Attributes,
+  type BelievedFor,
+  type FileSettings,
+  type FileSettingsProvider,
   FileType,
   type GetattrReply,
   sameContent,
@@ -52,20 +58,32 @@ interface Entry extends Touchable {
   mutationTick: number;
   timeoutMs: number;
   validUntilMs: number;
+  /** When the latest call was issued whose reply showed it so. */
+  confirmedMs: number;
+  /** Somebody else changed it since it was first seen, and nobody asked since whether it stays so. */
+  isDoubted: boolean;
+  /** As of that generation; undefined: never asked for. */
+  settings: FileSettings | undefined;
+  generation: number;
   /** Content of a symbolic link. */
   target: string | undefined;
 }
 
+/** How long a `fixed` file is believed. */
+export const fixedMs = 24 * 3600 * 1000;
+
 export class AttributeTable {
   readonly #entries: BoundedMap<string, Entry>;
-  readonly #timeouts: TimeoutOptions;
+  readonly #directoryTimes: BelievedFor;
+  readonly #settings: FileSettingsProvider;
   #tick = 0;
   /** No entry that was given up knew of anything later than this: replies to calls issued before it start no new entry. */
   #floorTick = 0;
   #removalTick = 0;
 
-  constructor(limit: number, timeouts: TimeoutOptions) {
-    this.#timeouts = timeouts;
+  constructor(limit: number, timeouts: TimeoutOptions, settings: FileSettingsProvider) {
+    this.#directoryTimes = { minimumMs: timeouts.directoryMinimumMs, maximumMs: timeouts.directoryMaximumMs };
+    this.#settings = settings;
     this.#entries = new BoundedMap(limit, (_handle, entry) => {
       if (entry.arrivalTick > this.#floorTick) this.#floorTick = entry.arrivalTick;
     });
@@ -82,13 +100,19 @@ export class AttributeTable {
   /** The reply to a GETATTR, if its time has not run out. */
   fresh(handle: string, nowMs: number): KnownReply | undefined {
     const entry = this.#entries.get(handle);
-    return entry === undefined || nowMs >= entry.validUntilMs ? undefined : this.#standing(entry);
+    if (entry === undefined) return undefined;
+    if (entry.generation !== this.#settings.generation) this.#settle(handle, entry);
+    return nowMs >= entry.validUntilMs ? undefined : this.#standing(entry);
   }
 
   /** Its time will soon run out: asked for now, nobody who uses the file has to wait for the answer. */
   isAging(handle: string, nowMs: number): boolean {
     const entry = this.#entries.get(handle);
     return entry !== undefined && nowMs >= agingAtMs(entry);
+  }
+
+  isDoubted(handle: string): boolean {
+    return this.#entries.get(handle)?.isDoubted === true;
   }
 
   /** The same, however long ago its time ran out: nothing that was learned since speaks against it. */
@@ -157,28 +181,30 @@ export class AttributeTable {
     if (this.#entries.get(handle) !== undefined) return;
     const entry = this.#add(handle);
     entry.reply = { status: 0, attributes };
-    entry.timeoutMs = this.#minimum(attributes);
-    entry.validUntilMs = Number.NEGATIVE_INFINITY;
+    entry.timeoutMs = this.#times(handle, entry, attributes).minimumMs;
   }
 
   /** Learns from a reply. `before` is the wcc_attr of a mutation. */
   observe(handle: string, attributes: Attributes, issue: Issue, before?: WccAttributes): Verdict {
-    const entry = this.#entries.get(handle);
+    let entry = this.#entries.get(handle);
     if (entry === undefined) {
       if (issue.tick < this.#floorTick) return 'older';
-      this.#renew(this.#add(handle), attributes, issue, this.#minimum(attributes));
+      entry = this.#add(handle);
+      this.#renew(entry, attributes, issue, this.#times(handle, entry, attributes).minimumMs);
       return 'changed';
     }
+    const { minimumMs, maximumMs } = this.#times(handle, entry, attributes);
     const overlaps = issue.tick < entry.arrivalTick;
     const known = entry.reply?.attributes;
     if (known === undefined) {
       if (overlaps) return 'older';
-      this.#renew(entry, attributes, issue, this.#minimum(attributes));
+      this.#renew(entry, attributes, issue, minimumMs);
       return 'changed';
     }
     if (sameFile(known, attributes)) {
       const isLate = issue.atMs >= agingAtMs(entry);
-      const timeoutMs = isLate ? Math.min(entry.timeoutMs * 2, this.#maximum(attributes)) : entry.timeoutMs;
+      const timeoutMs = isLate ? Math.min(entry.timeoutMs * 2, maximumMs) : entry.timeoutMs;
+      if (!overlaps) entry.isDoubted = false;
       // An overlapping reply that shows the same may still be older in its atime: only its freshness counts.
       this.#renew(entry, overlaps ? known : attributes, issue, timeoutMs);
       return 'same';
@@ -190,8 +216,10 @@ export class AttributeTable {
     }
     const own = before !== undefined && sameContent(before, known) && samePermissions(known, attributes);
     if (!own) entry.target = undefined;
-    entry.validUntilMs = 0;
-    this.#renew(entry, attributes, issue, own ? entry.timeoutMs : this.#minimum(attributes));
+    if (!own) entry.isDoubted = true;
+    entry.validUntilMs = longAgoMs;
+    entry.confirmedMs = longAgoMs;
+    this.#renew(entry, attributes, issue, own ? entry.timeoutMs : minimumMs);
     return own ? 'own' : 'changed';
   }
 
@@ -201,7 +229,11 @@ export class AttributeTable {
       arrivalTick: 0,
       mutationTick: 0,
       timeoutMs: 0,
-      validUntilMs: 0,
+      validUntilMs: longAgoMs,
+      confirmedMs: longAgoMs,
+      isDoubted: false,
+      settings: undefined,
+      generation: -1,
       target: undefined,
       touched: true,
     };
@@ -213,16 +245,40 @@ export class AttributeTable {
     if (entry.reply?.attributes !== attributes) entry.reply = { status: 0, attributes };
     entry.arrivalTick = ++this.#tick;
     entry.timeoutMs = timeoutMs;
-    entry.validUntilMs = Math.max(entry.validUntilMs, issue.atMs + timeoutMs);
+    entry.confirmedMs = Math.max(entry.confirmedMs, issue.atMs);
+    entry.validUntilMs = Math.max(entry.validUntilMs, issue.atMs + believedMs(entry));
   }
 
-  #minimum(attributes: Attributes): number {
-    return attributes.type === FileType.DIRECTORY ? this.#timeouts.directoryMinimumMs : this.#timeouts.fileMinimumMs;
+  /** Its settings may have changed: what is known of it is as old as it was. */
+  #settle(handle: string, entry: Entry): void {
+    entry.generation = this.#settings.generation;
+    const settings = this.#settings.of(handle);
+    if (entry.settings === settings) return;
+    entry.settings = settings;
+    if (entry.reply === undefined) return;
+    const { minimumMs, maximumMs } = this.#bounds(settings, entry.reply.attributes);
+    entry.timeoutMs = Math.min(Math.max(entry.timeoutMs, minimumMs), maximumMs);
+    entry.validUntilMs = entry.confirmedMs + believedMs(entry);
   }
 
-  #maximum(attributes: Attributes): number {
-    return attributes.type === FileType.DIRECTORY ? this.#timeouts.directoryMaximumMs : this.#timeouts.fileMaximumMs;
+  /** What the file's time-outs lie between. */
+  #times(handle: string, entry: Entry, attributes: Attributes): BelievedFor {
+    if (entry.generation !== this.#settings.generation) this.#settle(handle, entry);
+    return this.#bounds(entry.settings, attributes);
   }
+
+  #bounds(settings: FileSettings | undefined, attributes: Attributes): BelievedFor {
+    const forDirectories = settings?.directoryAttributes ?? this.#directoryTimes;
+    return settings === undefined || attributes.type === FileType.DIRECTORY ? forDirectories : settings.attributes;
+  }
+}
+
+/** Past for every clock. */
+const longAgoMs = Number.NEGATIVE_INFINITY;
+
+function believedMs({ settings, timeoutMs }: Entry): number {
+  if (settings?.consistency === 'strict') return longAgoMs;
+  return settings?.consistency === 'fixed' ? fixedMs : timeoutMs;
 }
 
 /** The last third of its time. */

@@ -42,6 +42,8 @@ export interface BlockCacheOptions {
   readonly link?: LinkMemory | undefined;
   /** Files remembered at a time. */
   readonly openFiles?: number | undefined;
+  /** Of each file; default: what `readAhead` says, for all of them. */
+  readonly settings?: vfs.FileSettingsProvider | undefined;
 }
 
 export interface LinkMemory {
@@ -68,6 +70,7 @@ export class BlockCache extends ForwardingFilesystem {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #readAhead: ReadAheadOptions;
+  readonly #settings: vfs.FileSettingsProvider | undefined;
   readonly #statistics = newStatistics();
   readonly #files: OpenFiles;
   readonly #prefetcher: Prefetcher;
@@ -88,6 +91,7 @@ export class BlockCache extends ForwardingFilesystem {
     this.#clock = clock;
     this.#log = options.log;
     this.#readAhead = options.readAhead ?? defaultReadAhead;
+    this.#settings = options.settings;
     this.#prefetcher = new Prefetcher(this.#readAhead, clock);
     this.#link = options.link;
     const known = this.#link?.load();
@@ -176,6 +180,8 @@ export class BlockCache extends ForwardingFilesystem {
     const file = this.#files.get(args.object) ?? this.#open(args.object);
     file.isUsed = true;
     file.reader = call;
+    const settings = this.#settings;
+    if (settings !== undefined && file.generation !== settings.generation) file.settle(settings);
     const verdict = file.observe(attributes, this.#clock.now());
     if (verdict === 'unclear' || file.cached === undefined) return this.#pass(call, args);
     if (verdict === 'changed') this.#noteChange(args.object);
@@ -345,6 +351,7 @@ export class BlockCache extends ForwardingFilesystem {
     const policy = new FilePolicy(this.#readAhead);
     const file = new OpenFile(handle, this.#files.keyOf(handle), this.#cache, policy, this.#fetcher, this.#sole);
     file.cached = this.#cache.find(file.key);
+    if (this.#settings !== undefined) file.settle(this.#settings);
     this.#files.add(file);
     return file;
   }

@@ -2,7 +2,7 @@
  * What the attribute cache knows, for whoever keeps it over a restart (keepsakes.ts): taken out as it stands, put back as something
  * whose time has run out, so that the origin is asked first whenever it is there.
  */
-import type { Attributes } from '../vfs/mod.ts';
+import type { Attributes, FileHandle, Place } from '../vfs/mod.ts';
 import type { AttributeTable } from './attribute-table.ts';
 import type { NameTable } from './name-table.ts';
 
@@ -26,6 +26,11 @@ export class KnownFiles {
   /** Whether the name is last known to mean the file. */
   isNamed(directory: string, name: string, handle: string): boolean {
     return this.#names.object(directory, name) === handle;
+  }
+
+  /** What names were last known to mean, however long ago. */
+  names(): Iterable<readonly [Place, FileHandle]> {
+    return this.#names.all();
   }
 
   putAttributes(handle: string, attributes: Attributes): void {

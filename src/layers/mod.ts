@@ -5,6 +5,8 @@ export {
   type AttributeCacheOptions,
   type AttributeCacheStats,
   attributeCacheDefaults,
+  closeToOpen,
+  type FileWitness,
 } from './attribute-cache-options.ts';
 export {
   BlockCache,
@@ -12,6 +14,7 @@ export {
   type BlockCacheReport,
   type LinkMemory,
 } from './block-cache.ts';
+export { BoundedMap } from './bounded-map.ts';
 export { Checker, type CheckerContext } from './checker.ts';
 export { isTrustedDirectory } from './content/trust.ts';
 export { Content, type ContentOptions, type ContentReport } from './content.ts';
@@ -19,6 +22,7 @@ export { FilesystemFacts, type RememberedFacts } from './filesystem-facts.ts';
 export { Hidden } from './hidden.ts';
 export { Identity, type IdentityOptions, type IdRange, identityDefaults } from './identity.ts';
 export { type Keepsake, type KeepsakeStore, Keepsakes } from './keepsakes.ts';
+export type { KnownFiles } from './known-files.ts';
 export type { LatencySummary } from './latency-histograms.ts';
 export type { LeasesOptions, TakeoverPolicy } from './leases/service.ts';
 export { Leases, type LeasesStats } from './leases.ts';
@@ -40,7 +44,6 @@ export {
 export { type OperationStats, operationNames, Stats, type StatsSnapshot } from './stats.ts';
 export {
   type BlockFetcher,
-  type FetchMode,
   type WorkingSetStore,
   writtenPurpose,
 } from './working-sets/contract.ts';

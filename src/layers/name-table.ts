@@ -55,6 +55,11 @@ export class NameTable {
     return found === undefined ? undefined : (found.object ?? null);
   }
 
+  *all(): Iterable<readonly [{ readonly directory: string; readonly name: string }, string]> {
+    for (const [directory, { names }] of this.#directories.entries())
+      for (const [name, { object }] of names) if (object !== undefined) yield [{ directory, name }, object];
+  }
+
   record(directory: string, name: string, object: string | undefined, validUntilMs: number): void {
     const known = this.#directory(directory);
     if (!known.names.has(name)) {

@@ -13,10 +13,10 @@
 import { type Clock, type Eventual, isPromise, type Log, limits, type Timer } from '../base/mod.ts';
 import { contentDirectory, mergeWorkingSets, type Purpose, sameVersion, type WorkingSet } from '../content/mod.ts';
 import type * as vfs from '../vfs/mod.ts';
-import { type Attributes, FileType, ForwardingFilesystem, stampOfAttributes } from '../vfs/mod.ts';
+import { type Attributes, type FetchMode, FileType, ForwardingFilesystem, stampOfAttributes } from '../vfs/mod.ts';
 import { cacheKeyOf } from './block-cache/open-files.ts';
 import { BoundedMap } from './bounded-map.ts';
-import { type BlockFetcher, type FetchMode, type WorkingSetStore, writtenPurpose } from './working-sets/contract.ts';
+import { type BlockFetcher, type WorkingSetStore, writtenPurpose } from './working-sets/contract.ts';
 import { FetchPlan } from './working-sets/fetch-plan.ts';
 import { OriginSets } from './working-sets/origin-sets.ts';
 import { Publications } from './working-sets/publications.ts';
@@ -28,7 +28,10 @@ export interface WorkingSetsOptions {
   readonly store: WorkingSetStore;
   readonly publisher: vfs.WorkingSetPublisher | undefined;
   readonly purpose: Purpose;
+  /** What is fetched without being asked for: nothing; the working set; and then the rest of each file that somebody reads, or of those that are wanted so. */
   readonly mode: FetchMode;
+  /** Of each file; default: `mode`, for all of them. */
+  readonly settings?: vfs.FileSettingsProvider | undefined;
   /** Of the clean cache. */
   readonly cacheBytes: number;
   /** For all that is remembered of files; `limits.workingSetMemoryBytes` unless given. */
@@ -134,7 +137,7 @@ export class WorkingSets extends ForwardingFilesystem {
     if (this.#hidden.has(place.directory)) file.kind = 'other';
     else if (file.kind !== 'other') {
       file.learn(reply.attributes);
-      const isWanted = this.#options.mode !== 'on-demand' && call.isViaduct !== true;
+      const isWanted = this.#modeOf(file) !== 'on-demand' && call.isViaduct !== true;
       const isNew = !file.hasBegun && !file.hasLooked;
       if (isWanted && isNew && this.#finding < mostBackground) this.#find(call, file);
     }
@@ -145,7 +148,11 @@ export class WorkingSets extends ForwardingFilesystem {
     const file = this.#files.get(args.object);
     if (call.isViaduct === true || args.count === 0) return this.next.read(call, args);
     // Before the READ goes on: what is known to be wanted keeps guesses about the file quiet.
-    if (file?.kind === 'large') this.#touch(file, call, args.offset, args.count);
+    if (file?.kind === 'large') {
+      const { settings } = this.#options;
+      if (settings !== undefined && file.generation !== settings.generation) this.#settle(file);
+      this.#touch(file, call, args.offset, args.count);
+    }
     const reply = this.next.read(call, args);
     if (file === undefined || file.kind === 'unknown') this.#meet(call, args, reply);
     return reply;
@@ -184,9 +191,30 @@ export class WorkingSets extends ForwardingFilesystem {
     if (file.hasBegun && file.call !== undefined && this.#isWantedWhole(file)) this.#plan.whole(file, file.call);
   }
 
-  #isWantedWhole({ isWantedWhole }: TrackedFile): boolean {
-    const { mode } = this.#options;
-    return !this.#hasEnded && (mode === 'whole' || (mode === 'auto' && isWantedWhole));
+  #isWantedWhole(file: TrackedFile): boolean {
+    const mode = this.#modeOf(file);
+    return !this.#hasEnded && (mode === 'whole' || (mode === 'auto' && file.isWantedWhole));
+  }
+
+  #modeOf({ handle }: TrackedFile): FetchMode {
+    const { settings, mode } = this.#options;
+    return settings === undefined ? mode : settings.of(handle).fetch;
+  }
+
+  #noteMode(file: TrackedFile): FetchMode {
+    file.generation = this.#options.settings?.generation ?? 0;
+    file.fetch = this.#modeOf(file);
+    return file.fetch;
+  }
+
+  /** What is fetched of it may be something else now. */
+  #settle(file: TrackedFile): void {
+    const before = file.fetch;
+    const mode = this.#noteMode(file);
+    if (!file.hasBegun || file.call === undefined || mode === before) return;
+    if (mode === 'on-demand') file.wanted?.giveUp();
+    else if (before === 'on-demand') this.#begin(file, file.call);
+    else if (this.#isWantedWhole(file)) this.#plan.whole(file, file.call);
   }
 
   /** The session ends: what was learned is kept, and published unless the origin is away. */
@@ -249,7 +277,7 @@ export class WorkingSets extends ForwardingFilesystem {
   #begin(file: TrackedFile, call: vfs.Call): void {
     const local = this.#localSets(file);
     file.prior = local.find((set) => set.purpose === this.#options.purpose);
-    if (this.#options.mode === 'on-demand') return;
+    if (this.#noteMode(file) === 'on-demand') return;
     const known = file.found ?? [];
     const finding = file.found === undefined ? this.#find(call, file) : undefined;
     const expect = finding === undefined ? undefined : this.#plan.expect(file);

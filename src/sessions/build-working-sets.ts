@@ -2,7 +2,7 @@
 import type { Clock, Log, Random } from '../base/mod.ts';
 import type { CleanCache } from '../cache/mod.ts';
 import { BlockCache, WorkingSets } from '../layers/mod.ts';
-import type { FileHandle, Filesystem, Place, WorkingSetPublisher } from '../vfs/mod.ts';
+import type { FileHandle, FileSettingsProvider, Filesystem, Place, WorkingSetPublisher } from '../vfs/mod.ts';
 import { ownCredential } from './build-write-back.ts';
 import type { ServedOrigin } from './channel.ts';
 import { Paths } from './paths.ts';
@@ -20,6 +20,7 @@ export interface WorkingSetsWish {
   readonly names: Iterable<readonly [Place, FileHandle]> | undefined;
   /** Since when the origin has been away (milliseconds since 1970); undefined while it answers. */
   readonly awaySinceMs: () => number | undefined;
+  readonly settings: FileSettingsProvider | undefined;
 }
 
 export interface BuiltWorkingSets {
@@ -28,7 +29,7 @@ export interface BuiltWorkingSets {
 }
 
 export function buildWorkingSets(
-  { next, description, cache, publisher, names, awaySinceMs }: WorkingSetsWish,
+  { next, description, cache, publisher, names, awaySinceMs, settings }: WorkingSetsWish,
   { clock, log }: { readonly clock: Clock; readonly log: Log },
 ): BuiltWorkingSets {
   if (!(next instanceof BlockCache)) throw new Error('working sets are fetched by the block cache below');
@@ -41,6 +42,7 @@ export function buildWorkingSets(
     publisher,
     purpose,
     mode,
+    settings,
     cacheBytes,
     names,
     clock,

@@ -93,7 +93,7 @@ export function buildWriteBack(
   tools: WriteBackTools,
 ): BuiltWriteBack {
   const { clock, log: logger, random } = tools;
-  const { directory, writeBackAfterMs, rateBytesPerSecond, ageMs } = rule;
+  const { directory, writeBackAfterMs, rateBytesPerSecond, windowBytes, ageMs } = rule;
   let files: DirtyFiles | undefined;
   let drain: DrainFace | undefined;
   /** A redirected session is a writer only while it commits. */
@@ -114,7 +114,7 @@ export function buildWriteBack(
     names,
     createDrain: (context) => {
       const options = {
-        ...{ writeBackAfterMs, rateBytesPerSecond, isManual: policy === 'redirect', hostName: hostname() },
+        ...{ writeBackAfterMs, rateBytesPerSecond, windowBytes, isManual: policy === 'redirect', hostName: hostname() },
         conflictDirectory: join(directory, 'conflicts'),
       };
       files = context.files;

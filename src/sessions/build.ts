@@ -16,6 +16,7 @@ import {
   noReadAhead,
   OriginPresence,
   Outage,
+  type ReadAheadOptions,
   Stability,
   Stats,
   type WorkingSets,
@@ -23,7 +24,7 @@ import {
 } from '../layers/mod.ts';
 import { type NfsOrigin, openDirectoryOrigin, openNfsOrigin, parseOrigin } from '../origins/mod.ts';
 import type { RpcProgram } from '../rpc/mod.ts';
-import type { Attributes, FileHandle, Filesystem } from '../vfs/mod.ts';
+import type { Attributes, FileHandle, FileRuleSet, Filesystem } from '../vfs/mod.ts';
 import { buildContent } from './build-content.ts';
 import { buildKeepsakes } from './build-keepsakes.ts';
 import { buildWorkingSets, publisherFor } from './build-working-sets.ts';
@@ -38,6 +39,8 @@ import {
 import { SessionChain } from './chain.ts';
 import { type ServedOrigin, SessionLeases, sessionChannel } from './channel.ts';
 import { closeAfterError, closeEach } from './close-each.ts';
+import { FileGuard } from './file-guard.ts';
+import { FileRules } from './file-rules.ts';
 import { LinkFile } from './link-file.ts';
 import { Paths } from './paths.ts';
 import { ReadOnly } from './read-only.ts';
@@ -73,6 +76,8 @@ export interface Stack {
   /** Everything that is cached is forgotten. */
   invalidate(): Promise<void>;
   forgetAttributes(): void;
+  /** In place of the rules for files that held so far. Of a proxy. */
+  setFiles(set: FileRuleSet): void;
   /** What its log still holds, if it has one. */
   close(): Promise<LeftBehind | undefined>;
 }
@@ -144,6 +149,8 @@ function pileUp(
   let writeBack: SessionWriteBack | undefined;
   let workingSets: WorkingSets | undefined;
   let warming: SessionWarming | undefined;
+  const { files } = description;
+  const rules = files && new FileRules(filesystem.root, files.session, files.set);
   let top = filesystem;
   /** Answers from the origin itself. */
   let fresh = filesystem;
@@ -184,12 +191,13 @@ function pileUp(
         publisher: nfs?.data,
         names,
         awaySinceMs,
+        settings: rules,
       };
       const made = buildWorkingSets(wish, surroundings);
       workingSets = made.layer;
       warming = made.warming;
       built = made.layer;
-    } else built = buildLayer(layer, top, { ...surroundings, presence, nfs });
+    } else built = buildLayer(layer, top, { ...surroundings, presence, nfs, rules });
     top = built;
     if (built instanceof Stability) {
       fresh = built;
@@ -232,6 +240,7 @@ function pileUp(
       for (const cache of caches)
         if (cache instanceof AttributeCache || cache instanceof AccessCache) cache.invalidate();
     },
+    setFiles: (set) => rules?.replace(set),
     close: () => closeStack(top, { writeBack, lease: ground?.lease, isAway: presence.isAway, hints, workingSets }),
   };
 }
@@ -301,9 +310,13 @@ function cacheOf({ cache }: Surroundings): CleanCache {
 function buildLayer(
   description: Exclude<LayerDescription, { layer: 'leases' | 'write-back' | 'keepsakes' | 'content' | 'working-sets' }>,
   next: Filesystem,
-  tools: Surroundings & { readonly presence: OriginPresence; readonly nfs: NfsOrigin | undefined },
+  tools: Surroundings & {
+    readonly presence: OriginPresence;
+    readonly nfs: NfsOrigin | undefined;
+    readonly rules: FileRules | undefined;
+  },
 ): Filesystem {
-  const { clock, log, random, presence, nfs } = tools;
+  const { clock, log, random, presence, nfs, rules } = tools;
   switch (description.layer) {
     case 'hidden':
       return new Hidden(next);
@@ -311,6 +324,9 @@ function buildLayer(
       return new Identity(next, { options: { squash: description.squash } });
     case 'read-only':
       return new ReadOnly(next);
+    case 'file-guard':
+      if (rules === undefined) throw new Error('the stack has a guard of files and the session no settings of files');
+      return new FileGuard(next, rules);
     case 'stats':
       return new Stats(next, { clock });
     case 'outage':
@@ -319,19 +335,32 @@ function buildLayer(
       const cache = next instanceof Content ? next.blocks : cacheOf(tools);
       const { readAheadBytes, soleWriter, fetchRateBytesPerSecond: wantedBytesPerSecond } = description;
       const asked = readAheadBytes === 0 ? noReadAhead : { ...defaultReadAhead, mostBytes: readAheadBytes };
-      const readAhead = { ...asked, wantedBytesPerSecond };
+      // What rules say of a file may be more than what the session has for all others.
+      const readAhead = rules ? ruledReadAhead(rules, wantedBytesPerSecond) : { ...asked, wantedBytesPerSecond };
       const link = description.linkFile === undefined ? undefined : new LinkFile(description.linkFile, { clock, log });
-      return new BlockCache(next, { cache, clock, log, readAhead, soleWriter, link });
+      return new BlockCache(next, { cache, clock, log, readAhead, soleWriter, link, settings: rules });
     }
     case 'access-cache':
-      return new AccessCache(next, { clock, presence });
+      return new AccessCache(next, { clock, presence, settings: rules });
     case 'attribute-cache': {
       const attributes = (object: FileHandle): Attributes | undefined => cached.known.attributes(object);
       const facts = new FilesystemFacts(next, { presence, remembered: nfs?.facts, attributes });
-      const cached: AttributeCache = new AttributeCache(facts, { clock, options: description.times, presence });
+      const told = { options: description.times, settings: rules, witness: rules };
+      const cached: AttributeCache = new AttributeCache(facts, { clock, presence, ...told });
+      rules?.learnFrom(cached.known);
       return cached;
     }
     case 'stability':
       return new Stability(next, { clock, log, random });
   }
+}
+
+/** By file; together as much as the largest of them may have. */
+function ruledReadAhead(rules: FileRules, wantedBytesPerSecond: number | undefined): ReadAheadOptions {
+  return {
+    ...{ ...defaultReadAhead, wantedBytesPerSecond },
+    get mostBytes() {
+      return rules.readAheadBytes || defaultReadAhead.mostBytes;
+    },
+  };
 }

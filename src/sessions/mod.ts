@@ -1,4 +1,6 @@
 /** Floor 5: from a plan to a running session. */
+
+export { fetchModes } from '../vfs/mod.ts';
 export type { ChainStatus } from './chain.ts';
 export { leasesFile } from './channel.ts';
 export type { ErrorRecord } from './error-record.ts';
@@ -8,7 +10,6 @@ export {
   checkPlan,
   defaultAttributes,
   defaultConnections,
-  fetchModes,
   isLoopback,
   type ListenRule,
   parseListen,

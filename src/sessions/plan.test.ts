@@ -92,7 +92,7 @@ test('values that make no sense are refused, and the message names them', () => 
 test('the stack of a proxy: what is hidden and identity on top, stability next to the origin', () => {
   const names = (of: SessionPlan): string[] => describeStack(of).layers.map((layer) => layer.layer);
   const below = ['keepsakes', 'access-cache', 'attribute-cache', 'stability'];
-  const cached = ['hidden', 'identity', 'stats', 'working-sets', 'block-cache'];
+  const cached = ['hidden', 'identity', 'stats', 'file-guard', 'working-sets', 'block-cache'];
   assert.deepEqual(names(plan), [...cached, 'content', ...below]);
   assert.deepEqual(names({ ...plan, content: false }), [...cached, ...below]);
   const hasPromise = (of: SessionPlan): boolean =>
@@ -100,9 +100,9 @@ test('the stack of a proxy: what is hidden and identity on top, stability next t
   assert.equal(hasPromise(plan), false);
   assert.equal(hasPromise({ ...plan, soleWriter: true }), true);
   const { cache: _, ...withoutCache } = plan;
-  assert.deepEqual(names(withoutCache), ['hidden', 'identity', 'stats', ...below]);
+  assert.deepEqual(names(withoutCache), ['hidden', 'identity', 'stats', 'file-guard', ...below]);
   // Another port each time: another session each time.
-  assert.deepEqual(names({ ...withoutCache, listen: { host: '127.0.0.1', port: 0 } }).slice(3), below.slice(1));
+  assert.deepEqual(names({ ...withoutCache, listen: { host: '127.0.0.1', port: 0 } }).slice(4), below.slice(1));
   const served: SessionPlan = { ...plan, kind: 'serve' };
   assert.deepEqual(names(served), ['hidden', 'identity', 'stats', 'leases']);
   assert.deepEqual(names({ ...served, writes: 'read-only' }), ['hidden', 'identity', 'stats', 'read-only']);

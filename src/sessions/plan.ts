@@ -9,7 +9,17 @@ import { z } from 'zod';
 import { limits, ViaductError } from '../base/mod.ts';
 import { isPurpose } from '../content/mod.ts';
 import { writtenPurpose } from '../layers/mod.ts';
-import { checkWrites, commitPlaces, dirtySchema, milliseconds, outageSchema, writePolicies } from './write-policy.ts';
+import { fetchModes } from '../vfs/mod.ts';
+import { fileRuleSetSchema } from './file-rule-schema.ts';
+import {
+  checkWrites,
+  closeModes,
+  commitPlaces,
+  dirtySchema,
+  milliseconds,
+  outageSchema,
+  writePolicies,
+} from './write-policy.ts';
 
 /** Where the session listens. Without a port: NFS and MOUNT on 2049 and a portmapper on 111 (QEMU's nfs:// takes no port). */
 export const listenSchema = z.strictObject({
@@ -17,9 +27,6 @@ export const listenSchema = z.strictObject({
   port: z.number().int().min(0).max(65535).optional(),
 });
 export type ListenRule = z.infer<typeof listenSchema>;
-
-/** The first is what `--fetch` means if it is not given. */
-export const fetchModes = ['auto', 'working-set', 'on-demand', 'whole'] as const;
 
 export const sessionPlanSchema = z.strictObject({
   kind: z.enum(['serve', 'proxy']),
@@ -36,6 +43,8 @@ export const sessionPlanSchema = z.strictObject({
   dirty: dirtySchema.optional(),
   /** Default: what is not known here waits. */
   outage: outageSchema.optional(),
+  /** For whoever closes the session for good. Default: `keep`. */
+  onClose: z.enum(closeModes).optional(),
   /** Take the tree's write lease from whoever holds it. */
   takeOverLease: z.boolean().optional(),
   /** serve: after so long without a sign of its holder a lease goes to whoever asks; default: only to who takes it over. */
@@ -49,8 +58,12 @@ export const sessionPlanSchema = z.strictObject({
     .strictObject({
       directory: z.string().min(1),
       sizeBytes: z.number().int().min(limits.cacheBytes).max(limits.fileBytes),
+      /** What the session may occupy of it, if others share it. */
+      quotaBytes: z.number().int().min(limits.cacheBytes).max(limits.fileBytes).optional(),
     })
     .optional(),
+  /** proxy: settings by file. What they leave open is as this plan says. */
+  files: fileRuleSetSchema.optional(),
   /** Content meta-data and packs at the origin are used where they are; needs the cache. Default: yes. */
   content: z.boolean().optional(),
   /** What is fetched before it is asked for: nothing, the working set of a file that is used, then the rest of it too; `auto`: if its meta-data say so. */
@@ -73,7 +86,7 @@ export const sessionPlanSchema = z.strictObject({
     directoryMinimumMs: milliseconds,
     directoryMaximumMs: milliseconds,
   }),
-  /** Bytes that read-ahead may have in flight; 0 switches it off. */
+  /** Bytes that read-ahead may have in flight for a file, and for all of them; 0 switches it off. */
   readAheadBytes: z.number().int().min(0).max(limits.readAheadBytes),
 });
 export type SessionPlan = z.infer<typeof sessionPlanSchema>;
@@ -120,6 +133,12 @@ export function checkPlan(input: unknown): SessionPlan {
     }
   }
   checkWrites(plan);
+  if (plan.kind === 'serve' && plan.files !== undefined) {
+    throw new ViaductError('CONFIGURATION_INVALID', {
+      cause: '`serve` has no settings by file: it keeps nothing of them.',
+      remedy: 'Leave `files` out; rules are for `proxy` and `mount`.',
+    });
+  }
   return plan;
 }
 

@@ -3,10 +3,11 @@ import type { Eventual } from '../base/mod.ts';
 import * as vfs from '../vfs/mod.ts';
 
 const { Access, Status } = vfs;
-const changing = Access.MODIFY | Access.EXTEND | Access.DELETE;
+export const changing = Access.MODIFY | Access.EXTEND | Access.DELETE;
 
-const refusedWcc: vfs.WccReply & { readonly status: vfs.Failure } = { status: Status.ROFS, wcc: {} };
-const refusedName = { status: Status.ROFS, directoryWcc: {} } as const;
+export const refusedWcc: vfs.WccReply & { readonly status: vfs.Failure } = { status: Status.ROFS, wcc: {} };
+export const refusedName = { status: Status.ROFS, directoryWcc: {} } as const;
+export const refusedRename = { status: Status.ROFS, fromWcc: {}, toWcc: {} } as const;
 
 export class ReadOnly extends vfs.ForwardingFilesystem {
   override setattr(): Eventual<vfs.WccReply> {
@@ -37,7 +38,7 @@ export class ReadOnly extends vfs.ForwardingFilesystem {
     return refusedName;
   }
   override rename(): Eventual<vfs.RenameReply> {
-    return { status: Status.ROFS, fromWcc: {}, toWcc: {} };
+    return refusedRename;
   }
   override link(): Eventual<vfs.LinkReply> {
     return refusedName;

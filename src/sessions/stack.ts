@@ -3,7 +3,7 @@
  * place.
  *
  *   serve:  RPC server > hidden > identity > stats > read-only | leases > origin
- *   proxy:  RPC server > hidden > identity > stats [> read-only | > leases > write-back | > write-back (redirect)] [> outage]
+ *   proxy:  RPC server > hidden > identity > stats > read-only | file guard [> leases] [> write-back] [> outage]
  *                      > working sets > block cache [> content] [> keepsakes] > access cache > attribute cache > stability > origin
  *
  * The order has reasons. What is hidden is hidden from clients alone, so that is on top. Identity is next, so that everything below, caches of grants included, sees the identities that count.
@@ -16,8 +16,10 @@
  * keeps changes are over what keeps them.
  */
 import { join } from 'node:path';
+import { closeToOpen } from '../layers/mod.ts';
+import { type FileRuleSet, type FileSettings, fetchModes } from '../vfs/mod.ts';
 import { linkFilePath } from './link-file.ts';
-import { fetchModes, type SessionPlan } from './plan.ts';
+import type { SessionPlan } from './plan.ts';
 import {
   type CommitPlace,
   type DirtyRule,
@@ -31,6 +33,7 @@ export type LayerDescription =
   | { readonly layer: 'hidden' }
   | { readonly layer: 'identity'; readonly squash: SessionPlan['squash'] }
   | { readonly layer: 'read-only' }
+  | { readonly layer: 'file-guard' }
   | { readonly layer: 'stats' }
   | { readonly layer: 'write-back'; readonly policy: LoggedPolicy; readonly commit: CommitPlace }
   | { readonly layer: 'outage'; readonly misses: 'fail' | 'stale'; readonly failAfterMs: number }
@@ -79,6 +82,8 @@ export interface StackDescription {
   readonly address?: string | undefined;
   /** From top to bottom. */
   readonly layers: readonly LayerDescription[];
+  /** Settings of the session's files, and rules for some of them. */
+  readonly files?: { readonly session: FileSettings; readonly set: FileRuleSet | undefined } | undefined;
 }
 
 export function describeStack(plan: SessionPlan): StackDescription {
@@ -92,6 +97,8 @@ export function describeStack(plan: SessionPlan): StackDescription {
     layers.push({ layer: 'leases', takeover: plan.leaseTakeover ?? 'manual' });
   }
   if (plan.kind === 'proxy') {
+    // Rules may come later: it is there for them.
+    if (plan.writes !== 'read-only') layers.push({ layer: 'file-guard' });
     const { writes, commit = 'local', outage = defaultOutage } = plan;
     // Who keeps changes holds the origin's lease, if there is one, and gives out its own.
     if (writes === 'write-back') layers.push({ layer: 'leases', takeover: 'manual' });
@@ -125,7 +132,13 @@ export function describeStack(plan: SessionPlan): StackDescription {
     workingSets: { permission: plan.workingSets ?? 'readers', squash: plan.squash },
     address: plan.listen.port === 0 ? undefined : `${plan.listen.host}:${plan.listen.port ?? 2049}`,
     layers,
+    files: plan.kind === 'proxy' ? { session: sessionSettings(plan), set: plan.files } : undefined,
   };
+}
+
+/** Of a file that no rule is about. */
+function sessionSettings({ attributes, readAheadBytes, fetch = fetchModes[0] }: SessionPlan): FileSettings {
+  return { ...closeToOpen(attributes), readAheadBytes, fetch };
 }
 
 /** As the kept replies: where the session has an address of its own; port 0 is another each time. */

@@ -62,20 +62,21 @@ test('write-back stands over the outage policy, and both over the caches; hold n
   const names = (change: Partial<SessionPlan>): string[] =>
     describeStack({ ...plan, ...change }).layers.map((layer) => layer.layer);
   const below = ['keepsakes', 'access-cache', 'attribute-cache', 'stability'];
-  const kept = ['hidden', 'identity', 'stats', 'leases', 'write-back', ...below];
+  const kept = ['hidden', 'identity', 'stats', 'file-guard', 'leases', 'write-back', ...below];
   assert.deepEqual(names({ writes: 'write-back', dirty }), kept);
   const outage = { misses: 'stale', failAfterMs: 1 } as const;
   assert.deepEqual(names({ writes: 'redirect', dirty, outage }), [
     'hidden',
     'identity',
     'stats',
+    'file-guard',
     'write-back',
     'outage',
     ...below,
   ]);
-  assert.deepEqual(names({ outage }), ['hidden', 'identity', 'stats', 'outage', ...below]);
+  assert.deepEqual(names({ outage }), ['hidden', 'identity', 'stats', 'file-guard', 'outage', ...below]);
   assert.deepEqual(names({ writes: 'read-only', dirty }), ['hidden', 'identity', 'stats', 'read-only', ...below]);
   const { layers, dirty: log } = describeStack({ ...plan, writes: 'write-back', dirty, commit: 'origin' });
-  assert.deepEqual(layers[4], { layer: 'write-back', policy: 'write-back', commit: 'origin' });
+  assert.deepEqual(layers[5], { layer: 'write-back', policy: 'write-back', commit: 'origin' });
   assert.deepEqual(log, dirty);
 });

@@ -27,6 +27,12 @@ export type CommitPlace = (typeof commitPlaces)[number];
 /** Policies under which changes wait in the dirty log. */
 export type LoggedPolicy = 'write-back' | 'redirect';
 
+/** What becomes of changes that the origin does not have when a session is closed for good. */
+export const closeModes = ['write-back', 'keep', 'discard'] as const;
+export type CloseMode = (typeof closeModes)[number];
+
+const smallestWindowBytes = 64 * 1024;
+
 export const dirtySchema = z.strictObject({
   /** The dirty log. Under a policy that keeps none it must hold nothing that the origin does not have. */
   directory: z.string().min(1),
@@ -38,6 +44,8 @@ export const dirtySchema = z.strictObject({
   ageMs: milliseconds,
   /** What write-back may take of the link; absent: all that readers leave. */
   rateBytesPerSecond: z.number().int().min(1).max(limits.fileBytes).optional(),
+  /** Bytes on their way back to the origin, at most. */
+  windowBytes: z.number().int().min(smallestWindowBytes).max(limits.writeBackFlightBytes).optional(),
 });
 export type DirtyRule = z.infer<typeof dirtySchema>;
 
@@ -59,6 +67,7 @@ interface WriteRules {
   readonly dirty?: DirtyRule | undefined;
   readonly outage?: OutageRule | undefined;
   readonly takeOverLease?: boolean | undefined;
+  readonly onClose?: CloseMode | undefined;
 }
 
 export function keepsLog(writes: WritePolicy): writes is LoggedPolicy {
@@ -76,6 +85,8 @@ export function checkWrites(plan: WriteRules): void {
         '`serve` keeps no changes back.',
         'Leave out what is about a dirty log, an outage or a lease.',
       );
+    if (plan.onClose !== undefined)
+      throw contradiction(`\`serve\` cannot have --on-close ${plan.onClose}.`, 'Leave it out.');
     return;
   }
   if (keepsLog(writes) && dirty === undefined)
@@ -97,6 +108,13 @@ export function checkWrites(plan: WriteRules): void {
       `--take-over contradicts --policy ${writes}: only write-back needs the write lease.`,
       'Leave it out, or use --policy write-back.',
     );
+  if (plan.onClose === 'discard' && writes !== 'redirect')
+    throw contradiction(
+      `--on-close discard contradicts --policy ${writes}: clients were told that their changes are kept.`,
+      'Use --policy redirect for changes that may go, or --on-close write-back or keep.',
+    );
+  if (plan.onClose === 'write-back' && writes === 'read-only')
+    throw contradiction('--on-close write-back contradicts --policy read-only: nothing is changed.', 'Leave it out.');
   if (dirty !== undefined && dirty.ageMs < dirty.writeBackAfterMs)
     throw contradiction(
       `--dirty-age (${dirty.ageMs} ms) is shorter than --write-back-after (${dirty.writeBackAfterMs} ms).`,

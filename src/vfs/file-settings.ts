@@ -51,6 +51,9 @@ export function constantSettings(settings: FileSettings): FileSettingsProvider {
   return { generation: 0, of: () => settings };
 }
 
+/** What a rule says; what it leaves open holds from elsewhere. */
+export type FileChanges = { readonly [Key in keyof FileSettings]?: FileSettings[Key] | undefined };
+
 /** One rule, as it holds for files: compiled from viaduct.yaml, plain data. */
 export interface FileRule {
   readonly name: string;
@@ -59,13 +62,13 @@ export interface FileRule {
   /** Both inclusive. A rule with a size holds for files only, and not before their size is known. */
   readonly minBytes?: number | undefined;
   readonly maxBytes?: number | undefined;
-  readonly settings: Partial<FileSettings>;
+  readonly settings: FileChanges;
 }
 
 /** What a session is told of its files. The first rule that matches wins; what it leaves open is as in `defaults`, then as the session's own. */
 export interface FileRuleSet {
   /** The path at the origin of the session's root, `/` at least. */
   readonly root: string;
-  readonly defaults: Partial<FileSettings>;
+  readonly defaults: FileChanges;
   readonly rules: readonly FileRule[];
 }

@@ -14,11 +14,12 @@
  */
 
 import { limits } from '../../base/mod.ts';
-import type { CachedFile, CleanCache } from '../../cache/mod.ts';
+import type { CachedFile, CleanCache, FileCare } from '../../cache/mod.ts';
 import {
   type Attributes,
   type Call,
   type FileHandle,
+  type FileSettingsProvider,
   type FileStamp,
   isOlder,
   sameStamp,
@@ -49,6 +50,8 @@ export interface Ahead {
 
 const blockBytes = limits.blockBytes;
 const mostQuietHits = 4096;
+/** What a cached file has if nothing is said. */
+const ordinaryCare: FileCare = { priority: 'normal', isPinned: false };
 
 export class OpenFile implements PrefetchTarget, BlockView {
   readonly handle: FileHandle;
@@ -67,12 +70,15 @@ export class OpenFile implements PrefetchTarget, BlockView {
   isUsed = true;
   /** Misses happened not long ago: the read-ahead policy wants to see every touch. */
   isWatched = false;
+  /** Of the settings that hold for it. */
+  generation = -1;
   readonly #cache: BlockStore;
   readonly #ahead: Ahead;
   readonly #sole: SoleWriter | undefined;
   #confirmedEpoch = 0;
   #stamp: FileStamp | undefined;
   #quietHits = 0;
+  #care: FileCare = ordinaryCare;
   #waiting: (() => void)[] = [];
 
   constructor(
@@ -99,6 +105,19 @@ export class OpenFile implements PrefetchTarget, BlockView {
   /** A hit that made no wish: after many of them the file counts as fetched, and hits go their fastest way. */
   noteQuietHit(): void {
     if (++this.#quietHits >= mostQuietHits) this.isWatched = false;
+  }
+
+  /** The settings of files may have changed. */
+  settle(settings: FileSettingsProvider): void {
+    this.generation = settings.generation;
+    const { readAheadBytes, priority, isPinned } = settings.of(this.handle);
+    if (priority !== this.#care.priority || isPinned !== this.#care.isPinned) {
+      this.#care = { priority, isPinned };
+      this.cached?.setCare(this.#care);
+    }
+    // Hits make no wishes: after a change the policy looks at them again.
+    if (this.policy.mostBytes !== readAheadBytes) this.watch();
+    this.policy.mostBytes = readAheadBytes;
   }
 
   get view(): BlockView {
@@ -269,6 +288,7 @@ export class OpenFile implements PrefetchTarget, BlockView {
   #moveOn(attributes: Attributes, stamp: FileStamp): boolean {
     const isChange = this.#stamp !== undefined && !sameStamp(this.#stamp, stamp);
     this.cached = this.#cache.file(this.key, stamp);
+    if (this.#care !== ordinaryCare) this.cached.setCare(this.#care);
     this.#stands(attributes, stamp);
     this.lineage.clear();
     return isChange;

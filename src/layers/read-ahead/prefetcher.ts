@@ -29,7 +29,7 @@ import type { WantedBlocks } from './wanted-blocks.ts';
 export interface ReadAheadOptions {
   readonly sequential: boolean;
   readonly neighbourhood: NeighbourhoodOptions | undefined;
-  /** Most bytes that all read-ahead may have in flight. */
+  /** Most bytes that all read-ahead may have in flight. Asked for each time: it may change. */
   readonly mostBytes: number;
   /** How long neighbourhood prefetch may make a request queue at the link. */
   readonly queueMs: number;
@@ -85,6 +85,9 @@ export class FilePolicy {
   hasWishes = false;
   /** What is known to be wanted of it. */
   wanted: WantedBlocks | undefined;
+  /** Guesses about it that are in flight, and the most that may be; 0: none are made. */
+  inFlightBytes = 0;
+  mostBytes = Number.POSITIVE_INFINITY;
   readonly #options: ReadAheadOptions;
 
   constructor(options: ReadAheadOptions) {
@@ -97,11 +100,21 @@ export class FilePolicy {
     return this.wanted?.isListed === true;
   }
 
+  /** Blocks that may be guessed now; one may always be, if any. */
+  get roomBlocks(): number {
+    const room = Math.floor((this.mostBytes - this.inFlightBytes) / blockBytes);
+    return room < 1 && this.mostBytes > 0 && this.inFlightBytes === 0 ? 1 : room;
+  }
+
   /**
    * `missed`: the touch went to the origin by its own request. Returns how many of the touched blocks had been prefetched and
    * are used for the first time.
    */
   touch(offset: number, end: number, missed: boolean): number {
+    if (this.mostBytes === 0) {
+      this.hasWishes = false;
+      return this.touchOnly(offset, end);
+    }
     const isStream = this.#seesStream(offset, end, missed);
     const used = this.#use(offset, end, missed && !isStream && !this.isKnown);
     this.hasWishes = isStream || missed || used > 0;
@@ -246,11 +259,13 @@ export class Prefetcher {
   #startStream(): boolean {
     const most = this.#requestBlocks();
     for (const target of [...this.#wishing].reverse()) {
-      if (!target.isReady) continue;
+      const { roomBlocks, mostBytes } = target.policy;
+      if (roomBlocks < 1 || !target.isReady) continue;
       // Beside a list of what is wanted, whatever else is read is little.
       const startBytes = target.policy.wanted === undefined ? this.#startBytes() : 0;
       const { share } = this.link;
-      const run = target.policy.streams.next(target.view, most, this.#streamLimit() / share, startBytes / share);
+      const window = Math.min(this.#streamLimit() / share, Math.max(mostBytes, blockBytes));
+      const run = target.policy.streams.next(target.view, Math.min(most, roomBlocks), window, startBytes / share);
       if (run !== undefined && this.#start(target, run)) return true;
     }
     return false;
@@ -261,8 +276,10 @@ export class Prefetcher {
     if (room <= 0) return false;
     const most = Math.max(1, Math.min(this.#requestBlocks(), Math.floor(room / blockBytes)));
     for (const target of [...this.#wishing].reverse()) {
-      if (!target.isReady) continue;
-      const run = target.policy.isKnown ? undefined : target.policy.neighbourhood.next(target.view, most);
+      const { isKnown, neighbourhood, roomBlocks, mostBytes } = target.policy;
+      if (!target.isReady || (roomBlocks < 1 && mostBytes > 0)) continue;
+      const isQuiet = isKnown || mostBytes === 0;
+      const run = isQuiet ? undefined : neighbourhood.next(target.view, Math.min(most, roomBlocks));
       if (run !== undefined && this.#start(target, run)) return true;
       this.#wishing.delete(target);
     }
@@ -270,12 +287,20 @@ export class Prefetcher {
   }
 
   #start(target: PrefetchTarget, run: BlockRun): boolean {
+    const { policy } = target;
+    const bytes = run.count * blockBytes;
     const done = (_bytes: number, isFree?: boolean): void => {
-      if (isFree === true) target.policy.streams.forgive(run);
+      policy.inFlightBytes -= bytes;
+      if (isFree === true) policy.streams.forgive(run);
       this.pump();
     };
-    if (!target.start(run, done)) return false;
-    target.policy.neighbourhood.prefetched(run);
+    // Before it can be done.
+    policy.inFlightBytes += bytes;
+    if (!target.start(run, done)) {
+      policy.inFlightBytes -= bytes;
+      return false;
+    }
+    policy.neighbourhood.prefetched(run);
     return true;
   }
 

@@ -18,8 +18,5 @@ export interface BlockFetcher {
   stats(): { readonly wantedBytes: number; readonly lastDemandMs: number | undefined };
 }
 
-/** What is fetched without being asked for: nothing; the working set; and then the rest of each file that somebody reads, or of those that are wanted so. */
-export type FetchMode = 'on-demand' | 'working-set' | 'whole' | 'auto';
-
 /** The purpose of what was written in the last run, whatever that was for. */
 export const writtenPurpose: Purpose = 'written';

@@ -6,7 +6,15 @@
  */
 import { limits } from '../../base/mod.ts';
 import type { Purpose, WorkingSet } from '../../content/mod.ts';
-import { type Attributes, type Call, type FileHandle, FileType, type Place, stampOfAttributes } from '../../vfs/mod.ts';
+import {
+  type Attributes,
+  type Call,
+  type FetchMode,
+  type FileHandle,
+  FileType,
+  type Place,
+  stampOfAttributes,
+} from '../../vfs/mod.ts';
 import { BlockBits, type WantedBlocks } from '../read-ahead/mod.ts';
 import { writtenPurpose } from './contract.ts';
 import { Touches } from './touches.ts';
@@ -39,6 +47,9 @@ export class TrackedFile {
   publishing: Promise<void> | undefined;
   /** Its meta-data say that whoever uses it will want all of it. */
   isWantedWhole = false;
+  /** Of the settings as they were when it was last looked at, and how it was to be fetched then. */
+  generation = -1;
+  fetch: FetchMode | undefined;
   /** Of earlier runs of this host, as it was when this one began. */
   prior: WorkingSet | undefined;
   /** The origin's sets, once they are looked for. */

@@ -112,6 +112,8 @@ export interface DrainOptions {
   readonly writeBackAfterMs: number;
   /** Bytes a second to the origin at most; undefined: what the link gives. */
   readonly rateBytesPerSecond: number | undefined;
+  /** Bytes on their way at most; undefined: as many as ever are. */
+  readonly windowBytes?: number | undefined;
   /** Never by itself (redirect): only when asked. */
   readonly isManual: boolean;
   /** Where versions of conflicts go if the origin does not take them; a directory of this host. */

@@ -28,12 +28,12 @@ export class DrainGate {
   #sentUnanswered = 0;
   #closed = false;
 
-  constructor(clock: Clock, rateBytesPerSecond: number | undefined) {
+  constructor(clock: Clock, rateBytesPerSecond: number | undefined, mostBytes: number = limits.writeBackFlightBytes) {
     this.#clock = clock;
     this.#bytesPerMs = (rateBytesPerSecond ?? Number.POSITIVE_INFINITY) / 1000;
     this.#window = new UploadWindow({
       smallestBytes: smallestWindowBytes,
-      mostBytes: limits.writeBackFlightBytes,
+      mostBytes,
       queueMs,
     });
     this.#lastAnswerMs = clock.now();

@@ -82,7 +82,7 @@ export class Drain implements DrainFace {
       clock,
       logger,
       options,
-      gate: new DrainGate(clock, options.rateBytesPerSecond),
+      gate: new DrainGate(clock, options.rateBytesPerSecond, options.windowBytes),
       meter: new DrainMeter(),
       origin: new OriginCalls(clock),
       originClock: new OriginClock(clock),

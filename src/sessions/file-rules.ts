@@ -1,0 +1,267 @@
+/**
+ * Which settings hold for which file of a session: the first rule that matches its path and size, else the session's own.
+ *
+ *     attribute cache ──named, renamed, unnamed, seen──► FileRules ──of(file)──► attribute cache, block cache, working sets, guard
+ *     main thread ──────────────replace────────────────►    └─ generation: grows when an answer that somebody has may be another now
+ *
+ * A file is known by one place (directory and name), the last one that it was found at; of a file with several links the first, until that
+ * is gone. Names are hints: they outlive what the caches know, and a file whose path is not known has the session's own settings until it
+ * is. Sizes are the origin's.
+ *
+ * Invariants: without rules nothing is remembered and `of` is one comparison; what is remembered is bounded; the answer for a file is the
+ * same object as long as nothing changes. The answer is kept with the file until a directory above it gets another place (`#epoch`), its
+ * own place changes, or its size crosses a bound of a rule.
+ */
+
+import { limits } from '../base/mod.ts';
+import { BoundedMap, type FileWitness, type KnownFiles } from '../layers/mod.ts';
+import { globMatcher } from '../policy/mod.ts';
+import {
+  type Attributes,
+  type FileChanges,
+  type FileHandle,
+  type FileRule,
+  type FileRuleSet,
+  type FileSettings,
+  type FileSettingsProvider,
+  FileType,
+  type Name,
+  type Place,
+} from '../vfs/mod.ts';
+import { readable } from './paths.ts';
+
+interface Entry {
+  touched: boolean;
+  place: Place | undefined;
+  /** Of a file; undefined: not known yet, or something else. */
+  size: number | undefined;
+  /** Places below it are known. */
+  isAbove: boolean;
+  /** Undefined: nobody has asked since it was last looked at. */
+  answer: FileSettings | undefined;
+  epoch: number;
+}
+
+interface Rule extends FileRule {
+  readonly matches: (path: string) => boolean;
+  /** Its own settings, and the session's where it leaves them open. */
+  readonly merged: FileSettings;
+}
+
+interface Known extends Pick<KnownFiles, 'attributes'> {
+  names(): Iterable<readonly [Place, FileHandle]>;
+}
+
+/** Directories above one another; more are a circle of hints that are out of date. */
+const deepest = 256;
+
+export class FileRules implements FileSettingsProvider, FileWitness {
+  generation = 0;
+  /** Some file may not be changed. */
+  hasReadOnly = false;
+  readonly #root: FileHandle;
+  readonly #session: FileSettings;
+  readonly #entries = new BoundedMap<FileHandle, Entry>(limits.ruledFiles, (_file, entry) => this.#evicted(entry));
+  #known: Known | undefined;
+  #own: FileSettings;
+  #rules: readonly Rule[] = [];
+  #path = '/';
+  /** Sizes at which another rule may hold, ascending: the first size of each part. */
+  #bounds: readonly number[] = [];
+  #epoch = 0;
+
+  constructor(root: FileHandle, session: FileSettings, set: FileRuleSet | undefined) {
+    this.#root = root;
+    this.#session = session;
+    this.#own = session;
+    if (set !== undefined) this.replace(set);
+  }
+
+  /** What is known of files already, and of those that it is told of. */
+  learnFrom(known: Known): void {
+    this.#known = known;
+    this.#learnNames();
+  }
+
+  replace(set: FileRuleSet): void {
+    const knewNames = this.#rules.length > 0;
+    this.#own = { ...this.#session, ...given(set.defaults) };
+    this.#path = set.root === '/' ? '' : set.root;
+    this.#rules = set.rules.map((rule) => ({
+      ...{ ...rule, matches: globMatcher(rule.path, `rule ${rule.name}: path`) },
+      merged: { ...this.#own, ...given(rule.settings) },
+    }));
+    const sizes = this.#rules.flatMap(({ minBytes = 0, maxBytes = Number.POSITIVE_INFINITY }) => [
+      minBytes,
+      maxBytes + 1,
+    ]);
+    this.#bounds = sizes.toSorted((a, b) => a - b);
+    this.hasReadOnly = [this.#own, ...this.#rules.map(({ merged }) => merged)].some(({ isReadOnly }) => isReadOnly);
+    if (this.#rules.length === 0) this.#entries.clear();
+    else if (!knewNames) this.#learnNames();
+    this.#epoch++;
+    this.generation++;
+  }
+
+  /** The most that any of them may have in flight. */
+  get readAheadBytes(): number {
+    return Math.max(this.#own.readAheadBytes, ...this.#rules.map(({ merged }) => merged.readAheadBytes));
+  }
+
+  of(file: FileHandle): FileSettings {
+    if (this.#rules.length === 0) return this.#own;
+    const entry = this.#entries.get(file) ?? this.#add(file);
+    this.#touch(entry);
+    if (entry.answer !== undefined && entry.epoch === this.#epoch) return entry.answer;
+    return this.#answer(file, entry);
+  }
+
+  /** Of a file that is made there. */
+  ofNew({ directory, name }: Place): FileSettings {
+    const above = this.#pathOf(directory);
+    return above === undefined ? this.#own : this.#match(`${above}/${readable(name)}`, 0);
+  }
+
+  named(directory: FileHandle, name: Name, object: FileHandle): void {
+    if (this.#rules.length === 0 || object === this.#root) return;
+    const entry = this.#entries.get(object) ?? this.#add(object);
+    const { place } = entry;
+    if (place?.directory === directory && place.name === name) return;
+    // Another name of the same file says nothing against the one that it has.
+    if (place !== undefined && isLinked(this.#known?.attributes(object))) return;
+    this.#place(object, entry, { directory, name });
+  }
+
+  unnamed(place: Place, object: FileHandle | undefined): void {
+    const found = this.#find(place, object);
+    if (found !== undefined) this.#place(found[0], found[1], undefined);
+  }
+
+  renamed(from: Place, to: Place, object: FileHandle | undefined): void {
+    const replaced = this.#find(to, undefined);
+    if (replaced !== undefined && replaced[0] !== object) this.#place(replaced[0], replaced[1], undefined);
+    const found = this.#find(from, object);
+    if (found !== undefined) this.#place(found[0], found[1], to);
+    else if (object !== undefined) this.named(to.directory, to.name, object);
+  }
+
+  seen(object: FileHandle, attributes: Attributes): void {
+    if (this.#rules.length === 0) return;
+    const entry = this.#entries.get(object);
+    if (entry === undefined) return;
+    const { size: before } = entry;
+    const size = sizeOf(attributes);
+    if (size === before) return;
+    entry.size = size;
+    if (before === undefined || size === undefined || this.#crosses(before, size)) this.#look(object, entry);
+  }
+
+  #learnNames(): void {
+    if (this.#rules.length === 0) return;
+    for (const [{ directory, name }, object] of this.#known?.names() ?? []) this.named(directory, name, object);
+  }
+
+  #add(file: FileHandle): Entry {
+    const size = sizeOf(this.#known?.attributes(file));
+    const entry: Entry = { touched: true, place: undefined, size, isAbove: false, answer: undefined, epoch: 0 };
+    this.#entries.set(file, entry);
+    return entry;
+  }
+
+  /** What is in use is asked for whenever the generation grows; with it, the directories above it stay. */
+  #touch(entry: Entry): void {
+    let at: Entry | undefined = entry;
+    for (let depth = 0; at !== undefined && depth < deepest; depth++) {
+      at.touched = true;
+      at = at.place && this.#entries.get(at.place.directory);
+    }
+  }
+
+  /** Whoever has an answer for it will not be told of the next one. */
+  #evicted(entry: Entry): void {
+    if (entry.isAbove) this.#epoch++;
+    if (entry.isAbove || entry.answer !== undefined) this.generation++;
+  }
+
+  /** The file that has the place, as far as is known. Names that the caches have forgotten are looked for one by one. */
+  #find(place: Place, object: FileHandle | undefined): readonly [FileHandle, Entry] | undefined {
+    if (this.#rules.length === 0) return undefined;
+    const isThere = (entry: Entry): boolean =>
+      entry.place?.name === place.name && entry.place.directory === place.directory;
+    if (object === undefined) {
+      for (const found of this.#entries.entries()) if (isThere(found[1])) return found;
+      return undefined;
+    }
+    const entry = this.#entries.get(object);
+    return entry !== undefined && isThere(entry) ? [object, entry] : undefined;
+  }
+
+  #place(object: FileHandle, entry: Entry, place: Place | undefined): void {
+    entry.place = place;
+    if (place !== undefined && place.directory !== this.#root) {
+      const above = this.#entries.get(place.directory) ?? this.#add(place.directory);
+      above.touched = true;
+      above.isAbove = true;
+    }
+    this.#look(object, entry);
+  }
+
+  /** Something of it changed: whether it has other settings by now. */
+  #look(object: FileHandle, entry: Entry): void {
+    if (entry.isAbove) {
+      this.#epoch++;
+      this.generation++;
+      return;
+    }
+    const before = entry.answer;
+    if (before !== undefined && this.#answer(object, entry) !== before) this.generation++;
+  }
+
+  #answer(object: FileHandle, entry: Entry): FileSettings {
+    const path = this.#pathOf(object);
+    entry.answer = path === undefined ? this.#own : this.#match(path, entry.size);
+    entry.epoch = this.#epoch;
+    return entry.answer;
+  }
+
+  #match(path: string, size: number | undefined): FileSettings {
+    for (const rule of this.#rules) {
+      const { minBytes, maxBytes } = rule;
+      const isSized = minBytes !== undefined || maxBytes !== undefined;
+      if (isSized && (size === undefined || size < (minBytes ?? 0) || size > (maxBytes ?? size))) continue;
+      if (rule.matches(path)) return rule.merged;
+    }
+    return this.#own;
+  }
+
+  #crosses(before: number, after: number): boolean {
+    const [less, more] = before < after ? [before, after] : [after, before];
+    return this.#bounds.some((bound) => less < bound && bound <= more);
+  }
+
+  #pathOf(file: FileHandle): string | undefined {
+    const names: string[] = [];
+    let at = file;
+    while (at !== this.#root) {
+      const entry = this.#entries.get(at);
+      if (entry?.place === undefined || names.length >= deepest) return undefined;
+      names.push(readable(entry.place.name));
+      at = entry.place.directory;
+    }
+    if (names.length === 0) return this.#path === '' ? '/' : this.#path;
+    return `${this.#path}/${names.reverse().join('/')}`;
+  }
+}
+
+/** Without what is there and undefined: it must not hide what holds else. */
+function given(settings: FileChanges): Partial<FileSettings> {
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
+}
+
+function isLinked(attributes: Attributes | undefined): boolean {
+  return attributes !== undefined && attributes.type !== FileType.DIRECTORY && attributes.nlink > 1;
+}
+
+function sizeOf(attributes: Attributes | undefined): number | undefined {
+  return attributes?.type === FileType.REGULAR ? attributes.size : undefined;
+}
