@@ -1,12 +1,10 @@
 /** What follows from a setting, in one sentence: for `viaduct policy show` and `explain`. */
 import { formatSize, unlimited, writeDuration } from '../base/mod.ts';
 import type { SettledValues } from './defaults.ts';
-import { keepsLog, type SettingKey } from './settings.ts';
+import { keepsLog, type SettingKey, type ValueOf } from './settings.ts';
 import { writeSetting } from './write.ts';
 
-type Tellers = {
-  readonly [Key in SettingKey]-?: (value: NonNullable<SettledValues[Key]>, all: SettledValues) => string;
-};
+type Tellers = { readonly [Key in SettingKey]: (value: ValueOf[Key], all: SettledValues) => string };
 
 const tellers: Tellers = {
   writes: (value) =>
@@ -93,10 +91,9 @@ const tellers: Tellers = {
     })[value],
 };
 
-export function consequence(key: SettingKey, values: SettledValues): string {
-  // The table pairs each key with its own sentence; TypeScript does not follow that through an index.
-  const tell = tellers[key] as unknown as (value: unknown, all: SettledValues) => string;
-  return tell(values[key], values);
+/** `all`: what holds beside it. */
+export function consequence<Key extends SettingKey>(key: Key, value: ValueOf[Key], all: SettledValues): string {
+  return tellers[key](value, all);
 }
 
 /** A policy in one line: `write-back, local commit; working-set; close-to-open`. */

@@ -3,7 +3,7 @@
  * (a default) contradicts nothing, but for times that have an order.
  */
 import { ViaductError, writeDuration } from '../base/mod.ts';
-import { keepsLog, type SettingKey, type SettingValues } from './settings.ts';
+import { keepsLog, type SettingKey, type ValueOf } from './settings.ts';
 import { writeSetting } from './write.ts';
 
 /** A value and whence it came: `model vm-disk`, `policy build`, `this session`, `default`. */
@@ -12,7 +12,7 @@ export interface Settled<Value> {
   readonly from: string;
 }
 
-export type SettledSettings = { readonly [Key in SettingKey]?: Settled<NonNullable<SettingValues[Key]>> };
+export type SettledSettings = { readonly [Key in SettingKey]?: Settled<ValueOf[Key]> };
 
 export interface Contradiction {
   readonly keys: readonly [SettingKey, SettingKey];
@@ -172,7 +172,7 @@ function ofRoom(settled: SettledSettings): Finding[] {
 }
 
 /** undefined: nobody said it. */
-function said<Key extends SettingKey>(settled: SettledSettings, key: Key): NonNullable<SettingValues[Key]> | undefined {
+function said<Key extends SettingKey>(settled: SettledSettings, key: Key): ValueOf[Key] | undefined {
   const entry = settled[key];
   return entry === undefined || entry.from === byDefault ? undefined : entry.value;
 }

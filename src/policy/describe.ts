@@ -3,7 +3,7 @@ import { consequence, summary } from './consequences.ts';
 import { withDefaults } from './defaults.ts';
 import { type ExplainedRow, rowLines } from './explain.ts';
 import { type Policies, resolvePolicy } from './resolve.ts';
-import { modelNames } from './settings.ts';
+import { modelNames, type ValueOf } from './settings.ts';
 
 export interface PolicyDescription {
   readonly name: string;
@@ -33,7 +33,10 @@ export function describePolicy(name: string, policies: Policies): PolicyDescript
     ...(own?.model === undefined ? {} : { model: own.model }),
     ...(description === undefined ? {} : { description }),
     summary: summary(values),
-    settings: rows.map((row) => ({ ...row, follows: consequence(row.key, values) })),
+    settings: rows.map((row) => ({
+      ...row,
+      follows: consequence(row.key, values[row.key] as ValueOf[typeof row.key], values),
+    })),
   };
 }
 

@@ -9,7 +9,7 @@ import { byDefault } from './contradictions.ts';
 import { meansSomething, withDefaults } from './defaults.ts';
 import type { PolicyRow, ResolvedPolicy } from './resolve.ts';
 import { missOf, type OriginPlace, type Rule, type Subject, tellMiss } from './rules.ts';
-import { fileKeys, type SettingKey, type SettingValues, settingKeys } from './settings.ts';
+import { fileKeys, type SettingKey, type SettingValues, settingKeys, type ValueOf } from './settings.ts';
 import { writeSetting } from './write.ts';
 
 export interface Question {
@@ -145,9 +145,9 @@ function explainedRows(
       const row = (isRuled ? ofRule! : session).rows.find((each) => each.key === key);
       const from = row?.from ?? byDefault;
       return {
-        ...(row ?? { key, value: writeSetting(key, values[key] as NonNullable<SettingValues[typeof key]>) }),
+        ...(row ?? { key, value: writeSetting(key, values[key] as ValueOf[typeof key]) }),
         from: isRuled ? `${from}, by ${rule!.name}` : from,
-        follows: consequence(key, told),
+        follows: consequence(key, told[key] as ValueOf[typeof key], told),
       };
     });
 }
@@ -168,7 +168,7 @@ function notApplied(session: ResolvedPolicy, ofRule: ResolvedPolicy, rule: Rule)
     .filter(({ key }) => ofRule.stated[key] !== undefined && applied[key] === undefined)
     .flatMap(({ key, value, from }) => {
       const own = values[key];
-      const instead = own === undefined ? 'nothing' : writeSetting(key, own as NonNullable<SettingValues[typeof key]>);
+      const instead = own === undefined ? 'nothing' : writeSetting(key, own as ValueOf[typeof key]);
       return instead === value ? [] : [{ key, value, from: `${from}, by ${rule.name}`, instead }];
     });
 }

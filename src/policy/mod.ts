@@ -12,7 +12,6 @@ export { describeModels, describePolicy, type PolicyDescription, policyLines } f
 export { type ExplainedRow, type Explanation, explainPath, explanationLines, type Question } from './explain.ts';
 export { globMatcher } from './glob.ts';
 export {
-  checkPolicyName,
   isModel,
   type Policies,
   type PolicyRow,

@@ -26,6 +26,7 @@ import {
   type SettingValues,
   settingKeys,
   settingsSchema,
+  type ValueOf,
 } from './settings.ts';
 import { writeSetting } from './write.ts';
 
@@ -131,15 +132,6 @@ function read<Values>(schema: z.ZodType<Values>, document: unknown, subject: str
   });
 }
 
-/** Of a policy in viaduct.yaml. Throws CONFIGURATION_INVALID. */
-export function checkPolicyName(name: string): void {
-  if (!isModel(name)) return;
-  throw new ViaductError('CONFIGURATION_INVALID', {
-    cause: `policies.${name}: this is the name of a built-in model.`,
-    remedy: `Name it otherwise, and start it with \`model: ${name}\`.`,
-  });
-}
-
 export function isModel(name: string): name is ModelName {
   return (modelNames as readonly string[]).includes(name);
 }
@@ -185,7 +177,7 @@ function settle(gathered: Gathered): ResolvedPolicy {
       const why = level === undefined ? reasonOfDefault(key, values) : level.reasons?.[key];
       return {
         key,
-        value: writeSetting(key, values[key] as NonNullable<SettingValues[typeof key]>),
+        value: writeSetting(key, values[key] as ValueOf[typeof key]),
         from: level?.from ?? byDefault,
         ...(why === undefined ? {} : { why }),
       };

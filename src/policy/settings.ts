@@ -169,6 +169,8 @@ export type PolicyDocument = z.input<typeof policyDocumentSchema>;
 /** Checked, by the same keys: bytes and milliseconds. */
 export type SettingValues = z.output<typeof settingsSchema>;
 export type SettingKey = keyof SettingValues;
+/** Of each setting, what it is when it is there. */
+export type ValueOf = { readonly [Key in SettingKey]-?: NonNullable<SettingValues[Key]> };
 
 export const sessionKeys = Object.keys(sessionShape) as readonly (keyof typeof sessionShape)[];
 export const fileKeys = Object.keys(fileShape) as readonly (keyof typeof fileShape)[];

@@ -1,9 +1,10 @@
 /** Checked settings as text again: what is written here parses back to the same values. */
 import { unlimited, writeDuration, writeSize } from '../base/mod.ts';
-import { type SettingKey, type SettingsDocument, type SettingValues, settingKeys } from './settings.ts';
+import { type SettingKey, type SettingsDocument, type SettingValues, settingKeys, type ValueOf } from './settings.ts';
 import { type AttributeTimes, defaultAttributeTimes, longestTimes, type OutageSetting } from './values.ts';
 
-type Writers = { readonly [Key in SettingKey]-?: (value: NonNullable<SettingValues[Key]>) => SettingsDocument[Key] };
+type Written = { readonly [Key in SettingKey]: NonNullable<SettingsDocument[Key]> };
+type Writers = { readonly [Key in SettingKey]: (value: ValueOf[Key]) => Written[Key] };
 
 const asIs = <Value>(value: Value): Value => value;
 
@@ -34,12 +35,12 @@ export function writeSettings(values: SettingValues): SettingsDocument {
   return Object.fromEntries(
     settingKeys
       .filter((key) => values[key] !== undefined)
-      .map((key) => [key, writeValue(key, values[key] as NonNullable<SettingValues[typeof key]>)]),
+      .map((key) => [key, writeValue(key, values[key] as ValueOf[typeof key])]),
   );
 }
 
 /** One value as YAML has it on one line. */
-export function writeSetting<Key extends SettingKey>(key: Key, value: NonNullable<SettingValues[Key]>): string {
+export function writeSetting<Key extends SettingKey>(key: Key, value: ValueOf[Key]): string {
   const written = writeValue(key, value);
   if (typeof written === 'object') return flow(written);
   // YAML would read these names of purposes as something else than text.
@@ -47,10 +48,8 @@ export function writeSetting<Key extends SettingKey>(key: Key, value: NonNullabl
   return isAmbiguous ? `"${written}"` : String(written);
 }
 
-function writeValue<Key extends SettingKey>(key: Key, value: NonNullable<SettingValues[Key]>): SettingsDocument[Key] {
-  // The table pairs each key with its own writer; TypeScript does not follow that through an index.
-  const write = writers[key] as unknown as (value: NonNullable<SettingValues[Key]>) => SettingsDocument[Key];
-  return write(value);
+function writeValue<Key extends SettingKey>(key: Key, value: ValueOf[Key]): Written[Key] {
+  return writers[key](value);
 }
 
 function flow(written: object): string {
@@ -66,7 +65,7 @@ function writeOutage({ misses, failAfterMs }: OutageSetting): string {
   return misses === 'fail' ? `fail:${writeDuration(failAfterMs)}` : misses;
 }
 
-function writeTimes(times: AttributeTimes): NonNullable<SettingsDocument['attribute-timeout']> {
+function writeTimes(times: AttributeTimes): Written['attribute-timeout'] {
   const short = longestTimes(times.fileMaximumMs);
   const isShort = (Object.keys(defaultAttributeTimes) as (keyof AttributeTimes)[]).every(
     (key) => times[key] === short[key],
