@@ -11,13 +11,13 @@ import { Totals } from './simulation/totals.ts';
 
 /** Those that once found a mistake come last. */
 const fixedSeeds = [
-  ...Array.from({ length: 150 }, (_, index) => index + 1),
+  ...Array.from({ length: 60 }, (_, index) => index + 1),
   ...[21_422, 60_136, 70_024, 1_200_058, 1_700_115],
 ];
-/** The proof (docs/proof/simulation.jsonl) tries a thousand. */
-const randomSeeds = 100;
+/** The proof (docs/proof/simulation.jsonl) tries a thousand; each run of this test others. */
+const randomSeeds = 40;
 /** On a busy machine fewer random seeds are tried, so that the whole stays below its time. */
-const randomMs = 40_000;
+const randomMs = 20_000;
 
 const asked = process.env.VIADUCT_SIMULATION_SEED?.split(',').map(Number);
 const isTraced = process.env.VIADUCT_SIMULATION_TRACE !== undefined;
@@ -37,8 +37,8 @@ test('what clients were promised holds over the fixed seeds', { skip: asked !== 
   context.diagnostic(totals.line());
   // The runs must go on doing what they are for.
   const { crashes, kills, lostChanges, originRestarts, answers } = totals;
-  assert.ok(crashes > 800 && kills > 200, totals.line());
-  assert.ok(lostChanges > 200 && originRestarts > 200 && answers > 5_000, totals.line());
+  assert.ok(crashes > 400 && kills > 100, totals.line());
+  assert.ok(lostChanges > 100 && originRestarts > 100 && answers > 3_000, totals.line());
 });
 
 test('and over random seeds', async (context) => {

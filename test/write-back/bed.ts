@@ -176,8 +176,7 @@ export class Bed {
 
   /** `viaduct writeback --wait`; for a redirect session, which is never written back by itself, `viaduct redirect commit`. */
   async writeBack(timeoutMs = 60_000): Promise<Outcome> {
-    if (this.policy === 'write-through' || process.env.REALITY_WRITE_THROUGH === '1')
-      return { code: 0, stdout: Buffer.alloc(0), stderr: '' };
+    if (this.policy === 'write-through') return { code: 0, stdout: Buffer.alloc(0), stderr: '' };
     const command = this.policy === 'redirect' ? ['redirect', 'commit'] : ['writeback'];
     return await attempt(findLauncher(), [...command, '--wait', '--json'], timeoutMs);
   }
@@ -237,7 +236,7 @@ interface ProcessRow {
 }
 
 function policyArguments(policy: Policy, log: string, after = '5s'): string[] {
-  if (policy === 'write-through' || process.env.REALITY_WRITE_THROUGH === '1') return [];
+  if (policy === 'write-through') return [];
   const more = ['--dirty-log', log, '--write-back-after', after];
   // What is never written back by itself is not written back for its age either.
   if (after.endsWith('h')) more.push('--dirty-age', '24h');
