@@ -6,6 +6,7 @@
  *   main ── open ──► worker ── ready ──► main ...    or    failed, closed
  *   main ── stats ──► worker ── stats ──► main          worker ── log ──► main
  *   main ── task ──► worker ── task (progress ... result or error) ──► main
+ *   main ── rules ──► worker
  *   main ── close ──► worker ── closed ──► main         worker ── failed (an error that nobody expected) ... closed ──► main
  *   main ── detach ──► worker ── detached ──► main      main ── ping ──► worker ── pong ──► main
  *   worker ── broken ──► main, and it ends
@@ -14,10 +15,12 @@
  */
 import type { Log } from '../base/mod.ts';
 import type { CacheShare } from '../cache/mod.ts';
+import type { FileRuleSet } from '../vfs/mod.ts';
 import type { ChainStatus } from './chain.ts';
 import type { ErrorRecord } from './error-record.ts';
 import type { SessionPlan } from './plan.ts';
 import type { SessionTask, TaskEvent } from './tasks.ts';
+import type { Load } from './thread-load.ts';
 import type { LeftBehind, WriteBackStatus } from './write-back-status.ts';
 
 export type LogLevel = keyof Log;
@@ -57,13 +60,16 @@ export type OpenOrder = OfSession & SessionOpening & { readonly kind: 'open'; re
 export type SessionOrder =
   | (OfSession & { readonly kind: 'stats'; readonly id: number })
   | (OfSession & { readonly kind: 'task'; readonly id: number; readonly task: SessionTask })
+  /** Settings by file, in place of those that held so far. */
+  | (OfSession & { readonly kind: 'rules'; readonly files: FileRuleSet })
   | (OfSession & { readonly kind: 'close' });
 
 export type WorkerOrder =
   | OpenOrder
   | SessionOrder
   | { readonly kind: 'detach'; readonly id: number }
-  | { readonly kind: 'ping'; readonly id: number };
+  /** `wantsLoad`: since this was asked last. */
+  | { readonly kind: 'ping'; readonly id: number; readonly wantsLoad?: boolean | undefined };
 
 export type SessionReport =
   | (OfSession & { readonly kind: 'ready'; readonly place: ListeningPlace })
@@ -83,7 +89,7 @@ export type WorkerReport =
   | SessionReport
   /** `wasAttached`: it has been given back by closing it; else no session of its came so far. */
   | { readonly kind: 'detached'; readonly id: number; readonly wasAttached: boolean }
-  | { readonly kind: 'pong'; readonly id: number }
+  | { readonly kind: 'pong'; readonly id: number; readonly load?: Load | undefined }
   | { readonly kind: 'broken'; readonly error: ErrorRecord };
 
 interface LogLine {

@@ -3,7 +3,7 @@
 export { fetchModes } from '../vfs/mod.ts';
 export type { ChainStatus } from './chain.ts';
 export { leasesFile } from './channel.ts';
-export type { ErrorRecord } from './error-record.ts';
+export { type ErrorRecord, errorOf, recordOf } from './error-record.ts';
 export { whenFull } from './log-disk.ts';
 export type { ListeningPlace, WorkerStats } from './messages.ts';
 export {
@@ -15,6 +15,7 @@ export {
   parseListen,
   type SessionPlan,
 } from './plan.ts';
+export { RestartDelay } from './restart-delay.ts';
 export type { RunningSession, SessionStatus } from './running-session.ts';
 export { type SessionOptions, startSession } from './session.ts';
 export { SqliteLeaseStore } from './sqlite-lease-store.ts';
@@ -27,7 +28,8 @@ export {
   type TaskProgress,
   type TaskResult,
 } from './tasks.ts';
-export { type StartOptions, WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';
+export { type Load, ThreadLoad } from './thread-load.ts';
+export { type PoolThread, type StartOptions, WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';
 export type { ConflictStatus, LeftBehind, PendingFile, WriteBackStatus } from './write-back-status.ts';
 export {
   type CommitPlace,

@@ -5,6 +5,9 @@
  *   none ──first session──► up ──died, sessions left──► waiting (0.1 s, doubling to 10 s) ──► up
  *                           └────died, none left──► none          close ──► ended
  *
+ * It is asked for a sign of life all the time: one that something blocks is ended. If it died twice in five minutes, half of its sessions go to
+ * another thread, so that the one at fault is soon alone, and told apart.
+ *
  * It also counts who uses which clean cache through it: one attachment for each cache, made with the first session, given back when the
  * last has closed, or with the thread.
  *
@@ -22,6 +25,7 @@ import type {
   WorkerReport,
 } from './messages.ts';
 import { RestartDelay } from './restart-delay.ts';
+import type { Load } from './thread-load.ts';
 
 /** The part of node:worker_threads' Worker that is needed. */
 export interface WorkerHandle {
@@ -32,20 +36,33 @@ export interface WorkerHandle {
   terminate(): Promise<number>;
 }
 
+export interface Death {
+  /** No other session was in the thread. */
+  readonly isAlone: boolean;
+  /** Something in it was at fault; else it was ended for one that could not be closed. */
+  readonly isFault: boolean;
+}
+
 /** A session, as its worker sees it. */
 export interface Tenant {
   readonly cache: CleanCache | undefined;
   /** A thread is there: what it is to open. */
   opening(): SessionOpening;
   take(report: SessionReport): void;
-  /** The thread ended; `isAlone`: no other session was in it. Whether to be opened in the next one. */
-  died(error: ErrorRecord, isAlone: boolean): boolean;
+  /** The thread ended. Whether to be opened in the next one. */
+  died(error: ErrorRecord, about: Death): boolean;
+  /** To be opened by that one from now on. */
+  moved(worker: PooledWorker): void;
 }
 
 export interface PooledWorkerOptions {
   startWorker(): WorkerHandle;
   readonly clock: Clock;
   readonly log: Log;
+  /** It died and is started again, with so many sessions. */
+  readonly onRestart?: ((error: ErrorRecord, sessions: number) => void) | undefined;
+  /** Another one, for half of its sessions. Undefined: there are enough. */
+  readonly another?: (() => PooledWorker | undefined) | undefined;
 }
 
 export interface PooledWorkerStatus {
@@ -71,21 +88,32 @@ interface Seat {
 }
 
 const pingLimitMs = 1_000;
+/**
+ * A thread that misses so many pings in a row is blocked. Ticks count, not the time between them: a process that was stopped or had no core
+ * for a minute finds its threads alive.
+ */
+const watchMs = 10_000;
+const missedPings = 3;
+/** A death that long ago is forgotten. */
+export const deathMemoryMs = 5 * 60_000;
 
 export class PooledWorker {
   readonly #options: PooledWorkerOptions;
   readonly #seats = new Map<number, Seat>();
   /** Of this thread; those that are being given back have no users. */
   readonly #attachments = new Set<Attachment>();
-  readonly #pings = new Map<number, (isAnswered: boolean) => void>();
+  readonly #pings = new Map<number, (isAnswered: boolean, load?: Load) => void>();
   readonly #delay = new RestartDelay();
   #worker: WorkerHandle | undefined;
   #timer: Timer | undefined;
+  #watchdog: Timer | undefined;
+  /** When it died by a fault. */
+  #deaths: readonly number[] = [];
   #ids = 0;
   #restarts = 0;
   #lastError: ErrorRecord | undefined;
-  /** Why this thread is being ended, if it is. */
-  #verdict: ErrorRecord | undefined;
+  /** Why this thread is being ended, if it is; a fault: something in it is to blame. */
+  #verdict: { readonly error: ErrorRecord; readonly isFault: boolean } | undefined;
   #isClosed = false;
   #onEnd: () => void = () => {};
 
@@ -100,6 +128,11 @@ export class PooledWorker {
   /** Starts the thread before it is needed: its program takes longer to load than a session to open. */
   warm(): void {
     if (this.#worker === undefined && this.#timer === undefined && !this.#isClosed) this.#start();
+  }
+
+  /** How busy the thread is; undefined: there is none, or it does not answer. */
+  async load(): Promise<Load | undefined> {
+    return await this.#ask<Load>((_isAnswered, load) => load, true);
   }
 
   /** Has the session opened, now or when the thread is back. */
@@ -138,11 +171,12 @@ export class PooledWorker {
   async giveUp(number: number, mustEnd: boolean): Promise<boolean> {
     const hasOthers = [...this.#seats.keys()].some((other) => other !== number);
     if (hasOthers && !mustEnd && (await this.#answers())) return false;
-    this.#verdict = {
+    const error = {
       code: 'UNEXPECTED',
       cause: `The worker was ended, since session ${number} in it could not be closed.`,
       remedy: 'Its other sessions are opened again by themselves.',
-    };
+    } as const;
+    this.#verdict = { error, isFault: false };
     void this.#worker?.terminate();
     return true;
   }
@@ -151,6 +185,7 @@ export class PooledWorker {
   close(): Promise<void> {
     this.#isClosed = true;
     this.#timer?.cancel();
+    this.#watchdog?.cancel();
     const worker = this.#worker;
     if (worker === undefined) return Promise.resolve();
     return new Promise((resolve) => {
@@ -180,7 +215,7 @@ export class PooledWorker {
       error ??= recordOf(cause);
     });
     worker.on('exit', (code) => {
-      this.#died(error ?? this.#verdict ?? recordOf(new Error(`the worker ended with code ${code}`)));
+      this.#died(error ?? this.#verdict?.error ?? recordOf(new Error(`the worker ended with code ${code}`)));
     });
     for (const number of [...this.#seats.keys()]) this.#open(number);
   }
@@ -188,6 +223,7 @@ export class PooledWorker {
   #open(number: number): void {
     const seat = this.#seats.get(number);
     if (seat === undefined) return;
+    if (this.#watchdog === undefined) this.#watch(0);
     const { tenant } = seat;
     try {
       seat.attachment = tenant.cache === undefined ? undefined : this.#attach(tenant.cache);
@@ -231,7 +267,7 @@ export class PooledWorker {
           if (attachment.id === report.id) this.#detached(attachment, report.wasAttached);
         return;
       case 'pong':
-        this.#pings.get(report.id)?.(true);
+        this.#pings.get(report.id)?.(true, report.load);
         return;
       case 'log':
         if (report.session === undefined) {
@@ -242,31 +278,94 @@ export class PooledWorker {
     if (report.session !== undefined) this.#seats.get(report.session)?.tenant.take(report);
   }
 
-  #answers(): Promise<boolean> {
+  async #answers(): Promise<boolean> {
+    return (await this.#ask((isAnswered) => isAnswered, false)) ?? false;
+  }
+
+  #ask<Answer>(
+    answer: (isAnswered: boolean, load: Load | undefined) => Answer | undefined,
+    wantsLoad: boolean,
+  ): Promise<Answer | undefined> {
     const id = ++this.#ids;
     return new Promise((resolve) => {
       const timer = this.#options.clock.after(pingLimitMs, () => this.#pings.get(id)?.(false));
-      this.#pings.set(id, (isAnswered) => {
+      this.#pings.set(id, (isAnswered, load) => {
         this.#pings.delete(id);
         timer.cancel();
-        resolve(isAnswered);
+        resolve(answer(isAnswered, load));
       });
-      if (!this.#post({ kind: 'ping', id })) this.#pings.get(id)?.(false);
+      if (!this.#post({ kind: 'ping', id, ...(wantsLoad ? { wantsLoad } : {}) })) this.#pings.get(id)?.(false);
     });
+  }
+
+  /** `missed`: pings before this one that were not answered. */
+  #watch(missed: number): void {
+    const id = ++this.#ids;
+    let isAlive = false;
+    this.#pings.set(id, () => {
+      isAlive = true;
+      this.#pings.delete(id);
+    });
+    this.#post({ kind: 'ping', id });
+    this.#watchdog = this.#options.clock.after(watchMs, () => {
+      this.#pings.delete(id);
+      this.#watchdog = undefined;
+      // Nobody suffers from an empty thread.
+      if (this.#seats.size === 0) return;
+      if (isAlive) this.#watch(0);
+      else if (missed + 1 < missedPings) this.#watch(missed + 1);
+      else this.#endBlocked();
+    });
+  }
+
+  #endBlocked(): void {
+    const error = {
+      code: 'UNEXPECTED',
+      cause: `The worker has not answered for ${(missedPings * watchMs) / 1000} s: something in one of its sessions blocks it. It was ended.`,
+      remedy: 'Its sessions are opened again by themselves. This is a bug in Viaduct; please report it with the log.',
+    } as const;
+    this.#verdict = { error, isFault: true };
+    void this.#worker?.terminate();
   }
 
   #died(error: ErrorRecord): void {
     this.#worker = undefined;
+    this.#watchdog?.cancel();
+    this.#watchdog = undefined;
     this.#lastError = error;
+    const isFault = this.#verdict?.isFault ?? true;
     for (const attachment of [...this.#attachments]) this.#detached(attachment, false);
     for (const answer of [...this.#pings.values()]) answer(false);
     const isAlone = this.#seats.size === 1;
     for (const [number, seat] of [...this.#seats]) {
       seat.attachment = undefined;
-      if (!seat.tenant.died(error, isAlone)) this.#seats.delete(number);
+      if (!seat.tenant.died(error, { isAlone, isFault })) this.#seats.delete(number);
     }
     this.#onEnd();
     if (this.#isClosed || this.#seats.size === 0) return;
+    this.#options.onRestart?.(error, this.#seats.size);
+    const now = this.#options.clock.now();
+    this.#deaths = this.#deaths.filter((at) => now - at < deathMemoryMs);
+    if (isFault) this.#deaths = [...this.#deaths, now];
+    if (isFault && this.#deaths.length >= 2 && this.#seats.size > 1) this.#split();
+    this.#startLater(error);
+  }
+
+  /** The half that came last goes; whoever is at fault is among fewer then, here or there. */
+  #split(): void {
+    const other = this.#options.another?.();
+    if (other === undefined) return;
+    const seats = [...this.#seats];
+    for (const [number, seat] of seats.slice(Math.ceil(seats.length / 2))) {
+      this.#seats.delete(number);
+      other.#seats.set(number, { tenant: seat.tenant, attachment: undefined });
+      seat.tenant.moved(other);
+    }
+    other.#deaths = this.#deaths;
+    other.warm();
+  }
+
+  #startLater(error: ErrorRecord): void {
     const { clock, log } = this.#options;
     const delayMs = this.#delay.next(clock.now());
     this.#restarts++;

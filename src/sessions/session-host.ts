@@ -13,12 +13,15 @@ import type { Clock, Random } from '../base/mod.ts';
 import { AttachedCaches } from './attached-caches.ts';
 import { HostedSession, type Post, postingLog } from './hosted-session.ts';
 import type { OpenOrder, WorkerOrder } from './messages.ts';
+import type { Load } from './thread-load.ts';
 
 export interface SessionHostOptions {
   readonly isolates: boolean;
   readonly post: Post;
   /** Ends the worker, with all that it has. */
   readonly breakDown: (error: unknown) => void;
+  /** How busy the thread is. */
+  readonly load: () => Load;
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -48,7 +51,7 @@ export class SessionHost {
           .then((wasAttached) => post({ kind: 'detached', id: order.id, wasAttached }), breakDown);
         return;
       case 'ping':
-        post({ kind: 'pong', id: order.id });
+        post({ kind: 'pong', id: order.id, ...(order.wantsLoad === true ? { load: this.#options.load() } : {}) });
         return;
       default: {
         // One that is not there has said so: its `closed` is under way.

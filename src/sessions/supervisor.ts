@@ -16,10 +16,11 @@
  */
 import { type Clock, type Log, limits, type Timer, ViaductError } from '../base/mod.ts';
 import type { CleanCache } from '../cache/mod.ts';
+import type { FileRuleSet } from '../vfs/mod.ts';
 import { type ErrorRecord, errorOf, recordOf } from './error-record.ts';
 import type { ListeningPlace, SessionOpening, SessionReport, WorkerStats } from './messages.ts';
 import type { SessionPlan } from './plan.ts';
-import type { PooledWorker, Tenant } from './pooled-worker.ts';
+import { type Death, deathMemoryMs, type PooledWorker, type Tenant } from './pooled-worker.ts';
 import { RestartDelay } from './restart-delay.ts';
 import type { SessionTask, TaskEvent, TaskProgress, TaskResult } from './tasks.ts';
 import type { LeftBehind } from './write-back-status.ts';
@@ -41,6 +42,8 @@ export interface SupervisorOptions extends EarlierLives {
   readonly worker: PooledWorker;
   readonly clock: Clock;
   readonly log: Log;
+  /** One that keeps ending its worker is left closed, for the sake of the others. */
+  readonly isQuarantined?: boolean | undefined;
   /** Its status is another. */
   readonly onChange?: (() => void) | undefined;
 }
@@ -61,6 +64,8 @@ const openingCloseLimitMs = 300;
 const statsLimitMs = 1_000;
 /** A worker that dies while a session starts in it may have died of another one: so often it is tried again. */
 const lostStarts = 1;
+/** Within five minutes. */
+const mostDeaths = 3;
 
 export class Supervisor implements Tenant {
   readonly cache: CleanCache | undefined;
@@ -79,7 +84,12 @@ export class Supervisor implements Tenant {
   /** What ended it, if that was not `close`. */
   #verdict: ErrorRecord | undefined;
   #isReleased = false;
+  /** In place of the plan's. */
+  #files: FileRuleSet | undefined;
   #timer: Timer | undefined;
+  #worker: PooledWorker;
+  /** When its worker died with it. */
+  #deaths: readonly number[] = [];
   readonly #questions = new Map<number, (stats: WorkerStats | undefined) => void>();
   readonly #tasks = new Map<number, (event: TaskEvent) => void>();
   #questionId = 0;
@@ -91,6 +101,7 @@ export class Supervisor implements Tenant {
   constructor(options: SupervisorOptions) {
     this.#options = options;
     this.cache = options.cache;
+    this.#worker = options.worker;
     // Whoever waits for `ready` sees the rejection; nobody has to.
     this.ready.catch(() => {});
     this.#enter();
@@ -111,6 +122,11 @@ export class Supervisor implements Tenant {
     return this.#released.promise;
   }
 
+  /** The one that has it now. */
+  get worker(): PooledWorker {
+    return this.#worker;
+  }
+
   get isReleased(): boolean {
     return this.#isReleased;
   }
@@ -122,7 +138,8 @@ export class Supervisor implements Tenant {
   /** Its counters, or undefined when it has none to give within a second (starting, dead, or stuck). */
   stats(): Promise<WorkerStats | undefined> {
     if (this.#state !== 'running') return Promise.resolve(undefined);
-    const { worker, number: session, clock } = this.#options;
+    const { number: session, clock } = this.#options;
+    const worker = this.#worker;
     const id = ++this.#questionId;
     return new Promise((resolve) => {
       const timer = clock.after(statsLimitMs, () => this.#questions.get(id)?.(undefined));
@@ -139,7 +156,8 @@ export class Supervisor implements Tenant {
   run(task: SessionTask, onProgress: (progress: TaskProgress) => void): Promise<TaskResult> {
     if (this.#state !== 'running') return Promise.resolve(notNow(`the session is ${this.#state}`));
     if (this.#tasks.size >= limits.sessionTasks) return Promise.resolve(notNow('too many tasks wait already'));
-    const { worker, number: session } = this.#options;
+    const { number: session } = this.#options;
+    const worker = this.#worker;
     const id = ++this.#questionId;
     return new Promise((resolve, reject) => {
       this.#tasks.set(id, (event) => {
@@ -150,6 +168,13 @@ export class Supervisor implements Tenant {
       });
       worker.post({ kind: 'task', session, id, task });
     });
+  }
+
+  /** Settings by file from now on, after it was opened again too. */
+  setFiles(files: FileRuleSet): void {
+    this.#files = files;
+    const isThere = this.#state === 'starting' || this.#state === 'running';
+    if (isThere) this.#worker.post({ kind: 'rules', session: this.#options.number, files });
   }
 
   /** Ends it. What it left in its dirty log, if it has one and could say so. */
@@ -163,7 +188,11 @@ export class Supervisor implements Tenant {
     this.#failure = undefined;
     this.#delay.started(this.#options.clock.now());
     this.#changed();
-    return { plan: this.#options.plan, port: this.#place?.port ?? this.#options.port };
+    const { plan } = this.#options;
+    return {
+      plan: this.#files === undefined ? plan : { ...plan, files: this.#files },
+      port: this.#place?.port ?? this.#options.port,
+    };
   }
 
   take(report: SessionReport): void {
@@ -195,7 +224,11 @@ export class Supervisor implements Tenant {
     }
   }
 
-  died(error: ErrorRecord, isAlone: boolean): boolean {
+  moved(worker: PooledWorker): void {
+    this.#worker = worker;
+  }
+
+  died(error: ErrorRecord, { isAlone, isFault }: Death): boolean {
     this.#timer?.cancel();
     this.#silence('the session’s worker ended');
     if (this.#state === 'closing' || this.#state === 'ended') {
@@ -203,6 +236,14 @@ export class Supervisor implements Tenant {
       return false;
     }
     this.#lastError = error;
+    const { clock, isQuarantined } = this.#options;
+    this.#deaths = [...this.#deaths, clock.now()].filter((at) => clock.now() - at < deathMemoryMs);
+    if (!isFault) this.#deaths = this.#deaths.slice(0, -1);
+    if (isQuarantined === true && isAlone && this.#deaths.length >= mostDeaths) {
+      this.#refuse(quarantined(error));
+      this.#end();
+      return false;
+    }
     if (!this.#comesBack() && (isAlone || this.#lostStarts++ >= lostStarts)) {
       this.#refuse(error);
       this.#end();
@@ -216,7 +257,7 @@ export class Supervisor implements Tenant {
 
   #enter(): void {
     this.#timer = undefined;
-    this.#options.worker.add(this.#options.number, this);
+    this.#worker.add(this.#options.number, this);
   }
 
   /** `closed` follows, when all of it that can be is. */
@@ -233,7 +274,8 @@ export class Supervisor implements Tenant {
   }
 
   #closed(isClean: boolean): void {
-    const { worker, number, plan } = this.#options;
+    const { number, plan } = this.#options;
+    const worker = this.#worker;
     this.#timer?.cancel();
     this.#silence('the session ended');
     if (this.#state === 'starting') {
@@ -306,7 +348,8 @@ export class Supervisor implements Tenant {
   }
 
   async #giveUp(limitMs: number, opening: boolean): Promise<void> {
-    const { log, worker, number, plan } = this.#options;
+    const { log, number, plan } = this.#options;
+    const worker = this.#worker;
     if (opening) log.info({}, 'the session is stopped before it was ready');
     else log.error({ limitMs }, 'the session’s worker did not end in time and is stopped');
     // Who is to come back needs its place in the worker; who has a log, its lock.
@@ -317,7 +360,8 @@ export class Supervisor implements Tenant {
   }
 
   async #close(): Promise<LeftBehind | undefined> {
-    const { worker, number } = this.#options;
+    const { number } = this.#options;
+    const worker = this.#worker;
     if (this.#place === undefined && this.#state !== 'ended') {
       this.#ready.reject(
         new ViaductError('UNEXPECTED', { cause: 'The session was closed before it was ready.', remedy: 'Nothing.' }),
@@ -335,12 +379,22 @@ export class Supervisor implements Tenant {
 
   /** It is in no thread. */
   async #leave(): Promise<void> {
-    const { worker, number } = this.#options;
+    const { number } = this.#options;
+    const worker = this.#worker;
     this.#timer?.cancel();
     this.#state = 'closing';
     await Promise.all([this.#removed, worker.remove(number)]);
     this.#end();
   }
+}
+
+function quarantined({ cause }: ErrorRecord): ErrorRecord {
+  return {
+    code: 'SESSION_FAILED',
+    cause: `The session ended its worker ${mostDeaths} times in ${deathMemoryMs / 60_000} minutes, and is left closed. The last time: ${cause}`,
+    remedy:
+      'What it wrote is kept. `viaduct session reopen NAME` tries again. This is a bug in Viaduct; please report it with the report file.',
+  };
 }
 
 function notNow(problem: string): TaskResult {

@@ -14,6 +14,8 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { type Clock, type Log, type Random, systemCode, ViaductError } from '../base/mod.ts';
 import { makeDirectory } from '../native/mod.ts';
+import type { ErrorRecord } from './error-record.ts';
+import { checkFiles } from './file-rule-schema.ts';
 import type { WorkerStart } from './messages.ts';
 import { checkPlan, type SessionPlan } from './plan.ts';
 import { PooledWorker, type PooledWorkerStatus, type WorkerHandle } from './pooled-worker.ts';
@@ -21,6 +23,7 @@ import type { RunningSession, SessionStatus } from './running-session.ts';
 import { type CacheUse, SharedCaches } from './shared-caches.ts';
 import { type EarlierLives, Supervisor } from './supervisor.ts';
 import { taggedLog } from './tagged-log.ts';
+import type { Load } from './thread-load.ts';
 import type { LeftBehind } from './write-back-status.ts';
 
 export interface WorkerPoolOptions {
@@ -34,6 +37,8 @@ export interface WorkerPoolOptions {
    * the worker, and its sessions are opened again.
    */
   readonly isolates?: boolean | undefined;
+  /** A thread died, and is started again with so many sessions. */
+  readonly onRestart?: ((name: string, error: ErrorRecord, sessions: number) => void) | undefined;
   /** For tests: sees each thread that is started. */
   readonly onWorker?: ((worker: Worker) => void) | undefined;
   /** For tests: another program for the threads. */
@@ -47,19 +52,33 @@ export interface StartOptions extends EarlierLives {
   readonly onChange?: (() => void) | undefined;
 }
 
+/** A thread of the pool, for people. */
+export interface PoolThread extends PooledWorkerStatus {
+  readonly name: string;
+  /** Undefined: it does not answer. */
+  readonly load: Load | undefined;
+}
+
 interface Slot {
+  readonly name: string;
   readonly worker: PooledWorker;
+  /** Made to tell apart who ends its worker; goes with its last session. */
+  readonly isExtra: boolean;
   /** Those that are to come back count, too. */
   sessions: number;
 }
+
+/** Halving finds one of two hundred in eight steps. */
+const mostExtras = 16;
 
 export class WorkerPool {
   readonly #options: WorkerPoolOptions;
   readonly #isolates: boolean;
   readonly #caches: SharedCaches;
-  readonly #slots: readonly Slot[];
+  readonly #slots: Slot[];
   readonly #sessions = new Set<RunningSession>();
   #numbers = 0;
+  #names = 0;
   #closing: Promise<void> | undefined;
 
   constructor(options: WorkerPoolOptions) {
@@ -68,7 +87,7 @@ export class WorkerPool {
     this.#isolates = options.isolates ?? true;
     this.#caches = new SharedCaches({ clock, log, random });
     const count = options.workers ?? availableParallelism();
-    this.#slots = Array.from({ length: count }, (_, index) => this.#slot(index + 1));
+    this.#slots = Array.from({ length: count }, () => this.#slot(false));
   }
 
   /** Checks the plan, opens the cache and has the session opened. Rejects if plan or cache are bad; what the worker finds rejects `ready`. */
@@ -92,6 +111,16 @@ export class WorkerPool {
     for (const { worker } of this.#slots) worker.warm();
   }
 
+  /** By worker, with how busy each is since this was asked last. */
+  threads(): Promise<PoolThread[]> {
+    return Promise.all(
+      this.#slots.map(async ({ name, worker }) => {
+        const load = await worker.load();
+        return { name, ...worker.status(), load };
+      }),
+    );
+  }
+
   /** By worker. */
   status(): PooledWorkerStatus[] {
     return this.#slots.map(({ worker }) => worker.status());
@@ -105,11 +134,13 @@ export class WorkerPool {
 
   #host(number: number, plan: SessionPlan, use: CacheUse | undefined, options: StartOptions): RunningSession {
     const { clock, log } = this.#options;
-    const slot = this.#slots.reduce((least, other) => (other.sessions < least.sessions ? other : least));
+    const regular = this.#slots.filter(({ isExtra }) => !isExtra);
+    const slot = regular.reduce((least, other) => (other.sessions < least.sessions ? other : least));
     slot.sessions++;
     const supervisor = new Supervisor({
       ...{ number, plan, cache: use?.cache, worker: slot.worker, clock },
       ...options,
+      isQuarantined: this.#isolates,
       log: options.log !== undefined ? options.log : this.#isolates ? taggedLog(log, { session: number }) : log,
     });
     let wasReady = false;
@@ -132,17 +163,41 @@ export class WorkerPool {
       status: () => supervisor.status(),
       stats: () => statusOf(plan, supervisor, use),
       run: (task, onProgress = () => {}) => supervisor.run(task, onProgress),
+      setFiles: (files) => supervisor.setFiles(checkFiles(files)),
       close,
     };
     this.#sessions.add(session);
     void supervisor.ended.then(() => {
-      slot.sessions--;
       this.#sessions.delete(session);
+      this.#left(supervisor.worker);
     });
     return session;
   }
 
-  #slot(index: number): Slot {
+  /** A session of that worker is over. */
+  #left(worker: PooledWorker): void {
+    const slot = this.#slots.find((each) => each.worker === worker);
+    if (slot === undefined) return;
+    slot.sessions--;
+    if (!slot.isExtra || slot.sessions > 0) return;
+    this.#slots.splice(this.#slots.indexOf(slot), 1);
+    void worker.close();
+  }
+
+  /** For half of the sessions of one that keeps dying. */
+  #another(from: PooledWorker): PooledWorker | undefined {
+    if (this.#slots.filter(({ isExtra }) => isExtra).length >= mostExtras) return undefined;
+    const crowded = this.#slots.find(({ worker }) => worker === from);
+    const slot = this.#slot(true);
+    const moving = Math.floor(from.status().sessions / 2);
+    slot.sessions = moving;
+    if (crowded !== undefined) crowded.sessions -= moving;
+    this.#slots.push(slot);
+    return slot.worker;
+  }
+
+  #slot(isExtra: boolean): Slot {
+    const index = ++this.#names;
     const { clock, log, onWorker, program = workerProgram() } = this.#options;
     const isolates = this.#isolates;
     const startWorker = (): WorkerHandle => {
@@ -150,8 +205,13 @@ export class WorkerPool {
       onWorker?.(worker);
       return worker;
     };
-    const worker = new PooledWorker({ startWorker, clock, log: isolates ? taggedLog(log, { worker: index }) : log });
-    return { worker, sessions: 0 };
+    const name = `worker ${index}`;
+    const worker: PooledWorker = new PooledWorker({
+      ...{ startWorker, clock, log: isolates ? taggedLog(log, { worker: index }) : log },
+      onRestart: (error, sessions) => this.#options.onRestart?.(name, error, sessions),
+      another: () => (isolates ? this.#another(worker) : undefined),
+    });
+    return { name, worker, isExtra, sessions: 0 };
   }
 
   async #close(): Promise<void> {

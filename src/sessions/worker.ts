@@ -7,6 +7,7 @@ import { systemClock, systemRandom } from '../base/mod.ts';
 import { recordOf } from './error-record.ts';
 import type { WorkerOrder, WorkerReport, WorkerStart } from './messages.ts';
 import { SessionHost } from './session-host.ts';
+import { ThreadLoad } from './thread-load.ts';
 
 if (parentPort !== null) {
   const port = parentPort;
@@ -17,7 +18,9 @@ if (parentPort !== null) {
     // tidy: of a worker thread it ends that alone, at once: what is in an unknown state must not go on.
     process.exit(1);
   };
-  const host = new SessionHost({ isolates, post, breakDown, clock: systemClock, random: systemRandom });
+  const load = new ThreadLoad();
+  const tools = { load: () => load.take(), clock: systemClock, random: systemRandom };
+  const host = new SessionHost({ isolates, post, breakDown, ...tools });
   if (isolates) {
     process.on('uncaughtException', (error) => host.unexpected(error));
     process.on('unhandledRejection', (reason) => host.unexpected(reason));
