@@ -31,8 +31,8 @@ export class ViaductError extends Error {
 
 /** The catalogue: every code with one line on when it appears. docs/errors.md is checked against it by tools/tidy.ts. */
 export const errorCatalogue = {
-  ADDRESS_INVALID: 'A --listen or ORIGIN address could not be understood.',
   ADDRESS_IN_USE: 'Another program holds the address or port that was asked for.',
+  ADDRESS_INVALID: 'A --listen or ORIGIN address could not be understood.',
   CACHE_DAMAGED: 'The cache directory cannot be used: its index is damaged, or its disk fails.',
   CACHE_FOREIGN: 'The directory is not empty and is not a cache of Viaduct.',
   CACHE_IN_USE: 'Another process has the cache directory open.',

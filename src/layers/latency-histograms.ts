@@ -14,7 +14,12 @@ export interface LatencySummary {
   readonly p95Ms: number;
   readonly p99Ms: number;
   readonly maximumMs: number;
+  /** Pairs, growing: so many milliseconds, and how many took less; absent when nothing was recorded. */
+  readonly below?: readonly (readonly [boundMs: number, count: number])[] | undefined;
 }
+
+/** 64 microseconds to 17 seconds, by four: powers of two, where buckets end. */
+const boundPowers = [6, 8, 10, 12, 14, 16, 18, 20, 22, 24] as const;
 
 /** Several histograms in one block of memory. */
 export class LatencyHistograms {
@@ -46,7 +51,18 @@ export class LatencyHistograms {
       p95Ms: this.#percentile(index, 0.95),
       p99Ms: this.#percentile(index, 0.99),
       maximumMs: this.#maximaMs[index]!,
+      below: count === 0 ? undefined : this.#below(index),
     };
+  }
+
+  #below(index: number): [number, number][] {
+    const first = index * bucketCount;
+    let bucket = 0;
+    let seen = 0;
+    return boundPowers.map((power) => {
+      for (const end = bucketOf(2 ** power); bucket < end; bucket++) seen += this.#buckets[first + bucket]!;
+      return [2 ** power / 1000, seen];
+    });
   }
 
   #percentile(index: number, share: number): number {

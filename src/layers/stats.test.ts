@@ -66,3 +66,18 @@ test('percentiles are within a quarter of the truth, from a microsecond to an ho
     assert.equal(histograms.summary(0).medianMs, 0);
   }
 });
+
+test('counts below a bound are exact at powers of two', () => {
+  const histograms = new LatencyHistograms(2);
+  for (const elapsedMs of [0.001, 0.063, 0.064, 0.2, 5, 5, 60_000]) histograms.record(1, elapsedMs);
+  const { below } = histograms.summary(1);
+  assert.deepEqual(below?.slice(0, 5), [
+    [0.064, 2],
+    [0.256, 4],
+    [1.024, 4],
+    [4.096, 4],
+    [16.384, 6],
+  ]);
+  assert.deepEqual(below?.at(-1), [16_777.216, 6]);
+  assert.equal(histograms.summary(0).below, undefined);
+});

@@ -1,0 +1,2 @@
+/** The daemon's counters for Prometheus. */
+export { Metrics, type MetricsOptions } from './metrics.ts';
