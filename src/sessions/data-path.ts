@@ -11,6 +11,7 @@ import type { Clock, Log, Random } from '../base/mod.ts';
 import { mount3Program } from '../mount3/mod.ts';
 import { nfs3Program } from '../nfs3/mod.ts';
 import { DuplicateRequestCache, PeerPolicy, RpcServer } from '../rpc/mod.ts';
+import type { FileRuleSet } from '../vfs/mod.ts';
 import type { AttachedCache } from './attached-caches.ts';
 import { buildStack } from './build.ts';
 import { closeAfterError, closeEach } from './close-each.ts';
@@ -26,6 +27,7 @@ export interface DataPath {
   readonly place: ListeningPlace;
   stats(): Promise<WorkerStats>;
   run(task: SessionTask, tell: (event: TaskEvent) => void): void;
+  setFiles(files: FileRuleSet): void;
   /** Rejects if a part could not be closed; the others are. */
   close(): Promise<LeftBehind | undefined>;
 }
@@ -70,6 +72,7 @@ export async function openDataPath(
         return { server: server.stats(), layers: stack.stats(), writeBack, chain };
       },
       run: (task, tell) => void runTask(stack, task, tell),
+      setFiles: (files) => stack.setFiles(files),
       close: async () => {
         await closeEach(open.reverse());
         return left;

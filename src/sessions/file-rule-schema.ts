@@ -1,6 +1,7 @@
 /** Rules for files as part of a plan: their form, and what is wrong with them. */
 import { z } from 'zod';
-import { limits } from '../base/mod.ts';
+import { limits, ViaductError } from '../base/mod.ts';
+import { globMatcher } from '../policy/mod.ts';
 import { cachePriorities, consistencies, type FileRuleSet, fetchModes } from '../vfs/mod.ts';
 import { milliseconds } from './write-policy.ts';
 
@@ -23,7 +24,7 @@ const settings = z.strictObject({
 const rule = z
   .strictObject({
     name: z.string().min(1),
-    path: z.string().min(1).max(limits.ruleGlobBytes),
+    path: z.string().min(1).max(limits.ruleGlobBytes).superRefine(checkGlob),
     minBytes: bytes.optional(),
     maxBytes: bytes.optional(),
     settings,
@@ -35,3 +36,22 @@ export const fileRuleSetSchema: z.ZodType<FileRuleSet> = z.strictObject({
   defaults: settings,
   rules: z.array(rule).max(limits.fileRules),
 });
+
+/** Throws CONFIGURATION_INVALID. */
+export function checkFiles(input: unknown): FileRuleSet {
+  const parsed = fileRuleSetSchema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  throw new ViaductError('CONFIGURATION_INVALID', {
+    cause: `rules for files: ${issue.path.join('.')}: ${issue.message}`,
+    remedy: 'Correct the rule.',
+  });
+}
+
+function checkGlob(glob: string, context: z.RefinementCtx): void {
+  try {
+    globMatcher(glob);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: error instanceof ViaductError ? error.message : String(error) });
+  }
+}

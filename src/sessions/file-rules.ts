@@ -59,6 +59,8 @@ export class FileRules implements FileSettingsProvider, FileWitness {
   generation = 0;
   /** Some file may not be changed. */
   hasReadOnly = false;
+  /** The most that any of them may have in flight. */
+  readAheadBytes: number;
   readonly #root: FileHandle;
   readonly #session: FileSettings;
   readonly #entries = new BoundedMap<FileHandle, Entry>(limits.ruledFiles, (_file, entry) => this.#evicted(entry));
@@ -74,6 +76,7 @@ export class FileRules implements FileSettingsProvider, FileWitness {
     this.#root = root;
     this.#session = session;
     this.#own = session;
+    this.readAheadBytes = session.readAheadBytes;
     if (set !== undefined) this.replace(set);
   }
 
@@ -96,16 +99,13 @@ export class FileRules implements FileSettingsProvider, FileWitness {
       maxBytes + 1,
     ]);
     this.#bounds = sizes.toSorted((a, b) => a - b);
-    this.hasReadOnly = [this.#own, ...this.#rules.map(({ merged }) => merged)].some(({ isReadOnly }) => isReadOnly);
+    const all = [this.#own, ...this.#rules.map(({ merged }) => merged)];
+    this.hasReadOnly = all.some(({ isReadOnly }) => isReadOnly);
+    this.readAheadBytes = Math.max(...all.map(({ readAheadBytes }) => readAheadBytes));
     if (this.#rules.length === 0) this.#entries.clear();
     else if (!knewNames) this.#learnNames();
     this.#epoch++;
     this.generation++;
-  }
-
-  /** The most that any of them may have in flight. */
-  get readAheadBytes(): number {
-    return Math.max(this.#own.readAheadBytes, ...this.#rules.map(({ merged }) => merged.readAheadBytes));
   }
 
   of(file: FileHandle): FileSettings {

@@ -75,6 +75,9 @@ export class HostedSession {
       case 'task':
         this.#withPath((path) => path.run(order.task, (event) => post({ kind: 'task', session, id: order.id, event })));
         return;
+      case 'rules':
+        this.#withPath((path) => path.setFiles(order.files));
+        return;
       case 'close':
         this.#close();
     }

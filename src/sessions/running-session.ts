@@ -1,5 +1,6 @@
 /** A running session as whoever started it sees it: its state, its tasks, its end. */
 import type { CacheStat, OwnerStat } from '../cache/mod.ts';
+import type { FileRuleSet } from '../vfs/mod.ts';
 import type { ErrorRecord } from './error-record.ts';
 import type { ListeningPlace, WorkerStats } from './messages.ts';
 import type { SessionPlan } from './plan.ts';
@@ -31,6 +32,8 @@ export interface RunningSession {
   stats(): Promise<SessionStatus>;
   /** Rejects with what is wrong with the task. */
   run(task: SessionTask, onProgress?: (progress: TaskProgress) => void): Promise<TaskResult>;
+  /** Rules for files in place of those that held so far, without opening it again. Throws CONFIGURATION_INVALID. */
+  setFiles(files: FileRuleSet): void;
   /** Waits for calls under way (bounded), then frees everything. What the dirty log holds that the origin does not have. */
   close(): Promise<LeftBehind | undefined>;
 }
