@@ -71,6 +71,7 @@ export class Accounts {
       }
       if (free === nobody) return nobody;
       const at = free * accountWords;
+      this.wipe(free, Math.max(0, this.frames(free)));
       accounts[at + accountWord.name] = first;
       accounts[at + accountWord.name + 1] = second;
       Atomics.store(accounts, at + accountWord.isUsed, 1);
@@ -80,11 +81,10 @@ export class Accounts {
 
   /** Its blocks become nobody's, what it pinned is not any more, and the number may be another's. */
   leave(number: number, name: string): void {
-    const { accounts, accountCounters, recordPin, frameAccount } = this.memory;
+    const { recordPin, frameAccount } = this.memory;
     const [first, second] = nameWords(name);
     this.locked(() => {
       if (number === nobody || !this.isOf(number, first, second)) return;
-      const at = number * accountWords;
       for (let slot = recordPin.indexOf(number); slot >= 0; slot = recordPin.indexOf(number, slot + 1)) {
         Atomics.compareExchange(recordPin, slot, number, 0);
       }
@@ -93,8 +93,7 @@ export class Accounts {
         if ((word & numberMask) === number) this.swap(frame, word, nobody);
       }
       // Whatever was not counted right must not be the next one's.
-      accounts.fill(0, at, at + accountWords);
-      accountCounters.fill(0, number * accountCounterCount, (number + 1) * accountCounterCount);
+      this.wipe(number, 0);
     });
   }
 
@@ -102,7 +101,7 @@ export class Accounts {
     if (number === nobody) return;
     const frames = bytes === undefined ? 0 : Math.max(smallestQuota, Math.floor(bytes / frameBytes));
     Atomics.store(this.memory.accounts, number * accountWords + accountWord.quota, Math.min(frames, 0x7fff_ffff));
-    this.trim(number);
+    this.trim(number, (roundsOf.high + 1) * Math.max(0, this.frames(number)));
   }
 
   stat(number: number, name: string): OwnerStat {
@@ -152,7 +151,7 @@ export class Accounts {
   take(frame: number, holder: Holder): void {
     if (holder.isPinned) this.makeRoomForPin();
     this.assign(frame, holder.number | (holder.isPinned ? framePin : 0));
-    this.trim(holder.number);
+    this.trim(holder.number, mostPassed);
   }
 
   /** The frame is free. */
@@ -209,26 +208,25 @@ export class Accounts {
     this.swap(frame, word, word | framePin);
   }
 
-  /** What is over the quota becomes nobody's, the longest unused first, as a clock has it. */
-  private trim(number: number): void {
+  /** What is over the quota becomes nobody's, the longest unused first, as a clock has it; `patience`: frames passed before any will do. */
+  private trim(number: number, patience: number): void {
     const quota = this.quota(number);
     if (quota === 0) return;
     const { accounts, frameAccount, referenced, geometry } = this.memory;
     const handAt = number * accountWords + accountWord.hand;
     let hand = (accounts[handAt]! >>> 0) % geometry.frameCount;
-    let steps = 2 * geometry.frameCount;
+    let steps = (roundsOf.high + 4) * geometry.frameCount;
     for (let passed = 0; this.frames(number) > quota && steps > 0; steps--) {
       const frame = hand;
       hand = hand + 1 === geometry.frameCount ? 0 : hand + 1;
       const word = frameAccount[frame]!;
       if ((word & numberMask) !== number) continue;
-      if (passed < mostPassed && ((word & framePin) !== 0 || referenced[frame]! > 0)) {
+      if (passed < patience && ((word & framePin) !== 0 || referenced[frame]! > 0)) {
         if ((word & framePin) === 0) cool(referenced, frame);
         passed++;
       } else if (this.swap(frame, word, beyond)) {
         referenced[frame] = 0;
         this.countEviction(number);
-        passed = 0;
       }
     }
     accounts[handAt] = hand;
@@ -286,6 +284,13 @@ export class Accounts {
 
   private pinned(): number {
     return Atomics.load(this.memory.control, controlWord.framesPinned);
+  }
+
+  private wipe(number: number, frames: number): void {
+    const { accounts, accountCounters } = this.memory;
+    accounts.fill(0, number * accountWords, (number + 1) * accountWords);
+    accounts[number * accountWords + accountWord.frames] = frames;
+    accountCounters.fill(0, number * accountCounterCount, (number + 1) * accountCounterCount);
   }
 
   private isOf(number: number, first: number, second: number): boolean {
