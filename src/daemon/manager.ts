@@ -1,0 +1,291 @@
+/**
+ * The sessions of a daemon: created, listed, closed; opened again after a restart; stored, and told of.
+ *
+ *     openManager: lock ──► store ──► what an earlier daemon left (manager-start.ts) ──► sessions opened in parallel
+ *     create (manager-create.ts)   close (manager-close.ts)   reconfigure (reload.ts)   reopen, run, show ...
+ *     stop: sessions closed as they are, rows and logs stay ──► store, lock
+ *
+ * Invariants: one manager for each state directory; a session is busy with one thing at a time; a row stands for a session that can be
+ * opened again, a session for a row (or for one that waits to be written).
+ */
+import { join } from 'node:path';
+import { type Clock, counted, type Log, type Random, ViaductError } from '../base/mod.ts';
+import type { Configuration } from '../config/mod.ts';
+import { LogIndex } from '../control/mod.ts';
+import { makeDirectory } from '../native/mod.ts';
+import { type SessionTask, type TaskProgress, type TaskResult, WorkerPool } from '../sessions/mod.ts';
+import { Addresses } from './addresses.ts';
+import type {
+  CloseOptions,
+  CloseResult,
+  DaemonEvent,
+  Reloaded,
+  SessionDetail,
+  SessionManager,
+  SessionRequest,
+  SessionSample,
+  SessionView,
+  ThreadReport,
+} from './contract.ts';
+import { closeSession, endInPool, forget } from './manager-close.ts';
+import { createSession } from './manager-create.ts';
+import { ManagerEvents } from './manager-events.ts';
+import { type Ground, type Step, tellState } from './manager-ground.ts';
+import { ManagerNotes } from './manager-notes.ts';
+import { openAll } from './manager-open.ts';
+import { reopenSession } from './manager-reopen.ts';
+import type { ManagedSession } from './manager-session.ts';
+import { recover } from './manager-start.ts';
+import { StoreKeeper } from './manager-store.ts';
+import { runTask } from './manager-task.ts';
+import { ManagerThreads } from './manager-threads.ts';
+import type { ManagerConfiguration } from './opening.ts';
+import { managerConfiguration } from './opening-decision.ts';
+import { reconfigure } from './reload.ts';
+import { sampleOf } from './sample.ts';
+import { SessionStore } from './session-store.ts';
+import { type DaemonLock, lockDaemon } from './store/daemon-lock.ts';
+
+export interface ManagerOptions {
+  readonly configuration: Configuration;
+  readonly stateDirectory: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: Random;
+  /** Where `viaduct status` looks for logs that sessions left; default: in the state directory. */
+  readonly index?: LogIndex | undefined;
+  /** For tests: what is done by now. */
+  readonly onStep?: ((step: Step) => void) | undefined;
+  /** For tests: the workers' program. */
+  readonly program?: string | undefined;
+}
+
+export interface RunningManager extends SessionManager {
+  /** ISO 8601: what the notes about its logs say of this process. */
+  readonly startedAt: string;
+  /** Every session that is known was tried once: it runs, or waits for what it needs. */
+  readonly settled: Promise<void>;
+  /** What it does not allow is refused by whoever read it. */
+  reconfigure(configuration: Configuration): Promise<Reloaded>;
+  /** `after`: events with larger numbers that are still kept are given first. */
+  subscribe(listener: (event: DaemonEvent) => void, after?: number): () => void;
+  close(
+    session: string,
+    options?: CloseOptions & { readonly onProgress?: (progress: TaskProgress) => void },
+  ): Promise<CloseResult>;
+  /** For a restart: nothing is written back; the next manager opens the sessions again. */
+  stop(): Promise<void>;
+}
+
+/** Rejects with DAEMON_RUNNING, STORE_FAILED, STORE_VERSION, DISK_FULL or PRIVILEGE_NEEDED; then nothing is open. */
+export async function openManager(options: ManagerOptions): Promise<RunningManager> {
+  const { stateDirectory, clock, log, random } = options;
+  const configuration = managerConfiguration(options.configuration);
+  makeState(stateDirectory);
+  const lock = lockDaemon(stateDirectory);
+  try {
+    const store = new SessionStore(join(stateDirectory, 'daemon.sqlite'));
+    try {
+      const events = new ManagerEvents({ clock, log });
+      const startedAt = new Date(clock.wallTimeMs()).toISOString();
+      const index = options.index ?? new LogIndex(stateDirectory);
+      const manager: Manager = new Manager(lock, startedAt, configuration, {
+        ...{ stateDirectory, clock, log, random, events },
+        store: new StoreKeeper({ store, clock, log }),
+        pool: new WorkerPool({
+          ...{ clock, log, random, workers: configuration.workers, program: options.program },
+          onRestart: (name, error, sessions) =>
+            events.tell({
+              ...{ kind: 'worker-restarted', error },
+              message: `${name} ended, and is started again with its ${counted(sessions, 'session')}`,
+            }),
+        }),
+        addresses: new Addresses(configuration.listenPool),
+        notes: new ManagerNotes({ stateDirectory, index, startedAt, clock, log }),
+        sessions: new Map(),
+        configuration: () => manager.current,
+        onStep: options.onStep ?? (() => {}),
+      });
+      await manager.start(store.read());
+      return manager;
+    } catch (error) {
+      store.close();
+      throw error;
+    }
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+class Manager implements RunningManager {
+  readonly startedAt: string;
+  current: ManagerConfiguration;
+  readonly #lock: DaemonLock;
+  readonly #ground: Ground;
+  readonly #threads: ManagerThreads;
+  /** Under way: what `stop` waits for. */
+  readonly #work = new Set<Promise<unknown>>();
+  #settled: Promise<void> = Promise.resolve();
+  #reloading: Promise<unknown> = Promise.resolve();
+  #stopping: Promise<void> | undefined;
+
+  constructor(lock: DaemonLock, startedAt: string, configuration: ManagerConfiguration, ground: Ground) {
+    this.#lock = lock;
+    this.startedAt = startedAt;
+    this.current = configuration;
+    this.#ground = ground;
+    this.#threads = new ManagerThreads(ground);
+  }
+
+  get settled(): Promise<void> {
+    return this.#settled;
+  }
+
+  async start(stored: Parameters<typeof recover>[1]): Promise<void> {
+    const ground = this.#ground;
+    ground.pool.warm();
+    await recover(ground, stored);
+    const wanted = [...ground.sessions.values()].filter(({ row }) => row.state === 'running');
+    for (const session of ground.sessions.values()) tellState(ground, session);
+    const { opened } = await reconfigure(ground, this.current, { isStart: true });
+    this.#settled = this.#during(openAll(ground, [...wanted, ...opened]));
+    this.#settled.catch(() => {});
+  }
+
+  create(request: SessionRequest): Promise<SessionView> {
+    return this.#do(() => createSession(this.#ground, request));
+  }
+
+  list(): readonly SessionView[] {
+    return [...this.#ground.sessions.values()].map((session) => session.view());
+  }
+
+  async show(name: string): Promise<SessionDetail> {
+    return await this.#find(name).detail();
+  }
+
+  async samples(): Promise<readonly SessionSample[]> {
+    const { sessions, clock } = this.#ground;
+    return await Promise.all(
+      [...sessions.values()].map(async (session) => {
+        const status = await session.status();
+        return sampleOf(session.view(), status, clock.now());
+      }),
+    );
+  }
+
+  reopen(name: string): Promise<SessionView> {
+    return this.#do(() => reopenSession(this.#ground, this.#find(name)));
+  }
+
+  run(
+    name: string,
+    task: SessionTask,
+    onProgress?: (progress: TaskProgress) => void,
+    taskId?: string,
+  ): Promise<TaskResult> {
+    return this.#do(() => runTask(this.#ground, this.#find(name), task, onProgress, taskId));
+  }
+
+  close(
+    name: string,
+    options?: CloseOptions & { readonly onProgress?: (progress: TaskProgress) => void },
+  ): Promise<CloseResult> {
+    return this.#do(() => closeSession(this.#ground, this.#find(name), options));
+  }
+
+  subscribe(listener: (event: DaemonEvent) => void, after?: number): () => void {
+    return this.#ground.events.subscribe(listener, after);
+  }
+
+  threads(): Promise<readonly ThreadReport[]> {
+    return this.#threads.report();
+  }
+
+  reconfigure(configuration: Configuration): Promise<Reloaded> {
+    return this.#do(async () => {
+      const before = this.#reloading;
+      const done = Promise.withResolvers<void>();
+      this.#reloading = done.promise;
+      await before;
+      try {
+        this.current = managerConfiguration(configuration);
+        const { reloaded, opened } = await reconfigure(this.#ground, this.current, { isStart: false });
+        void this.#during(openAll(this.#ground, opened));
+        return reloaded;
+      } finally {
+        done.resolve();
+      }
+    });
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    const { sessions, store, pool, log } = this.#ground;
+    try {
+      await Promise.all([...sessions.values()].map((session) => this.#stopOne(session)));
+      // What was being created or closed ends with its session in the pool.
+      await pool.close();
+      await Promise.allSettled([...this.#work]);
+    } catch (error) {
+      log.warn({ cause: String(error) }, 'not all sessions closed in order; their logs keep what was written');
+    } finally {
+      this.#threads.close();
+      store.close();
+      this.#lock.release();
+    }
+  }
+
+  async #stopOne(session: ManagedSession): Promise<void> {
+    const { errand } = session;
+    if (errand === 'creating' || errand === 'closing') return;
+    const left = await endInPool(session);
+    if (!session.row.isTemporary) return;
+    session.row = { ...session.row, state: 'closing', step: 'keep' };
+    await forget(this.#ground, session, left);
+  }
+
+  #find(name: string): ManagedSession {
+    const { sessions } = this.#ground;
+    const found = sessions.get(name) ?? [...sessions.values()].find((session) => session.name === name);
+    if (found !== undefined) return found;
+    throw new ViaductError('SESSION_NOT_FOUND', {
+      cause: `there is no session "${name}".`,
+      remedy: 'Name one by its id or name: `viaduct session list` shows them.',
+    });
+  }
+
+  async #do<Result>(action: () => Promise<Result>): Promise<Result> {
+    if (this.#stopping !== undefined) {
+      throw new ViaductError('SESSION_BUSY', {
+        cause: 'the daemon is being stopped.',
+        remedy: 'Ask again when it runs again: its sessions come back by themselves.',
+      });
+    }
+    return await this.#during(action());
+  }
+
+  #during<Result>(work: Promise<Result>): Promise<Result> {
+    this.#work.add(work);
+    const over = (): void => void this.#work.delete(work);
+    work.then(over, over);
+    return work;
+  }
+}
+
+function makeState(directory: string): void {
+  try {
+    makeDirectory(directory, 0o700);
+  } catch (error) {
+    throw new ViaductError('PRIVILEGE_NEEDED', {
+      cause: `the state directory ${directory} cannot be made (${String(error)})`,
+      remedy: 'Name one that this user may create or write to.',
+      from: error,
+    });
+  }
+}
