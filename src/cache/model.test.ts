@@ -1,4 +1,7 @@
-/** The cache against a model: whatever is present is what the origin holds, after any sequence of calls, closes and kills. */
+/**
+ * The cache against a model: whatever is present is what the origin holds, after any sequence of calls, closes and kills, by owners that come
+ * and go; what was dropped with its origin is gone, and only that.
+ */
 
 import assert from 'node:assert/strict';
 import { cpSync, rmSync } from 'node:fs';
@@ -6,8 +9,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { CacheFixture, cacheKey, cacheStamp, readAll } from '../testing/mod.ts';
-import type { FileStamp } from '../vfs/mod.ts';
-import type { CachedFile, CleanCache, PendingWrite } from './mod.ts';
+import { cachePriorities, type FileStamp } from '../vfs/mod.ts';
+import type { CachedFile, CacheOwner, CleanCache, PendingWrite } from './mod.ts';
 
 const fileCount = 3;
 const largest = 300_000;
@@ -67,7 +70,13 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('cut' as const), ...numbers }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('forget' as const, 'invalidate' as const), ...numbers }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('reopen' as const, 'kill' as const), ...numbers }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('clear' as const, 'leave' as const), ...numbers }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('care' as const, 'quota' as const), ...numbers }) },
 );
+function originOf(number: number): string {
+  return number < 2 ? 'one' : 'other';
+}
+
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
 class Run {
@@ -81,8 +90,15 @@ class Run {
   /** Replies that come later than they were sent. */
   private late: (() => Promise<void>)[] = [];
 
+  /** Files 0 and 1 are of one origin, 2 of another; two owners take turns. */
+  private turns = 0;
+
   file(number: number): CachedFile {
-    return this.cache.file(cacheKey(number), this.origin.stamps[number]!);
+    return this.owner().store(originOf(number)).file(cacheKey(number), this.origin.stamps[number]!);
+  }
+
+  private owner(): CacheOwner {
+    return this.cache.owner({ name: `owner ${this.turns++ % 2}` });
   }
 
   async take(one: Step): Promise<void> {
@@ -96,6 +112,14 @@ class Run {
     else if (one.kind === 'cut') await this.cut(one.file, one.offset + 1);
     else if (one.kind === 'forget') this.file(one.file).forget();
     else if (one.kind === 'invalidate') this.file(one.file).invalidate(offset, count);
+    else if (one.kind === 'clear') await this.clear(one.file);
+    else if (one.kind === 'leave') this.owner().end();
+    else if (one.kind === 'quota') this.owner().setQuota(one.count % 3 === 0 ? undefined : 2 ** 20);
+    else if (one.kind === 'care')
+      this.file(one.file).setCare({
+        priority: cachePriorities[one.offset % 3]!,
+        isPinned: one.count % 2 === 0,
+      });
     else await this.reopen(one.kind === 'kill');
   }
 
@@ -163,6 +187,16 @@ class Run {
     this.origin.cut(number, size);
     file.restamp(before, this.origin.stamps[number]!);
     pending.abandon();
+  }
+
+  private async clear(number: number): Promise<void> {
+    const present = (other: number): object | undefined => this.cache.find(cacheKey(other))?.missing(0, largest);
+    const before = Array.from({ length: fileCount }, (_, other) => present(other));
+    await this.owner().store(originOf(number)).clear();
+    for (let other = 0; other < fileCount; other++) {
+      const isMeant = originOf(other) === originOf(number);
+      assert.deepEqual(present(other), isMeant ? undefined : before[other]);
+    }
   }
 
   /** A kill is seen from the outside: the directory as it is at that moment, opened by another. */
