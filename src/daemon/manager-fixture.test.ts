@@ -31,7 +31,7 @@ export interface ManagerHouse {
 export function configuration(change: Partial<Configuration> = {}): Configuration {
   return {
     file: '/etc/viaduct/viaduct.yaml',
-    daemon: { listenPool: '127.77.0.0/24', reservedAddresses: [], api: {}, workers: 2, logLevel: 'info' },
+    daemon: { listenPool: '127.77.0.0/24', reservedAddresses: [], api: {}, workers: 1, logLevel: 'info' },
     ...{ caches: [], origins: [], policies: {}, rules: [], defaultPolicy: 'home', sessions: [] },
     ...change,
   };
@@ -61,10 +61,8 @@ export function house(t: TestContext): ManagerHouse {
     },
     writer: (manager, name, change = {}) =>
       manager.create({ name, origin: images, listen: '127.0.0.1:0', settings: waiting, ...change }),
-    client: async ({ place }) => {
-      if (place === undefined) throw new Error('the session listens nowhere');
-      const address = { kind: 'nfs', host: place.host, path: '/', port: place.port, mountPort: place.port } as const;
-      const client = await openNfsOrigin({ address, connections: 1, credential: me, ...tools });
+    client: async (view) => {
+      const client = await clientOf(view);
       clients.push(client);
       return client;
     },
@@ -78,7 +76,13 @@ export function house(t: TestContext): ManagerHouse {
   };
 }
 
-export async function disk(client: NfsOrigin): Promise<FileHandle> {
+export async function clientOf({ place }: SessionView): Promise<NfsOrigin> {
+  if (place === undefined) throw new Error('the session listens nowhere');
+  const address = { kind: 'nfs', host: place.host, path: '/', port: place.port, mountPort: place.port } as const;
+  return await openNfsOrigin({ address, connections: 1, credential: me, ...tools });
+}
+
+async function disk(client: NfsOrigin): Promise<FileHandle> {
   return ok(await client.lookup(call, { directory: client.root, name: 'disk.raw' })).object;
 }
 

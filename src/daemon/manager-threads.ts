@@ -1,13 +1,15 @@
 /** How busy the daemon's threads are: the main one, which has the API and the store, and the workers with the sessions' data. */
+import type { Clock } from '../base/mod.ts';
 import { ThreadLoad, type WorkerPool } from '../sessions/mod.ts';
 import type { ThreadReport } from './contract.ts';
 
 export class ManagerThreads {
   readonly #pool: WorkerPool;
-  readonly #load = new ThreadLoad();
+  readonly #load: ThreadLoad;
 
-  constructor({ pool }: { readonly pool: WorkerPool }) {
+  constructor({ pool, clock }: { readonly pool: WorkerPool; readonly clock: Clock }) {
     this.#pool = pool;
+    this.#load = new ThreadLoad(clock);
   }
 
   async report(): Promise<readonly ThreadReport[]> {

@@ -1,5 +1,6 @@
 /** How busy the thread is that asks: how late its event loop comes to what is due, and its share of a core. */
-import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { Clock } from '../base/mod.ts';
 
 /** Plain data. */
 export interface Load {
@@ -14,16 +15,19 @@ const resolutionMs = 50;
 
 export class ThreadLoad {
   readonly #delay = monitorEventLoopDelay({ resolution: resolutionMs });
-  readonly #beganMs = performance.now();
+  readonly #clock: Clock;
+  readonly #beganMs: number;
   readonly #beganCpu = process.threadCpuUsage();
 
-  constructor() {
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#beganMs = clock.now();
     this.#delay.enable();
   }
 
   take(): Load {
     const { user, system } = process.threadCpuUsage(this.#beganCpu);
-    const utilization = (user + system) / 1000 / Math.max(1, performance.now() - this.#beganMs);
+    const utilization = (user + system) / 1000 / Math.max(1, this.#clock.now() - this.#beganMs);
     const { mean, max, count } = this.#delay;
     const p99 = this.#delay.percentile(99);
     this.#delay.reset();

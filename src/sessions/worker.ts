@@ -18,7 +18,7 @@ if (parentPort !== null) {
     // tidy: of a worker thread it ends that alone, at once: what is in an unknown state must not go on.
     process.exit(1);
   };
-  const load = new ThreadLoad();
+  const load = new ThreadLoad(systemClock);
   const tools = { load: () => load.take(), clock: systemClock, random: systemRandom };
   const host = new SessionHost({ isolates, post, breakDown, ...tools });
   if (isolates) {
