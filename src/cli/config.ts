@@ -9,6 +9,7 @@ import {
   type InspectedConfiguration,
   inspectConfiguration,
   loadConfiguration,
+  writeConfiguration,
 } from '../config/mod.ts';
 import { exitCodes, printJson, printLine } from './output.ts';
 import { printable } from './printable.ts';
@@ -58,13 +59,15 @@ function schemaCommand(): Command {
 function showCommand(): Command {
   return new Command('show')
     .summary('print what holds after defaults')
-    .description('Prints a configuration as it holds: defaults filled in, paths absolute, sizes in bytes.')
+    .description(
+      'Prints a configuration as it holds: defaults filled in, paths absolute. What it prints is a configuration itself.',
+    )
     .argument('[file]', 'the configuration (default: /etc/viaduct/viaduct.yaml, or ~/.config/viaduct/viaduct.yaml)')
     .option('--json', 'print it as JSON')
     .action(async (file: string | undefined, flags: { json?: boolean }) => {
-      const configuration = await loadConfiguration(fileOf(file));
-      if (flags.json === true) printJson(configuration);
-      else printLine(stringify(configuration).trimEnd());
+      const written = writeConfiguration(await loadConfiguration(fileOf(file)));
+      if (flags.json === true) printJson(written);
+      else printLine(stringify(written).trimEnd());
     });
 }
 

@@ -1,5 +1,5 @@
 /** Directories that must not be the same, or lie in one another. Compared as they are written: links are not followed. */
-import { dirname, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { parseOrigin } from '../origins/mod.ts';
 import type { Collector } from './collector.ts';
 import type { Configuration } from './configuration.ts';
@@ -43,7 +43,7 @@ function checkCaches({ caches, daemon }: Configuration, collector: Collector): v
           : `${cache.directory} and the directory of the cache "${other.name}", ${other.directory}, lie in one another.`,
         remedy: isSame
           ? 'Give each cache its own directory, or let the sessions share one cache.'
-          : `Put them beside each other, for example ${dirname(cache.directory)}/${cache.name} and ${dirname(cache.directory)}/${other.name}.`,
+          : `Put them beside each other, for example ${join(dirname(cache.directory), cache.name)} and ${join(dirname(cache.directory), other.name)}.`,
         other: otherPath,
       });
     }

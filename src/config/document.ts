@@ -145,7 +145,7 @@ class Walk {
           other: { range: earlier.key ?? earlier.range, path: `${formatPath(at)} before` },
         });
       } else {
-        const child = pair.value === null ? { value: null, range: key, key } : this.visit(pair.value, at, key);
+        const child = isNothing(pair.value) ? { value: null, range: key, key } : this.visit(pair.value!, at, key);
         children.set(name, child);
         object[name] = child.value;
       }
@@ -185,6 +185,12 @@ class Walk {
   }
 }
 
+/** `KEY:` alone. What is empty has no place of its own that a person would look at. */
+function isNothing(node: Node | null): boolean {
+  if (node === null) return true;
+  return isScalar(node) && node.value === null && node.anchor === undefined && node.range?.[0] === node.range?.[1];
+}
+
 function syntax(range: Range, cause: string, remedy: string): Finding {
   return { severity: 'error', range, path: '', cause, remedy };
 }
@@ -216,7 +222,7 @@ const remedies: Readonly<Record<string, { cause?: string; remedy: string }>> = {
   BAD_SCALAR_START: { remedy: quoteRemedy },
   BAD_DQ_ESCAPE: { remedy: "Write \\\\ for a backslash, or use single quotes: '...'." },
   MISSING_CHAR: { remedy: 'Check quotes, brackets and the ":" behind keys.' },
-  BAD_INDENT: { remedy: 'Keys of one level begin in the same column.' },
+  BAD_INDENT: { remedy: 'Keys of one level begin in the same column; check the brackets above, too.' },
 };
 
 function syntaxFindings(errors: readonly YAMLError[]): Finding[] {

@@ -6,6 +6,7 @@
  *                   Located (document.ts) ─┘   known keys, descriptions: JSON Schema (json-schema.ts)
  */
 import type { z } from 'zod';
+import { limits } from '../base/mod.ts';
 import { type Located, locate } from './document.ts';
 import { type JsonSchema, keysAt, schemasAt } from './json-schema.ts';
 import { nearest } from './nearest.ts';
@@ -15,7 +16,17 @@ import { nameRemedy } from './schema.ts';
 type Issue = z.core.$ZodIssue;
 
 export function issueFindings(issues: readonly Issue[], root: Located, schema: JsonSchema): Finding[] {
-  return issues.flatMap((issue) => findingsOf(issue, [], root, schema));
+  const findings: Finding[] = [];
+  // No more than anybody reads: a file of nothing but unknown keys must not take minutes.
+  for (const issue of issues.flatMap(oneByOne)) {
+    if (findings.length > limits.configurationProblems) break;
+    findings.push(...findingsOf(issue, [], root, schema));
+  }
+  return findings;
+}
+
+function oneByOne(issue: Issue): Issue[] {
+  return issue.code === 'unrecognized_keys' ? issue.keys.map((key) => ({ ...issue, keys: [key] })) : [issue];
 }
 
 function findingsOf(issue: Issue, above: Path, root: Located, schema: JsonSchema): Finding[] {
@@ -31,6 +42,8 @@ function findingsOf(issue: Issue, above: Path, root: Located, schema: JsonSchema
   }
   const here = locate(root, path);
   if (!isThere(root, path)) return [missing(path, here, schema)];
+  // What could not be read was told when it was read.
+  if (here.value === undefined) return [];
   return [found(here.range, path, sentence(causeOf(issue, here.value)), remedyOf(issue, here.value, path, schema))];
 }
 

@@ -61,7 +61,7 @@ function alternatives(schema: JsonSchema): JsonSchema[] {
 }
 
 export interface KeyRow {
-  /** `sessions.NAME.listen` */
+  /** `sessions.NAME.listen`, `rules[].path` */
   readonly key: string;
   readonly isRequired: boolean;
   readonly description: string;
@@ -80,7 +80,7 @@ function collectRows(schema: JsonSchema, path: Path, rows: KeyRow[]): void {
       const at = [...path, key];
       if (child.description !== undefined) {
         const isRequired = option.required?.includes(key) === true;
-        rows.push({ key: formatPath(at), isRequired, description: child.description });
+        rows.push({ key: formatPath(at).replaceAll('[0]', '[]'), isRequired, description: child.description });
       }
       // The settings of a session are those of a policy.
       if (key !== 'settings') collectRows(child, at, rows);

@@ -29,7 +29,7 @@ export async function inspectConfiguration(file: string): Promise<InspectedConfi
     text = await readText(file);
   } catch (error) {
     if (!(error instanceof ViaductError)) throw error;
-    const cause = error.message.startsWith(`${file} `) ? error.message.slice(file.length + 1) : error.message;
+    const cause = error.message.startsWith(`${file} `) ? `the file${error.message.slice(file.length)}` : error.message;
     const place = { line: 1, column: 1, length: 0, path: '' };
     return { file, problems: [{ ...place, severity: 'error', cause, remedy: error.remedy }] };
   }

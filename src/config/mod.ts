@@ -12,3 +12,4 @@ export { type InspectedConfiguration, inspectConfiguration, loadConfiguration } 
 export { type ConfiguredOrigin, type OriginReference, resolveOrigin } from './origins.ts';
 export { type ParsedConfiguration, parseConfiguration } from './parse.ts';
 export { type ConfigurationProblem, formatProblem } from './problem.ts';
+export { writeConfiguration } from './write.ts';

@@ -86,7 +86,7 @@ function check(root: Located, file: string, findings: Finding[]): Configuration 
 
 /** Without what is refused, so that the rest can be looked at. */
 function checkSchema(root: Located, findings: Finding[]): { values: ConfigurationFile | undefined; written: unknown } {
-  let written: unknown = root.value ?? {};
+  const written = copyOf(root.value ?? {});
   let isFirst = true;
   // What was taken out may be missed by what held it, which then goes too: the file is five levels deep.
   for (let round = 0; round <= 5; round++) {
@@ -98,24 +98,35 @@ function checkSchema(root: Located, findings: Finding[]): { values: Configuratio
       const path = issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part));
       return issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...path, key]) : [path];
     });
-    if (refused.some((path) => path.length === 0)) break;
-    written = refused.reduce(without, written);
+    if (!refused.every((path) => takeOut(written, path))) break;
   }
   return { values: undefined, written };
 }
 
-/** A copy without what is at the path; of a list: without the list, since what is behind it must keep its number. */
-function without(value: unknown, path: Path): unknown {
-  const [part, ...rest] = path;
-  if (!isRecord(value) || typeof part !== 'string') return undefined;
-  const child = value[part];
-  // A key that is missing: what misses it goes. Something above it is missing: that went before.
-  if (child === undefined) return rest.length === 0 ? undefined : value;
-  const copy: Record<string, unknown> = { ...value };
-  const inner = rest.length === 0 ? undefined : without(child, rest);
-  if (inner === undefined) delete copy[part];
-  else copy[part] = inner;
-  return copy;
+/** Takes out what is at the path; of a list: the list, since what is behind it must keep its number. False: nothing is left of the whole. */
+function takeOut(value: unknown, path: Path): boolean {
+  let holder = value;
+  /** The innermost mapping above what is refused, and its key there. */
+  let cut: readonly [Record<string, unknown>, string] | undefined;
+  for (const [depth, part] of path.entries()) {
+    if (!isRecord(holder) || typeof part !== 'string') break;
+    if (!Object.hasOwn(holder, part)) {
+      // A key that is missing: what misses it goes. Something above it is missing: that went before.
+      if (depth < path.length - 1) return true;
+      break;
+    }
+    cut = [holder, part];
+    holder = holder[part];
+  }
+  if (cut === undefined) return false;
+  delete cut[0][cut[1]];
+  return true;
+}
+
+function copyOf(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(copyOf);
+  if (!isRecord(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, child]) => [key, copyOf(child)]));
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -47,7 +47,7 @@ function decode(file: string, bytes: Buffer): string {
   } catch {
     const { line, byte } = firstBadByte(bytes);
     throw invalid(
-      `${file}:${line}: this is not UTF-8: byte ${byte} of the file.`,
+      `${file} is not UTF-8 in line ${line} (byte ${byte} of the file).`,
       'Save it as UTF-8; `iconv -f LATIN1 -t UTF-8` converts a file in Latin-1.',
     );
   }
@@ -59,16 +59,19 @@ function firstBadByte(bytes: Buffer): { line: number; byte: number } {
   let high = bytes.length;
   while (low < high) {
     const middle = (low + high + 1) >> 1;
-    if (isValidStart(bytes.subarray(0, middle))) low = middle;
+    if (isValid(bytes.subarray(0, middle), true)) low = middle;
     else high = middle - 1;
   }
+  // It may have begun a character that does not go on.
+  while (low > 0 && !isValid(bytes.subarray(0, low), false)) low--;
   const line = bytes.subarray(0, low).reduce((count, byte) => count + (byte === 10 ? 1 : 0), 1);
   return { line, byte: low + 1 };
 }
 
-function isValidStart(bytes: Buffer): boolean {
+/** `stream`: though the last character be cut off. */
+function isValid(bytes: Buffer, stream: boolean): boolean {
   try {
-    new TextDecoder('utf-8', { fatal: true }).decode(bytes, { stream: true });
+    new TextDecoder('utf-8', { fatal: true }).decode(bytes, { stream });
     return true;
   } catch {
     return false;

@@ -1,0 +1,27 @@
+/** docs/configuration.md: its example is a configuration, and its table has every key. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { keyRows } from './json-schema.ts';
+import { configurationOf, problemsOf } from './parse-fixture.test.ts';
+
+const page = readFileSync(new URL('../../docs/configuration.md', import.meta.url), 'utf8');
+const example = /^```yaml\n(.*?)^```$/ms.exec(page)?.[1] ?? '';
+
+function table(): string {
+  const rows = keyRows().map(
+    ({ key, isRequired, description }) =>
+      `| \`${key}\`${isRequired ? ' (must be there)' : ''} | ${description.replaceAll('|', '\\|')} |`,
+  );
+  return ['| key | meaning |', '|---|---|', ...rows].join('\n');
+}
+
+test('the example is a configuration without problems', () => {
+  assert.deepEqual(problemsOf(example), []);
+  const { sessions, caches } = configurationOf(example);
+  assert.deepEqual([sessions.length, caches[0]?.sizeBytes], [4, 100 * 1024 ** 3]);
+});
+
+test('the table has every key with what the schema says of it', () => {
+  assert.ok(page.includes(table()), `docs/configuration.md must end with:\n${table()}`);
+});
