@@ -16,6 +16,7 @@ import { Command } from 'commander';
 import { type Log, sleep, systemClock, ViaductError } from '../base/mod.ts';
 import { mountFileSystem, UnmountFlag, unmountFileSystem } from '../native/mod.ts';
 import type { ListeningPlace } from '../sessions/mod.ts';
+import { holdChoice, holdHelp } from './held-request.ts';
 import { addProxyOptions, type ProxyFlags, proxyPlan } from './proxy-options.ts';
 import { addSessionOptions, type Extra, type Ready, runSession } from './session-command.ts';
 import { notEmpty } from './values.ts';
@@ -41,7 +42,8 @@ Examples:
 ${writeHelp}
 
 Needs root and a kernel with an NFS client. Ends with SIGINT or SIGTERM and unmounts; while the mount is busy it goes on, and a
-second signal unmounts by force.`;
+second signal unmounts by force.
+${holdHelp}`;
 
 export function mountCommand(): Command {
   const command = new Command('mount')
@@ -54,7 +56,7 @@ export function mountCommand(): Command {
   return addSessionOptions(addProxyOptions(command)).addHelpText('after', examples).action(mount);
 }
 
-async function mount(origin: string, mountPoint: string, flags: MountFlags): Promise<void> {
+async function mount(origin: string, mountPoint: string, flags: MountFlags, command: Command): Promise<void> {
   const target = resolve(mountPoint);
   checkBefore(target);
   const plan = proxyPlan(
@@ -63,7 +65,8 @@ async function mount(origin: string, mountPoint: string, flags: MountFlags): Pro
     flags,
     `mount${target.replaceAll(/[^0-9a-zA-Z.]/g, '_')}`,
   );
-  await runSession('mount', plan, flags, async (ready) => {
+  const hold = holdChoice(command, plan, '127.0.0.1:0');
+  const extend = async (ready: Ready): Promise<Extra> => {
     await mountKernel(ready.place, target, flags.options);
     boundDirtyPages(target, ready.log);
     ready.signals.onForce = () => void unmountFileSystem(target, UnmountFlag.FORCE | UnmountFlag.DETACH);
@@ -72,8 +75,9 @@ async function mount(origin: string, mountPoint: string, flags: MountFlags): Pro
       mountPoint: target,
       text: `viaduct mount: ${origin} is mounted on ${target}`,
       finish: () => unmountWhenTold(target, ready),
-    } satisfies Extra;
-  });
+    };
+  };
+  await runSession({ command: 'mount', plan, flags, hold, extend });
 }
 
 function checkBefore(target: string): void {

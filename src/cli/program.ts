@@ -4,6 +4,7 @@ import { cacheCommand } from './cache.ts';
 import { completionCommand } from './completion.ts';
 import { configCommand } from './config.ts';
 import { conflictsCommand } from './conflicts.ts';
+import { daemonCommand } from './daemon.ts';
 import { demoCommand } from './demo.ts';
 import { doctorCommand } from './doctor.ts';
 import { exitCodesText } from './exit-codes.ts';
@@ -12,11 +13,14 @@ import { leaseCommand } from './lease.ts';
 import { logCommand } from './log.ts';
 import { manCommand } from './man.ts';
 import { mountCommand } from './mount.ts';
+import { policyCommand } from './policy.ts';
 import { proxyCommand } from './proxy.ts';
 import { redirectCommand } from './redirect.ts';
 import { serveCommand } from './serve.ts';
+import { sessionCommand } from './session.ts';
 import { packageVersion } from './session-command.ts';
 import { statusCommand } from './status.ts';
+import { topCommand } from './top.ts';
 import { warmCommand } from './warm.ts';
 import { writebackCommand } from './writeback.ts';
 
@@ -43,7 +47,10 @@ export function createProgram(): Command {
     serveCommand(),
     proxyCommand(),
     mountCommand(),
+    daemonCommand(),
+    sessionCommand(),
     statusCommand(),
+    topCommand(),
     warmCommand(),
     writebackCommand(),
     conflictsCommand(),
@@ -52,6 +59,7 @@ export function createProgram(): Command {
     imageCommand(),
     cacheCommand(),
     configCommand(),
+    policyCommand(),
     logCommand(),
     doctorCommand(),
     demoCommand(),

@@ -1,6 +1,7 @@
 /** `viaduct proxy`: an origin as an NFSv3 server of this host, with a disk cache that survives. */
 import { Command } from 'commander';
 import { parseListen } from '../sessions/mod.ts';
+import { holdChoice, holdHelp } from './held-request.ts';
 import { addProxyOptions, listenName, type ProxyFlags, proxyPlan } from './proxy-options.ts';
 import { addSessionOptions, runSession } from './session-command.ts';
 import { notEmpty } from './values.ts';
@@ -18,7 +19,8 @@ ${writeHelp}
 
 ORIGIN is a directory or nfs://host[:port]/path[?mountport=PORT&connections=N&privileged-port=yes|no].
 It must answer when a proxy for it starts for the first time; later ones start with what is remembered. Without a portmapper (ADDR:PORT) the ready line's URL is for libnfs programs: QEMU does not
-take its ?nfsport=, so give QEMU a session on an ADDR of its own. Another --cache-size starts the cache anew.`;
+take its ?nfsport=, so give QEMU a session on an ADDR of its own. Another --cache-size starts the cache anew.
+${holdHelp}`;
 
 export function proxyCommand(): Command {
   const command = new Command('proxy')
@@ -33,6 +35,7 @@ export function proxyCommand(): Command {
     .addHelpText('after', examples)
     .action((origin: string, flags: ProxyFlags & { listen: string }) => {
       const listen = parseListen(flags.listen);
-      return runSession('proxy', proxyPlan(origin, listen, flags, listenName(listen)), flags);
+      const plan = proxyPlan(origin, listen, flags, listenName(listen));
+      return runSession({ command: 'proxy', plan, flags, hold: holdChoice(command, plan, flags.listen) });
     });
 }

@@ -4,6 +4,7 @@ import { parseDuration, parseSize, systemClock, ViaductError } from '../base/mod
 import { type KeeperPlan, type RunningKeeper, startKeeper } from '../images/mod.ts';
 import { parseOrigin } from '../origins/mod.ts';
 import { defaultAttributes, defaultConnections, parseListen, type SessionPlan } from '../sessions/mod.ts';
+import { holdChoice, holdHelp } from './held-request.ts';
 import { addSessionOptions, type Ready, runSession, type SessionFlags, stateDirectoryFor } from './session-command.ts';
 import { collect } from './values.ts';
 
@@ -29,7 +30,8 @@ Examples:
   viaduct serve /srv/images --listen 0.0.0.0 --allow 192.0.2.0/24 --read-only
       other hosts of a network that you trust
   viaduct serve /srv/images --listen 127.0.0.1:20049
-      one port, no portmapper; needs no privilege. The ready line's ?nfsport= is for libnfs programs: QEMU does not take it`;
+      one port, no portmapper; needs no privilege. The ready line's ?nfsport= is for libnfs programs: QEMU does not take it
+${holdHelp}`;
 
 export function serveCommand(): Command {
   const command = new Command('serve')
@@ -78,14 +80,16 @@ export function serveCommand(): Command {
   return addSessionOptions(command).addHelpText('after', examples).action(serve);
 }
 
-async function serve(directory: string, flags: ServeFlags): Promise<void> {
-  const plan = keeperOf(directory, flags);
+async function serve(directory: string, flags: ServeFlags, command: Command): Promise<void> {
+  const keeperPlan = keeperOf(directory, flags);
   let keeper: RunningKeeper | undefined;
   const begin = async ({ log }: Ready): Promise<undefined> => {
-    if (plan !== undefined) keeper = startKeeper(plan, { log, clock: systemClock });
+    if (keeperPlan !== undefined) keeper = startKeeper(keeperPlan, { log, clock: systemClock });
   };
   try {
-    await runSession('serve', planOf(directory, flags), flags, begin);
+    const plan = planOf(directory, flags);
+    const hold = holdChoice(command, plan, flags.listen);
+    await runSession({ command: 'serve', plan, flags, hold, extend: begin });
   } finally {
     await keeper?.close();
   }

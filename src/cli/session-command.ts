@@ -8,23 +8,15 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
-import { type Log, systemClock, systemRandom } from '../base/mod.ts';
+import type { Log } from '../base/mod.ts';
 import { ControlServer, type ProcessStatus, runtimeDirectory } from '../control/mod.ts';
 import { formatOrigin, parseOrigin } from '../origins/mod.ts';
-import {
-  isLoopback,
-  type LeftBehind,
-  type ListeningPlace,
-  type RunningSession,
-  type SessionPlan,
-  startSession,
-} from '../sessions/mod.ts';
-import { explainInUse } from './in-use.ts';
-import { beginAsIoFlusher } from './io-flusher.ts';
-import { checkLogPlace } from './log-place.ts';
+import type { LeftBehind, ListeningPlace, SessionPlan } from '../sessions/mod.ts';
+import type { HoldChoice } from './held-request.ts';
 import { createLog, type LogLevelName, logLevels } from './logger.ts';
 import { printJson, printLine } from './output.ts';
-import { defaultStateBase, explainHeld, noteLog, openLogIndex, printEnd } from './session-end.ts';
+import { defaultStateBase, printEnd } from './session-end.ts';
+import { homeFor, type SessionHome } from './session-home.ts';
 import { Signals } from './signals.ts';
 import { notEmpty } from './values.ts';
 import type { WriteFlags } from './write-options.ts';
@@ -33,10 +25,10 @@ export interface SessionFlags {
   readonly json?: boolean;
   readonly logLevel: LogLevelName;
   readonly stateDirectory?: string;
+  readonly alone?: boolean;
 }
 
 export interface Ready {
-  readonly session: RunningSession;
   readonly place: ListeningPlace;
   readonly log: Log;
   readonly signals: Signals;
@@ -61,81 +53,97 @@ export function addSessionOptions(command: Command): Command {
       'where handles and replies are remembered (default: /var/lib/viaduct, or ~/.local/state/viaduct)',
       notEmpty,
     )
+    .option('--alone', 'have the session in this process, also while a daemon runs')
     .option('--json', 'print the ready line and errors as JSON');
 }
 
-/** Runs a session until it is told to end. */
-export async function runSession(
-  command: string,
-  plan: SessionPlan,
-  flags: SessionFlags & Pick<WriteFlags, 'abandonDirtyLog'>,
-  extend?: (ready: Ready) => Promise<Extra | undefined>,
-): Promise<void> {
-  if (isLoopback(plan.listen.host)) beginAsIoFlusher();
+export interface SessionCommand {
+  /** `serve`, `proxy`, `mount`. */
+  readonly command: string;
+  readonly plan: SessionPlan;
+  readonly flags: SessionFlags & Pick<WriteFlags, 'abandonDirtyLog'>;
+  /** What a running daemon is asked for, or why none is. */
+  readonly hold: HoldChoice;
+  extend?(ready: Ready): Promise<Extra | undefined>;
+}
+
+/** Runs a session until it is told to end: in the daemon if one runs, else here. */
+export async function runSession(wanted: SessionCommand): Promise<void> {
+  const { command, plan, flags, extend } = wanted;
   const signals = new Signals();
   const log = createLog(flags.logLevel);
-  const startedAt = new Date().toISOString();
   // Between two lives of a worker nothing else keeps the process alive.
   const keptAlive = setInterval(() => {}, 2 ** 30);
-  const explained = (error: unknown): never => {
-    throw explainInUse(explainHeld(error, plan.origin), plan, () => openLogIndex().read().notes);
-  };
-  let session: RunningSession | undefined;
-  let left: LeftBehind | undefined;
-  let noteLeft: Awaited<ReturnType<typeof noteLog>> = () => {};
-  let wasReady = false;
-  let mountPoint: string | undefined;
+  const startedAt = new Date().toISOString();
+  const context = { signals, log, startedAt };
+  let ended: Ended | undefined;
   try {
-    if (plan.dirty !== undefined) {
-      const { directory } = plan.dirty;
-      const abandons = flags.abandonDirtyLog === true;
-      await checkLogPlace({ directory, abandons, index: openLogIndex(), clock: systemClock });
-    }
-    session = await startSession(plan, { clock: systemClock, log, random: systemRandom }).catch(explained);
-    const running = session;
-    const ready = running.ready.catch(explained);
-    const place = await Promise.race([ready, signals.requested]);
-    if (place === undefined) return;
-    noteLeft = await noteLog({ plan, place, startedAt, log });
-    signals.onOrder = (order) => void obey(order, running, log);
-    const control = await startControl(log, running, async () => ({
-      pid: process.pid,
-      version: packageVersion(),
-      command,
-      startedAt,
-      residentBytes: process.memoryUsage.rss(),
-      mountPoint,
-      sessions: [await running.stats()],
-    }));
+    const home = await homeFor(wanted, context);
+    if (home === undefined) return;
+    const { place } = home;
+    let mountPoint: string | undefined;
     try {
-      const extra = await extend?.({ session: running, place, log, signals });
-      mountPoint = extra?.mountPoint;
-      wasReady = true;
-      const origin = formatOrigin(parseOrigin(plan.origin));
-      if (flags.json === true)
-        printJson({ ready: true, command, pid: process.pid, origin, ...place, url: urlOf(place), ...extra?.fields });
-      else printLine(extra?.text ?? `viaduct ${command}: ${origin} is ready at ${describePlace(place)}`);
-      await (extra === undefined ? signals.requested : extra.finish());
-      log.info({}, 'ending');
+      signals.onOrder = (order) => void obey(order, home, log);
+      const control = await startControl(log, home, async () => ({
+        pid: process.pid,
+        version: packageVersion(),
+        command,
+        startedAt,
+        residentBytes: process.memoryUsage.rss(),
+        mountPoint,
+        ...(await home.status()),
+      }));
+      try {
+        const extra = await extend?.({ place, log, signals });
+        mountPoint = extra?.mountPoint;
+        const origin = formatOrigin(parseOrigin(plan.origin));
+        const { daemon } = home;
+        const own = { ready: true, command, pid: process.pid, ...(daemon === undefined ? {} : { daemon }) };
+        if (flags.json === true) printJson({ ...own, origin, ...place, url: urlOf(place), ...extra?.fields });
+        else
+          printLine(
+            `${extra?.text ?? `viaduct ${command}: ${origin} is ready at ${describePlace(place)}`}${byDaemon(daemon)}`,
+          );
+        ended = { wasReady: true };
+        const end = extra === undefined ? signals.requested : extra.finish();
+        // A session that ends by itself ends the command; a mount on it is undone first.
+        const failed = await Promise.race([end.then(() => undefined), home.ended]);
+        if (failed !== undefined && extra !== undefined) {
+          signals.end();
+          await end;
+        }
+        if (failed !== undefined) throw failed;
+        log.info({}, 'ending');
+      } finally {
+        await control?.close();
+      }
     } finally {
-      await control?.close();
+      const left = await home.close();
+      ended = ended === undefined ? undefined : { ...ended, left };
     }
   } finally {
-    left = await session?.close();
-    noteLeft(left);
     clearInterval(keptAlive);
   }
-  if (wasReady && left !== undefined) printEnd(command, left, flags.json === true);
+  if (ended?.left !== undefined) printEnd(command, ended.left, flags.json === true);
+}
+
+interface Ended {
+  readonly wasReady: true;
+  readonly left?: LeftBehind | undefined;
+}
+
+function byDaemon(pid: number | undefined): string {
+  return pid === undefined ? '' : `, in the daemon (process ${pid})`;
 }
 
 /** SIGUSR1 and SIGUSR2. */
-async function obey(order: 'write-back' | 'flush', session: RunningSession, log: Log): Promise<void> {
+async function obey(order: 'write-back' | 'flush', home: SessionHome, log: Log): Promise<void> {
   log.info(
     { order },
     order === 'write-back' ? 'told to write back' : 'told to write back and to forget what is cached',
   );
   try {
-    const { outcome, problems } = await session.run({ task: order });
+    const { outcome, problems } = await home.run({ task: order }, () => {});
     if (outcome === 'done') log.info({ order }, 'done');
     else log.error({ order, outcome, problems }, 'not everything could be written back');
   } catch (error) {
@@ -158,13 +166,12 @@ function describePlace(place: ListeningPlace): string {
 /** A process without a control socket serves as well. */
 async function startControl(
   log: Log,
-  session: RunningSession,
+  { run }: SessionHome,
   status: () => Promise<ProcessStatus>,
 ): Promise<ControlServer | undefined> {
   const uid = process.getuid?.() ?? 0;
   const directory = runtimeDirectory({ environment: process.env, uid });
   try {
-    const run: RunningSession['run'] = (task, onProgress) => session.run(task, onProgress);
     return await ControlServer.start({ directory, pid: process.pid, uid, log, status, run });
   } catch (error) {
     log.warn({ error: String(error) }, 'no control socket; "viaduct status" will not show this process');

@@ -6,6 +6,8 @@
  *      ├──SIGUSR1──► onOrder('write-back')      write back now
  *      └──SIGUSR2──► onOrder('flush')           write back now, then forget what is cached
  *
+ * SIGHUP ends a command, whose terminal is gone; a daemon, which has none, reads its configuration again.
+ *
  * Orders that come before somebody listens are lost, not deadly. (Node would open its inspector on SIGUSR1; bin/viaduct switches
  * that off by --disable-sigusr1, which also blocks the signal: native/signal-mask.ts.)
  */
@@ -22,6 +24,8 @@ export class Signals {
   onForce: () => void = () => {};
   /** What SIGUSR1 and SIGUSR2 do. */
   onOrder: (order: 'write-back' | 'flush') => void = () => {};
+  /** What SIGHUP does in place of ending. */
+  onHangup: (() => void) | undefined;
   #request: () => void = () => {};
   #received = false;
 
@@ -31,7 +35,7 @@ export class Signals {
     });
     for (const signal of ending) process.on(signal, () => this.#take(signal));
     // The terminal is gone, and with it whoever would end the command.
-    process.on('SIGHUP', () => this.#take('SIGTERM'));
+    process.on('SIGHUP', () => (this.onHangup === undefined ? this.#take('SIGTERM') : this.onHangup()));
     process.on('SIGUSR1', () => this.onOrder('write-back'));
     process.on('SIGUSR2', () => this.onOrder('flush'));
     unblockSignal('SIGUSR1');
@@ -41,6 +45,12 @@ export class Signals {
   /** Whether a signal has come. */
   get received(): boolean {
     return this.#received;
+  }
+
+  /** As if a signal had come. */
+  end(): void {
+    this.#received = true;
+    this.#request();
   }
 
   /** A signal counts as the first one again: the command could not end and goes on. */

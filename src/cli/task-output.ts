@@ -7,8 +7,9 @@
 import { constants } from 'node:os';
 import { SingleBar } from 'cli-progress';
 import { formatDuration, formatSize, parseDuration, systemClock, ViaductError } from '../base/mod.ts';
-import { askProcesses, askTask } from '../control/mod.ts';
+import { askProcesses, askTask, type TaskAnswer } from '../control/mod.ts';
 import type { SessionStatus, SessionTask, TaskProgress, TaskResult } from '../sessions/mod.ts';
+import type { DaemonPort } from './daemon-port.ts';
 import { exitCodes, printJson, printLine } from './output.ts';
 import { type Chosen, controlDirectory } from './process-choice.ts';
 import { silence } from './write-back-text.ts';
@@ -18,30 +19,60 @@ export interface TaskView {
   readonly json: boolean;
   /** How long `wait` waits at most. */
   readonly timeoutMs?: number | undefined;
-  /** What is printed when it is done. */
-  readonly doneText: string;
+  /** What is printed when it is done; undefined: nothing, for more comes. */
+  readonly doneText: string | undefined;
   /** Of a command that has several: each line of JSON tells which one it is about. */
   readonly file?: string | undefined;
 }
 
+type TaskPort = Pick<DaemonPort, 'pid' | 'start' | 'run'>;
+
+/** Who was asked, for texts, and how. */
+interface Asked {
+  readonly pid: number;
+  ask(onProgress: (progress: TaskProgress) => void): Promise<TaskAnswer>;
+}
+
 /** Answers the exit code. */
-export async function showTask(chosen: Chosen, task: SessionTask, view: TaskView): Promise<number> {
+export function showTask({ pid, session }: Chosen, task: SessionTask, view: TaskView): Promise<number> {
+  const options = { directory: controlDirectory(), pid, clock: systemClock, followMs: view.timeoutMs };
+  const ask: Asked['ask'] = (onProgress) =>
+    askTask({ task, wait: view.wait, session: session.id }, { ...options, onProgress });
+  return showAsked({ pid, ask }, task, view);
+}
+
+/** The same through the API of the daemon. */
+export function followTask(daemon: TaskPort, session: string, task: SessionTask, view: TaskView): Promise<number> {
+  const ask: Asked['ask'] = async (onProgress) => {
+    if (!view.wait) {
+      await daemon.start(session, task);
+      return { kind: 'started', progress: undefined };
+    }
+    let latest: TaskProgress | undefined;
+    const running = daemon.run(session, task, (progress) => {
+      latest = progress;
+      onProgress(progress);
+    });
+    const done = running.then((result) => ({ kind: 'result', result }) as const);
+    if (view.timeoutMs === undefined) return await done;
+    const late = Promise.withResolvers<TaskAnswer>();
+    const timer = systemClock.after(view.timeoutMs, () => late.resolve({ kind: 'late', progress: latest }));
+    // Nobody hears of an end that comes later.
+    done.catch(() => {});
+    return await Promise.race([done, late.promise]).finally(() => timer.cancel());
+  };
+  return showAsked({ pid: daemon.pid, ask }, task, view);
+}
+
+async function showAsked({ pid, ask }: Asked, task: SessionTask, view: TaskView): Promise<number> {
   const bar = new ProgressBar(view);
-  const asking = askTask(
-    { task, wait: view.wait, session: chosen.session.id },
-    {
-      directory: controlDirectory(),
-      pid: chosen.pid,
-      clock: systemClock,
-      followMs: view.timeoutMs,
-      onProgress: (progress) => bar.show(progress),
-    },
-  );
+  const asking = ask((progress) => bar.show(progress));
   // What does not wait has nothing to leave as it was.
   const signals = view.wait ? new EndingSignals() : undefined;
-  const answer = await (signals === undefined ? asking : Promise.race([asking, signals.received]));
-  bar.end();
-  signals?.close();
+  const answer = await (signals === undefined ? asking : Promise.race([asking, signals.received])).finally(() => {
+    bar.end();
+    signals?.close();
+  });
   switch (answer.kind) {
     case 'started':
       if (view.json) printJson({ file: view.file, ...answer });
@@ -52,19 +83,17 @@ export async function showTask(chosen: Chosen, task: SessionTask, view: TaskView
     case 'error':
       throw new ViaductError(answer.error.code, answer.error);
     case 'late':
-      throw lateError(answer.progress ?? (await lastKnown(chosen.pid)), view.timeoutMs ?? 0);
+      throw lateError(answer.progress ?? (await lastKnown(pid)), view.timeoutMs ?? 0);
     case 'signal':
-      process.stderr.write(
-        `viaduct: not waited for any more; it goes on in process ${chosen.pid} (\`viaduct status\`)\n`,
-      );
+      process.stderr.write(`viaduct: not waited for any more; it goes on in process ${pid} (\`viaduct status\`)\n`);
       return 128 + constants.signals[answer.signal];
     case 'ended': {
-      const problem = `process ${chosen.pid}, which was to do it, has ended`;
+      const problem = `process ${pid}, which was to do it, has ended`;
       return showResult({ outcome: 'closed', problems: [problem] }, task, view);
     }
     case 'silent':
       throw new ViaductError('TIMED_OUT', {
-        cause: `process ${chosen.pid}: ${answer.reason}.`,
+        cause: `process ${pid}: ${answer.reason}.`,
         remedy: '`viaduct status` says how it is; what was begun there goes on.',
       });
   }
@@ -150,7 +179,7 @@ function showResult(result: TaskResult, task: SessionTask, view: TaskView): numb
   }
   if (outcome === 'done') {
     for (const problem of problems) process.stderr.write(`viaduct: ${problem}\n`);
-    printLine(view.doneText);
+    if (view.doneText !== undefined) printLine(view.doneText);
     return exitCodes.done;
   }
   throw errorFor(outcome, problems.length === 0 ? ['no reason is known'] : problems, task);

@@ -1,0 +1,39 @@
+/**
+ * The daemon of this user, as commands see it; the typed client of its API is behind it.
+ *
+ *     withDaemon (daemon-reach.ts) ──► DaemonPort, or an error that says how to start one
+ */
+import { ViaductError } from '../base/mod.ts';
+import type {
+  CloseOptions,
+  CloseResult,
+  SessionDetail,
+  SessionRequest,
+  SessionSample,
+  SessionView,
+  ThreadReport,
+} from '../daemon/mod.ts';
+import type { SessionTask, TaskProgress, TaskResult } from '../sessions/mod.ts';
+
+export interface DaemonPort {
+  readonly pid: number;
+  list(): Promise<readonly SessionView[]>;
+  samples(): Promise<readonly SessionSample[]>;
+  threads(): Promise<readonly ThreadReport[]>;
+  show(session: string): Promise<SessionDetail>;
+  create(request: SessionRequest): Promise<SessionView>;
+  reopen(session: string): Promise<SessionView>;
+  close(session: string, options?: CloseOptions): Promise<CloseResult>;
+  /** Begins it; answers its id. */
+  start(session: string, task: SessionTask): Promise<string>;
+  run(session: string, task: SessionTask, onProgress?: (progress: TaskProgress) => void): Promise<TaskResult>;
+  policyNames(): Promise<readonly string[]>;
+}
+
+export function noDaemon(): ViaductError {
+  return new ViaductError('DAEMON_UNREACHABLE', {
+    cause: 'no daemon of this user runs.',
+    remedy:
+      'Start one: `viaduct daemon` (or `systemctl start viaduct`, where it is installed as a service); processes of another user are reached as that user.',
+  });
+}

@@ -1,0 +1,143 @@
+/** `viaduct policy list|show|explain`: which policies there are, what they mean, and which one holds for a path. From the configuration file. */
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { Command } from 'commander';
+import { parseSize, systemClock, ViaductError } from '../base/mod.ts';
+import { type Configuration, defaultConfigurationFile, loadConfiguration, parseConfiguration } from '../config/mod.ts';
+import { askProcesses } from '../control/mod.ts';
+import {
+  describeModels,
+  describePolicy,
+  explanationLines,
+  type PolicyDescription,
+  policyLines,
+} from '../policy/mod.ts';
+import { explainIn } from './daemon/explain.ts';
+import { nearestText } from './nearest.ts';
+import { printJson, printLine } from './output.ts';
+import { candidatesOf, controlDirectory } from './process-choice.ts';
+import { tableOf } from './session-text.ts';
+import { notEmpty } from './values.ts';
+
+interface PolicyFlags {
+  readonly config?: string;
+  readonly json?: boolean;
+  readonly size?: string;
+}
+
+const listHelp = `
+Five are built in: golden, vm-disk, vm-memory, scratch and home. viaduct.yaml names others, each built on one of them.
+
+Examples:
+  viaduct policy list
+  viaduct policy list --json | jq -r '.policies[].name'`;
+
+const showHelp = `
+Each setting has its value, what gave it that value, and what follows from it.
+
+Examples:
+  viaduct policy show vm-disk
+  viaduct policy show build --config ./viaduct.yaml`;
+
+const explainHelp = `
+PATH is nfs://host/path, the name of an origin with a path (store:/golden/disk.raw), a path below a mount of a session, or a path on this host.
+Rules may ask for a size: that of a local file is looked at, else say it with --size.
+
+Examples:
+  viaduct policy explain store:/golden/disk.raw
+  viaduct policy explain nfs://store.example/images/vm7.ram --size 4G
+  viaduct policy explain /mnt/vm/disk.raw --json | jq -r .file.policy`;
+
+export function policyCommand(): Command {
+  const command = new Command('policy')
+    .summary('show policies, and which one holds for a path')
+    .description(
+      'Shows policies, what they mean, and which one holds for a path. Reads the configuration; no daemon need run.',
+    )
+    .addHelpText(
+      'after',
+      `\nExamples:\n  viaduct policy list\n  viaduct policy show vm-disk\n  viaduct policy explain store:/golden/disk.raw`,
+    );
+  withConfig(command.command('list'))
+    .description('show all policies, built in and of the configuration')
+    .addHelpText('after', listHelp)
+    .action(list);
+  withConfig(command.command('show'))
+    .description('show what a policy says and what follows from it')
+    .argument('<policy>', 'its name', notEmpty)
+    .addHelpText('after', showHelp)
+    .action(show);
+  withConfig(command.command('explain'))
+    .description('say which rule and policy hold for a path, why the others do not, and what follows')
+    .argument('<path>', 'a file or folder', notEmpty)
+    .option('--size <size>', 'how large the file is')
+    .addHelpText('after', explainHelp)
+    .action(explain);
+  return command;
+}
+
+function withConfig(command: Command): Command {
+  return command
+    .option('--config <file>', 'the configuration (default: that of `viaduct daemon`)', notEmpty)
+    .option('--json', 'print as JSON');
+}
+
+/** Without a file the built-in policies hold. */
+async function configurationOf({ config }: PolicyFlags): Promise<Configuration> {
+  const file = resolve(config ?? defaultConfigurationFile({ environment: process.env, uid: process.getuid?.() ?? 0 }));
+  if (config !== undefined || existsSync(file)) return await loadConfiguration(file);
+  return parseConfiguration('{}\n', { file }).configuration ?? (await loadConfiguration(file));
+}
+
+export async function knownPolicies(flags: PolicyFlags): Promise<PolicyDescription[]> {
+  const { policies } = await configurationOf(flags);
+  return [...Object.keys(policies).map((name) => describePolicy(name, policies)), ...describeModels()];
+}
+
+async function list(flags: PolicyFlags): Promise<void> {
+  const policies = await knownPolicies(flags);
+  if (flags.json === true) {
+    printJson({ policies });
+    return;
+  }
+  const rows = policies.map(({ name, model, isModel, summary, description }) => [
+    ...[name, isModel ? 'built in' : `model ${model ?? 'none'}`, summary, description ?? ''],
+  ]);
+  for (const line of tableOf(['NAME', 'FROM', 'IN SHORT', 'FOR'], rows)) printLine(line);
+}
+
+async function show(name: string, flags: PolicyFlags): Promise<void> {
+  const { policies } = await configurationOf(flags);
+  const names = [...Object.keys(policies), ...describeModels().map((model) => model.name)];
+  if (!names.includes(name))
+    throw new ViaductError('CONFIGURATION_INVALID', {
+      cause: `there is no policy "${name}"${nearestText(name, names)}.`,
+      remedy: `There are ${names.join(', ')}.`,
+    });
+  const policy = describePolicy(name, policies);
+  if (flags.json === true) printJson(policy);
+  else for (const line of policyLines(policy)) printLine(line);
+}
+
+async function explain(path: string, flags: PolicyFlags): Promise<void> {
+  const configuration = await configurationOf(flags);
+  const size = flags.size === undefined ? undefined : parseSize(flags.size, '--size');
+  const explanation = await explainIn(configuration, path, size, await atOrigin(path));
+  if (flags.json === true) printJson(explanation);
+  else for (const line of explanationLines(explanation)) printLine(line);
+}
+
+/** What a path below a mount of a session is at its origin. */
+async function atOrigin(path: string): Promise<string | undefined> {
+  if (!/^\.{0,2}\//.test(path)) return undefined;
+  const full = resolve(path);
+  const answers = await askProcesses({ directory: controlDirectory(), clock: systemClock });
+  const processes = answers.flatMap((answer) => (answer.kind === 'answered' ? [answer.status] : []));
+  for (const { mountPoint, session } of candidatesOf(processes)) {
+    if (mountPoint === undefined || !full.startsWith(`${mountPoint}/`)) continue;
+    const below = full.slice(mountPoint.length);
+    const [address, query] = session.origin.split('?');
+    return `${address!.replace(/\/$/, '')}${below}${query === undefined ? '' : `?${query}`}`;
+  }
+  return undefined;
+}

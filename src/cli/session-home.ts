@@ -1,0 +1,140 @@
+/**
+ * Where the session of `serve`, `proxy` and `mount` runs: in the daemon, or in this process.
+ *
+ *     homeFor ──► in the daemon ──there is none, --alone, or it cannot──► here ──signal before it is ready──► undefined
+ */
+import { type Log, systemClock, systemRandom, ViaductError } from '../base/mod.ts';
+import { askProcesses, askTask, type HeldSession, holdSession, type ListedSession } from '../control/mod.ts';
+import {
+  type ErrorRecord,
+  isLoopback,
+  type LeftBehind,
+  type ListeningPlace,
+  type RunningSession,
+  type SessionTask,
+  startSession,
+  type TaskProgress,
+  type TaskResult,
+} from '../sessions/mod.ts';
+import { explainInUse } from './in-use.ts';
+import { beginAsIoFlusher } from './io-flusher.ts';
+import { checkLogPlace } from './log-place.ts';
+import { controlDirectory } from './process-choice.ts';
+import type { SessionCommand } from './session-command.ts';
+import { explainHeld, noteLog, openLogIndex } from './session-end.ts';
+import type { Signals } from './signals.ts';
+
+export interface SessionHome {
+  readonly place: ListeningPlace;
+  /** The number of the daemon's process, if it runs there. */
+  readonly daemon: number | undefined;
+  /** It ended by itself; undefined: somebody else ended it. Never settles for a session here, which comes back. */
+  readonly ended: Promise<ViaductError | undefined>;
+  status(): Promise<{ readonly sessions: readonly ListedSession[]; readonly holds?: HeldSession }>;
+  run(task: SessionTask, onProgress: (progress: TaskProgress) => void): Promise<TaskResult>;
+  close(): Promise<LeftBehind | undefined>;
+}
+
+export interface HomeContext {
+  readonly signals: Signals;
+  readonly log: Log;
+  readonly startedAt: string;
+}
+
+/** Undefined: a signal came before it was ready. */
+export async function homeFor(wanted: SessionCommand, context: HomeContext): Promise<SessionHome | undefined> {
+  const there = await homeInDaemon(wanted, context);
+  if (there === 'given up') return undefined;
+  return there ?? (await homeHere(wanted, context));
+}
+
+/** Undefined: not there. Rejects with what the daemon says is wrong. */
+async function homeInDaemon(
+  { hold, plan }: SessionCommand,
+  context: HomeContext,
+): Promise<SessionHome | 'given up' | undefined> {
+  const { signals, log } = context;
+  if ('alone' in hold) return undefined;
+  const directory = controlDirectory();
+  const answers = await askProcesses({ directory, clock: systemClock });
+  const daemon = answers.find((one) => one.kind === 'answered' && one.status.command === 'daemon');
+  if (daemon?.kind !== 'answered') return undefined;
+  const { pid } = daemon.status;
+  // Until it is there a signal gives it up; after that it is closed in order.
+  const given = new AbortController();
+  let isReady = false;
+  void signals.requested.then(() => isReady || given.abort());
+  const asking = holdSession(hold.request, { directory, pid, signal: given.signal });
+  const held = await asking.catch((error: unknown) => {
+    if (signals.received) return undefined;
+    throw explainHeld(error, plan.origin);
+  });
+  isReady = true;
+  if (held === undefined) return 'given up';
+  if ('refused' in held) {
+    log.info({ daemon: pid, reason: held.refused }, 'the session runs in this process, and not in the daemon');
+    return undefined;
+  }
+  const { id, name, place, ended } = held;
+  return {
+    place,
+    daemon: held.pid,
+    ended: ended.then((error) => errorOf(error, name)),
+    status: async () => ({ sessions: [], holds: { pid: held.pid, id, name } }),
+    run: (task, onProgress) => runThere(task, onProgress, { directory, pid, session: id }),
+    close: () => held.close(),
+  };
+}
+
+function errorOf(error: ErrorRecord | undefined, name: string): ViaductError {
+  if (error !== undefined) return new ViaductError(error.code, error);
+  return new ViaductError('SESSION_FAILED', {
+    cause: `somebody closed the session ${name} in the daemon`,
+    remedy: 'Start the command again if it is still wanted; what it wrote is at the origin or in its log.',
+  });
+}
+
+async function runThere(
+  task: SessionTask,
+  onProgress: (progress: TaskProgress) => void,
+  { directory, pid, session }: { readonly directory: string; readonly pid: number; readonly session: string },
+): Promise<TaskResult> {
+  const answer = await askTask({ task, wait: true, session }, { directory, pid, clock: systemClock, onProgress });
+  if (answer.kind === 'result') return answer.result;
+  if (answer.kind === 'error') throw new ViaductError(answer.error.code, answer.error);
+  return { outcome: 'closed', problems: [`the daemon does not say what became of it (${answer.kind})`] };
+}
+
+/** Undefined: a signal came before it was ready. */
+async function homeHere({ plan, flags }: SessionCommand, context: HomeContext): Promise<SessionHome | undefined> {
+  const { signals, log, startedAt } = context;
+  if (isLoopback(plan.listen.host)) beginAsIoFlusher();
+  const explained = (error: unknown): never => {
+    throw explainInUse(explainHeld(error, plan.origin), plan, () => openLogIndex().read().notes);
+  };
+  if (plan.dirty !== undefined) {
+    const { directory } = plan.dirty;
+    const abandons = flags.abandonDirtyLog === true;
+    await checkLogPlace({ directory, abandons, index: openLogIndex(), clock: systemClock });
+  }
+  const session = await startSession(plan, { clock: systemClock, log, random: systemRandom }).catch(explained);
+  let place: ListeningPlace | undefined;
+  try {
+    place = (await Promise.race([session.ready.catch(explained), signals.requested])) ?? undefined;
+  } finally {
+    if (place === undefined) await session.close();
+  }
+  if (place === undefined) return undefined;
+  const noteLeft = await noteLog({ plan, place, startedAt, log });
+  const run: RunningSession['run'] = (task, onProgress) => session.run(task, onProgress);
+  return {
+    ...{ place, daemon: undefined, run },
+    ended: new Promise(() => {}),
+    status: async () => ({ sessions: [await session.stats()] }),
+    close: async () => {
+      const left = await session.close();
+      noteLeft(left);
+      return left;
+    },
+  };
+}
