@@ -88,9 +88,11 @@ export class Accounts {
       for (let slot = recordPin.indexOf(number); slot >= 0; slot = recordPin.indexOf(number, slot + 1)) {
         Atomics.compareExchange(recordPin, slot, number, 0);
       }
-      for (let frame = 0; frame < frameAccount.length; frame++) {
-        const word = frameAccount[frame]!;
-        if ((word & numberMask) === number) this.swap(frame, word, nobody);
+      // Pinned ones first: what loses its pin meanwhile is found among the others.
+      for (const word of [number | framePin, number]) {
+        for (let frame = frameAccount.indexOf(word); frame >= 0; frame = frameAccount.indexOf(word, frame + 1)) {
+          this.swap(frame, word, nobody);
+        }
       }
       // Whatever was not counted right must not be the next one's.
       this.wipe(number, 0);
