@@ -14,7 +14,6 @@ export {
   type BlockCacheReport,
   type LinkMemory,
 } from './block-cache.ts';
-export { BoundedMap } from './bounded-map.ts';
 export { Checker, type CheckerContext } from './checker.ts';
 export { isTrustedDirectory } from './content/trust.ts';
 export { Content, type ContentOptions, type ContentReport } from './content.ts';

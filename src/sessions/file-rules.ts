@@ -8,13 +8,16 @@
  * is gone. Names are hints: they outlive what the caches know, and a file whose path is not known has the session's own settings until it
  * is. Sizes are the origin's.
  *
+ * What is remembered is bounded by roll calls: what nobody asked for since the last one goes, and the generation grows, so that whoever uses
+ * a file asks for it again before the next one.
+ *
  * Invariants: without rules nothing is remembered and `of` is one comparison; what is remembered is bounded; the answer for a file is the
  * same object as long as nothing changes. The answer is kept with the file until a directory above it gets another place (`#epoch`), its
  * own place changes, or its size crosses a bound of a rule.
  */
 
 import { limits } from '../base/mod.ts';
-import { BoundedMap, type FileWitness, type KnownFiles } from '../layers/mod.ts';
+import type { FileWitness, KnownFiles } from '../layers/mod.ts';
 import { globMatcher } from '../policy/mod.ts';
 import {
   type Attributes,
@@ -31,6 +34,7 @@ import {
 import { readable } from './paths.ts';
 
 interface Entry {
+  /** Asked for since the last roll call, or above what was. */
   touched: boolean;
   place: Place | undefined;
   /** Of a file; undefined: not known yet, or something else. */
@@ -52,6 +56,8 @@ interface Known extends Pick<KnownFiles, 'attributes'> {
   names(): Iterable<readonly [Place, FileHandle]>;
 }
 
+/** At most so much is left after a roll call. */
+const keptShare = 3 / 4;
 /** Directories above one another; more are a circle of hints that are out of date. */
 const deepest = 256;
 
@@ -63,7 +69,7 @@ export class FileRules implements FileSettingsProvider, FileWitness {
   readAheadBytes: number;
   readonly #root: FileHandle;
   readonly #session: FileSettings;
-  readonly #entries = new BoundedMap<FileHandle, Entry>(limits.ruledFiles, (_file, entry) => this.#evicted(entry));
+  readonly #entries = new Map<FileHandle, Entry>();
   #known: Known | undefined;
   #own: FileSettings;
   #rules: readonly Rule[] = [];
@@ -162,8 +168,9 @@ export class FileRules implements FileSettingsProvider, FileWitness {
   }
 
   #add(file: FileHandle): Entry {
+    if (this.#entries.size >= limits.ruledFiles) this.#callRoll();
     const size = sizeOf(this.#known?.attributes(file));
-    const entry: Entry = { touched: true, place: undefined, size, isAbove: false, answer: undefined, epoch: 0 };
+    const entry: Entry = { touched: false, place: undefined, size, isAbove: false, answer: undefined, epoch: 0 };
     this.#entries.set(file, entry);
     return entry;
   }
@@ -177,10 +184,17 @@ export class FileRules implements FileSettingsProvider, FileWitness {
     }
   }
 
-  /** Whoever has an answer for it will not be told of the next one. */
-  #evicted(entry: Entry): void {
-    if (entry.isAbove) this.#epoch++;
-    if (entry.isAbove || entry.answer !== undefined) this.generation++;
+  #callRoll(): void {
+    const most = limits.ruledFiles * keptShare;
+    for (const [file, entry] of this.#entries) if (!entry.touched) this.#entries.delete(file);
+    // More is in use than can be known: the oldest go.
+    for (const file of this.#entries.keys()) {
+      if (this.#entries.size <= most) break;
+      this.#entries.delete(file);
+    }
+    for (const entry of this.#entries.values()) entry.touched = false;
+    this.#epoch++;
+    this.generation++;
   }
 
   /** The file that has the place, as far as is known. Names that the caches have forgotten are looked for one by one. */
@@ -189,7 +203,7 @@ export class FileRules implements FileSettingsProvider, FileWitness {
     const isThere = (entry: Entry): boolean =>
       entry.place?.name === place.name && entry.place.directory === place.directory;
     if (object === undefined) {
-      for (const found of this.#entries.entries()) if (isThere(found[1])) return found;
+      for (const found of this.#entries) if (isThere(found[1])) return found;
       return undefined;
     }
     const entry = this.#entries.get(object);
@@ -200,8 +214,9 @@ export class FileRules implements FileSettingsProvider, FileWitness {
     entry.place = place;
     if (place !== undefined && place.directory !== this.#root) {
       const above = this.#entries.get(place.directory) ?? this.#add(place.directory);
-      above.touched = true;
       above.isAbove = true;
+      // A roll call on the way must not lose it.
+      this.#entries.set(object, entry);
     }
     this.#look(object, entry);
   }
