@@ -37,7 +37,12 @@ export function configuration(change: Partial<Configuration> = {}): Configuratio
   };
 }
 
-export const waiting = { writes: 'write-back', 'write-back-after': '1h', 'dirty-age': '2h', 'dirty-limit': '64M' };
+export const waiting = {
+  writes: 'write-back',
+  'write-back-after': '1h',
+  'dirty-age': '2h',
+  'dirty-limit': '64M',
+} as const;
 
 export function house(t: TestContext): ManagerHouse {
   const scratch = mkdtempSync(join(tmpdir(), 'viaduct-manager-'));

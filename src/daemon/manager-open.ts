@@ -19,7 +19,7 @@ export function attach(ground: Ground, session: ManagedSession, running: Running
     session.running = undefined;
     session.row = { ...session.row, state: 'failed', error };
     ground.store.later(session.row);
-    void writeReport(ground, session, running, error);
+    writeReport(ground, session, running, error);
     tellState(ground, session);
   });
 }

@@ -10,18 +10,19 @@ import type { ErrorRecord, RunningSession } from '../sessions/mod.ts';
 import type { Ground } from './manager-ground.ts';
 import type { ManagedSession } from './manager-session.ts';
 
-export async function writeReport(
+export function writeReport(
   { stateDirectory, clock, log }: Pick<Ground, 'stateDirectory' | 'clock' | 'log'>,
   session: ManagedSession,
   running: RunningSession,
   error: ErrorRecord,
-): Promise<void> {
+): void {
   const time = new Date(clock.wallTimeMs()).toISOString();
   const directory = join(stateDirectory, 'reports');
   const path = join(directory, `${session.id}-${time.replaceAll(/[-:]/g, '')}.json`);
   const { id, name, row, lines } = session;
   try {
-    const { data: counters, restarts } = await running.stats();
+    const { restarts } = running.status();
+    const counters = running.lastCounters();
     const report = { id, name, time, error, restarts, plan: row.plan, settings: row.resolved, counters, log: lines };
     makeDirectory(directory, 0o700);
     replaceFile(path, `${JSON.stringify(report, undefined, 2)}\n`);

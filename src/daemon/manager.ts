@@ -9,6 +9,7 @@
  * opened again, a session for a row (or for one that waits to be written).
  */
 import { join } from 'node:path';
+import type { Worker } from 'node:worker_threads';
 import { type Clock, counted, type Log, type Random, ViaductError } from '../base/mod.ts';
 import type { Configuration } from '../config/mod.ts';
 import { LogIndex } from '../control/mod.ts';
@@ -56,8 +57,9 @@ export interface ManagerOptions {
   readonly index?: LogIndex | undefined;
   /** For tests: what is done by now. */
   readonly onStep?: ((step: Step) => void) | undefined;
-  /** For tests: the workers' program. */
+  /** For tests: the workers' program, and each of its threads. */
   readonly program?: string | undefined;
+  readonly onWorker?: ((worker: Worker) => void) | undefined;
 }
 
 export interface RunningManager extends SessionManager {
@@ -79,43 +81,43 @@ export interface RunningManager extends SessionManager {
 
 /** Rejects with DAEMON_RUNNING, STORE_FAILED, STORE_VERSION, DISK_FULL or PRIVILEGE_NEEDED; then nothing is open. */
 export async function openManager(options: ManagerOptions): Promise<RunningManager> {
-  const { stateDirectory, clock, log, random } = options;
+  const { stateDirectory, clock, log, random, program, onWorker } = options;
   const configuration = managerConfiguration(options.configuration);
+  const addresses = new Addresses(configuration.listenPool);
   makeState(stateDirectory);
   const lock = lockDaemon(stateDirectory);
+  let store: SessionStore;
   try {
-    const store = new SessionStore(join(stateDirectory, 'daemon.sqlite'));
-    try {
-      const events = new ManagerEvents({ clock, log });
-      const startedAt = new Date(clock.wallTimeMs()).toISOString();
-      const index = options.index ?? new LogIndex(stateDirectory);
-      const manager: Manager = new Manager(lock, startedAt, configuration, {
-        ...{ stateDirectory, clock, log, random, events },
-        store: new StoreKeeper({ store, clock, log }),
-        pool: new WorkerPool({
-          ...{ clock, log, random, workers: configuration.workers, program: options.program },
-          onRestart: (name, error, sessions) =>
-            events.tell({
-              ...{ kind: 'worker-restarted', error },
-              message: `${name} ended, and is started again with its ${counted(sessions, 'session')}`,
-            }),
-        }),
-        addresses: new Addresses(configuration.listenPool),
-        notes: new ManagerNotes({ stateDirectory, index, startedAt, clock, log }),
-        sessions: new Map(),
-        configuration: () => manager.current,
-        onStep: options.onStep ?? (() => {}),
-      });
-      await manager.start(store.read());
-      return manager;
-    } catch (error) {
-      store.close();
-      throw error;
-    }
+    store = new SessionStore(join(stateDirectory, 'daemon.sqlite'));
   } catch (error) {
     lock.release();
     throw error;
   }
+  const events = new ManagerEvents({ clock, log });
+  const startedAt = new Date(clock.wallTimeMs()).toISOString();
+  const index = options.index ?? new LogIndex(stateDirectory);
+  const pool = new WorkerPool({
+    ...{ clock, log, random, workers: configuration.workers, program, onWorker },
+    onRestart: (name, error, sessions) => {
+      const message = `${name} ended, and is started again with its ${counted(sessions, 'session')}`;
+      events.tell({ kind: 'worker-restarted', error, message });
+    },
+  });
+  const manager: Manager = new Manager(lock, startedAt, configuration, {
+    ...{ stateDirectory, clock, log, random, events, pool, addresses },
+    store: new StoreKeeper({ store, clock, log }),
+    notes: new ManagerNotes({ stateDirectory, index, startedAt, clock, log }),
+    sessions: new Map(),
+    configuration: () => manager.current,
+    onStep: options.onStep ?? (() => {}),
+  });
+  try {
+    await manager.start(store.read());
+  } catch (error) {
+    await manager.stop();
+    throw error;
+  }
+  return manager;
 }
 
 class Manager implements RunningManager {

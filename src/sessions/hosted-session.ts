@@ -8,13 +8,15 @@
  * Invariants: `closed` is posted once, last, when all that could be closed is; `failed` at most once before it. The log on the disk is
  * closed like the rest: what it holds is there for the session's next life.
  */
-import type { Clock, Log, Random } from '../base/mod.ts';
+import { type Clock, type Log, type Random, sleep } from '../base/mod.ts';
 import type { AttachedCache } from './attached-caches.ts';
 import { type DataPath, type DataPathTools, openDataPath } from './data-path.ts';
 import { recordOf } from './error-record.ts';
 import { type LogLevel, plainFields, type SessionOpening, type SessionOrder, type WorkerReport } from './messages.ts';
 import { SessionClock } from './session-clock.ts';
 import type { LeftBehind } from './write-back-status.ts';
+
+const lastStatsMs = 200;
 
 export type Post = (report: WorkerReport) => void;
 
@@ -128,6 +130,7 @@ export class HostedSession {
       async (path) => {
         let left: LeftBehind | undefined;
         let isClean = true;
+        if (this.#hasFailed) await this.#postLastStats(path);
         try {
           left = await path.close();
         } catch (error) {
@@ -138,6 +141,15 @@ export class HostedSession {
       },
       () => {},
     );
+  }
+
+  /** For the report about its failure; what is broken in it may be what would count. */
+  async #postLastStats(path: DataPath): Promise<void> {
+    const { clock, post, number: session } = this.#options;
+    const asked = Promise.try(() => path.stats()).catch(() => undefined);
+    const late = sleep(clock, lastStatsMs).then(() => undefined);
+    const stats = await Promise.race([asked, late]);
+    if (stats !== undefined) post({ kind: 'stats', session, id: 0, stats });
   }
 
   #end(left: LeftBehind | undefined, isClean: boolean): void {

@@ -30,6 +30,8 @@ export interface RunningSession {
   /** At once, without asking its worker. */
   status(): SupervisorStatus;
   stats(): Promise<SessionStatus>;
+  /** The counters that were told last; of one that failed, as it ended. */
+  lastCounters(): WorkerStats | undefined;
   /** Rejects with what is wrong with the task. */
   run(task: SessionTask, onProgress?: (progress: TaskProgress) => void): Promise<TaskResult>;
   /** Rules for files in place of those that held so far, without opening it again. Throws CONFIGURATION_INVALID. */

@@ -92,6 +92,7 @@ export class Supervisor implements Tenant {
   #deaths: readonly number[] = [];
   readonly #questions = new Map<number, (stats: WorkerStats | undefined) => void>();
   readonly #tasks = new Map<number, (event: TaskEvent) => void>();
+  #lastStats: WorkerStats | undefined;
   #questionId = 0;
   #closing: Promise<LeftBehind | undefined> | undefined;
   #left: LeftBehind | undefined;
@@ -133,6 +134,11 @@ export class Supervisor implements Tenant {
 
   status(): SupervisorStatus {
     return { state: this.#state, place: this.#place, restarts: this.#restarts, lastError: this.#lastError };
+  }
+
+  /** The counters that were told last, by this or an earlier life of it. */
+  get lastStats(): WorkerStats | undefined {
+    return this.#lastStats;
   }
 
   /** Its counters, or undefined when it has none to give within a second (starting, dead, or stuck). */
@@ -207,6 +213,7 @@ export class Supervisor implements Tenant {
         this.#changed();
         return;
       case 'stats':
+        this.#lastStats = report.stats;
         this.#questions.get(report.id)?.(report.stats);
         return;
       case 'log':

@@ -161,6 +161,7 @@ export class WorkerPool {
       ready: supervisor.ready,
       ended: supervisor.ended,
       status: () => supervisor.status(),
+      lastCounters: () => supervisor.lastStats,
       stats: () => statusOf(plan, supervisor, use),
       run: (task, onProgress = () => {}) => supervisor.run(task, onProgress),
       setFiles: (files) => supervisor.setFiles(checkFiles(files)),
