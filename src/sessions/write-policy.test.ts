@@ -31,6 +31,9 @@ test('what fits together is accepted', () => {
     { writes: 'redirect', dirty },
     { writes: 'write-through', outage: { misses: 'fail', failAfterMs: 0 } },
     { kind: 'serve', writes: 'read-only' },
+    { writes: 'redirect', dirty, onClose: 'discard' },
+    { writes: 'write-back', dirty: { ...dirty, windowBytes: 1024 * 1024 }, onClose: 'write-back' },
+    { files: { root: '/', defaults: { isPinned: true }, rules: [] } },
   ];
   for (const change of good) assert.ok(checkPlan({ ...plan, ...change }), JSON.stringify(change));
 });
@@ -51,6 +54,11 @@ test('what contradicts is refused, and the message names it', () => {
     [{ writes: 'write-back', dirty: { ...dirty, rateBytesPerSecond: 0 } }, /dirty\.rateBytesPerSecond/],
     [{ kind: 'serve', writes: 'write-back', dirty }, /`serve` cannot have --policy write-back/],
     [{ kind: 'serve', outage: { misses: 'fail', failAfterMs: 1 } }, /`serve` keeps no changes back/],
+    [{ writes: 'write-back', dirty: { ...dirty, windowBytes: 1_000 } }, /dirty\.windowBytes/],
+    [{ writes: 'write-back', dirty, onClose: 'discard' }, /--on-close discard contradicts --policy write-back/],
+    [{ writes: 'read-only', onClose: 'write-back' }, /--on-close write-back contradicts --policy read-only/],
+    [{ kind: 'serve', onClose: 'keep' }, /`serve` cannot have --on-close keep/],
+    [{ kind: 'serve', files: { root: '/', defaults: {}, rules: [] } }, /`serve` has no settings by file/],
     [{ writes: 'sometimes' as 'redirect' }, /writes/],
   ];
   for (const [change, pattern] of bad) {

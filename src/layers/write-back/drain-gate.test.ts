@@ -32,3 +32,24 @@ test('who waits for the cap is let in, also when time goes on while the gate dec
     gate.close();
   }
 });
+
+test('no more than the window that was asked for is on its way', async () => {
+  const clock = new SimulatedClock();
+  const gate = new DrainGate(clock, undefined, 128 * 1024);
+  let onTheWay = 0;
+  let most = 0;
+  const send = async (): Promise<void> => {
+    const entering = gate.enter(32 * 1024);
+    if (entering instanceof Promise) await entering;
+    const mark = gate.sent(32 * 1024);
+    most = Math.max(most, ++onTheWay);
+    await new Promise<void>((resolve) => clock.after(100, resolve));
+    onTheWay--;
+    gate.answered(mark);
+  };
+  const all = Promise.all(Array.from({ length: 400 }, send));
+  for (let i = 0; i < 300; i++) await clock.advance(100);
+  await all;
+  assert.equal(most, 4);
+  gate.close();
+});
