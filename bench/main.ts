@@ -21,6 +21,9 @@ import { contentLatency } from './cases/content-latency.ts';
 import { contentPack } from './cases/content-pack.ts';
 import { firstTouch } from './cases/first-touch.ts';
 import { largeCache } from './cases/large-cache.ts';
+import { sessions } from './cases/sessions.ts';
+import { sessionsReads } from './cases/sessions-reads.ts';
+import { sessionsRestart } from './cases/sessions-restart.ts';
 import { warmReads } from './cases/warm-reads.ts';
 import { writeBack } from './cases/write-back.ts';
 import { writes } from './cases/writes.ts';
@@ -37,6 +40,9 @@ const cases: readonly BenchCase[] = [
   contentBoot,
   contentPack,
   contentLatency,
+  sessions,
+  sessionsReads,
+  sessionsRestart,
 ];
 const resultsFolder = join(import.meta.dirname, 'results');
 
