@@ -113,6 +113,8 @@ export interface CacheStore {
   find(key: string): CachedFile | undefined;
   /** Drops the files of this origin, for all owners and threads, and those of which it is not known; otherwise as `CleanCache.clear`. */
   clear(): Promise<void>;
+  /** Of the whole cache. */
+  stat(): CacheStat;
 }
 
 export interface OwnerOptions {

@@ -2,9 +2,10 @@
 import type { FileStamp } from '../vfs/mod.ts';
 import { type Holder, nobodysHolder } from './accounts.ts';
 import { dropFiles, fileFound, fileUnder, type ThreadParts } from './cached-file.ts';
-import type { CachedFile, CacheOwner, CacheStore, OwnerOptions, OwnerStat } from './contract.ts';
+import type { CachedFile, CacheOwner, CacheStat, CacheStore, OwnerOptions, OwnerStat } from './contract.ts';
 import { hashWords } from './hash.ts';
 import type { CacheMemory } from './memory.ts';
+import { cacheStat } from './stat.ts';
 
 export class NamedOwner implements CacheOwner {
   readonly name: string;
@@ -57,6 +58,10 @@ class OriginStore implements CacheStore {
 
   clear(): Promise<void> {
     return dropFiles(this.parts, this.origin);
+  }
+
+  stat(): CacheStat {
+    return cacheStat(this.parts.engine.memory);
   }
 }
 

@@ -1,13 +1,13 @@
 /** Builds the layer that reads content meta-data and packs, with what it knows of this host's chunks. */
 import type { Clock, Log } from '../base/mod.ts';
-import type { CleanCache } from '../cache/mod.ts';
+import type { CacheStore } from '../cache/mod.ts';
 import { Content } from '../layers/mod.ts';
 import type { FileHandle, Filesystem, PathWalker, Place } from '../vfs/mod.ts';
 import { type HintsUse, SharedHints } from './shared-hints.ts';
 
 export interface ContentWish {
   readonly next: Filesystem;
-  readonly cache: CleanCache;
+  readonly cache: CacheStore;
   readonly cacheDirectory: string;
   readonly walker: PathWalker | undefined;
   readonly names: Iterable<readonly [Place, FileHandle]> | undefined;

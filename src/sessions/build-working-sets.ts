@@ -1,6 +1,6 @@
 /** Builds the layer of learned prefetch, what `viaduct warm` does with it, and at a server what takes published sets. */
 import type { Clock, Log, Random } from '../base/mod.ts';
-import type { CleanCache } from '../cache/mod.ts';
+import type { CacheStore } from '../cache/mod.ts';
 import { BlockCache, WorkingSets } from '../layers/mod.ts';
 import type { FileHandle, FileSettingsProvider, Filesystem, Place, WorkingSetPublisher } from '../vfs/mod.ts';
 import { ownCredential } from './build-write-back.ts';
@@ -15,7 +15,7 @@ export interface WorkingSetsWish {
   /** The block cache. */
   readonly next: Filesystem;
   readonly description: Extract<LayerDescription, { layer: 'working-sets' }>;
-  readonly cache: CleanCache;
+  readonly cache: CacheStore;
   readonly publisher: WorkingSetPublisher | undefined;
   readonly names: Iterable<readonly [Place, FileHandle]> | undefined;
   /** Since when the origin has been away (milliseconds since 1970); undefined while it answers. */

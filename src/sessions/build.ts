@@ -1,7 +1,7 @@
 /** From the description of a stack to the stack: opens the origin and puts the layers on it, in the worker's thread. */
 import { hostname } from 'node:os';
 import type { Clock, Log, Random } from '../base/mod.ts';
-import type { CleanCache } from '../cache/mod.ts';
+import type { CacheOwner, CacheStore, CleanCache } from '../cache/mod.ts';
 import type { DirtyLog } from '../dirty/mod.ts';
 import {
   AccessCache,
@@ -58,6 +58,8 @@ export interface Surroundings {
   readonly random: Random;
   /** Present if the description has a block cache. */
   readonly cache: CleanCache | undefined;
+  /** On whose account blocks are kept in it; default: nobody's. */
+  readonly owner?: CacheOwner | undefined;
   /** What is known of where chunks lie in that cache; default: a session's own. */
   readonly hints?: SharedHints | undefined;
 }
@@ -177,7 +179,14 @@ function pileUp(
       const names = caches.find((cache) => cache instanceof Keepsakes)?.places();
       const isPackNear = nfs && (() => nfs.chain.mayKeep());
       const onWantedWhole = (file: FileHandle): void => workingSets?.wantWhole(file);
-      const wish = { next: top, cache: cacheOf(surroundings), walker: nfs?.data, names, isPackNear, onWantedWhole };
+      const wish = {
+        next: top,
+        cache: cacheOf(surroundings, filesystem),
+        walker: nfs?.data,
+        names,
+        isPackNear,
+        onWantedWhole,
+      };
       const made = buildContent({ ...wish, ...layer }, surroundings);
       hints = made.hints;
       built = made.layer;
@@ -187,7 +196,7 @@ function pileUp(
       const wish = {
         next: top,
         description: layer,
-        cache: cacheOf(surroundings),
+        cache: cacheOf(surroundings, filesystem),
         publisher: nfs?.data,
         names,
         awaySinceMs,
@@ -302,9 +311,9 @@ async function openOrigin(origin: StackDescription['origin'], { clock, log, rand
   return { filesystem: opened, nfs: opened };
 }
 
-function cacheOf({ cache }: Surroundings): CleanCache {
+function cacheOf({ cache, owner }: Surroundings, { identity }: Filesystem): CacheStore {
   if (cache === undefined) throw new Error('the stack has a block cache and the session no cache');
-  return cache;
+  return owner?.store(identity) ?? cache;
 }
 
 function buildLayer(
@@ -332,7 +341,7 @@ function buildLayer(
     case 'outage':
       return new Outage(next, { clock, presence, options: description });
     case 'block-cache': {
-      const cache = next instanceof Content ? next.blocks : cacheOf(tools);
+      const cache = next instanceof Content ? next.blocks : cacheOf(tools, next);
       const { readAheadBytes, soleWriter, fetchRateBytesPerSecond: wantedBytesPerSecond } = description;
       const asked = readAheadBytes === 0 ? noReadAhead : { ...defaultReadAhead, mostBytes: readAheadBytes };
       // What rules say of a file may be more than what the session has for all others.
