@@ -6,8 +6,8 @@
  * a test that hangs cannot: at the limit the running phase's processes get SIGTERM, then SIGKILL.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { globSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { closeSync, globSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
@@ -26,12 +26,19 @@ const graceMs = 5_000;
  */
 const compiled = join(root, '.cache/compiled');
 
+/** These boot guests on an emulated processor, which takes a whole real one: one of them at a time, beside those that mostly wait. */
+const guests = ['demo', 'kernel', 'qemu', 'write-back-guests'].map((name) => `test/${name}.test.ts`);
+
+/** Each a list of Node's arguments, or several that run side by side. Fixed addresses are each file's own (test/support/namespace.ts). */
 const phases = {
-  check: () => [join(root, 'tools/check.ts')],
-  unit: () => nodeTest(['src/**/*.test.ts', 'tools/**/*.test.ts', 'bench/**/*.test.ts'], availableParallelism()),
-  // More files at a time than processors: they wait more than they work, and their fixed addresses are their own
-  // (test/support/namespace.ts). Not many more: most wait for something that must come within some time.
-  integration: () => nodeTest(['test/**/*.test.ts'], Math.min(3, availableParallelism() + 1)),
+  check: () => [[join(root, 'tools/check.ts')]],
+  unit: () => [
+    nodeTest(filesOf('src/**/*.test.ts', 'tools/**/*.test.ts', 'bench/**/*.test.ts'), availableParallelism()),
+  ],
+  integration: () => {
+    const others = filesOf('test/**/*.test.ts').filter((file) => !guests.includes(file));
+    return [nodeTest(others, Math.min(2, availableParallelism())), nodeTest(filesOf(...guests), 1)];
+  },
 };
 type Phase = keyof typeof phases;
 
@@ -51,7 +58,9 @@ const results: { phase: Phase; outcome: string; passed: boolean; seconds: number
 for (const phase of chosen) {
   const began = performance.now();
   process.stdout.write(`\n=== ${phase}\n`);
-  const outcome = await run(phases[phase](), limitMs - (began - start));
+  const leftMs = limitMs - (began - start);
+  const outcomes = await Promise.all(phases[phase]().map((args, index) => run(args, leftMs, index === 0)));
+  const outcome = outcomes.find((one) => one !== 'passed') ?? 'passed';
   results.push({ phase, outcome, passed: outcome === 'passed', seconds: (performance.now() - began) / 1000 });
 }
 
@@ -64,8 +73,11 @@ const total = (performance.now() - start) / 1000;
 process.stdout.write(`${'all'.padEnd(12)} ${(passed ? 'passed' : 'FAILED').padEnd(24)} ${total.toFixed(1)} s\n`);
 process.exitCode = passed ? 0 : 1;
 
-function nodeTest(patterns: string[], concurrency: number): string[] {
-  const files = patterns.flatMap((pattern) => globSync(pattern, { cwd: root })).sort();
+function filesOf(...patterns: string[]): string[] {
+  return patterns.flatMap((pattern) => globSync(pattern, { cwd: root })).sort();
+}
+
+function nodeTest(files: string[], concurrency: number): string[] {
   if (files.length === 0) return ['--eval', 'throw new Error("no test files found")'];
   return [
     '--disable-warning=ExperimentalWarning',
@@ -80,13 +92,16 @@ function nodeTest(patterns: string[], concurrency: number): string[] {
   ];
 }
 
-/** Runs Node in a process group of its own, which is ended at the limit or with us. */
-function run(args: string[], leftMs: number): Promise<string> {
+/** Runs Node in a process group of its own, which is ended at the limit or with us. What one says that is not `live` comes at its end. */
+function run(args: string[], leftMs: number, isLive: boolean): Promise<string> {
   if (leftMs <= 0) return Promise.resolve('FAILED: no time left');
   const env = { NODE_COMPILE_CACHE: compiled, ...process.env };
   return new Promise((resolve) => {
-    const stdio = ['ignore', 'inherit', 'inherit'] as const;
-    const child = spawn(process.execPath, args, { cwd: root, stdio: [...stdio], detached: true, env });
+    // In a file: a pipe would stay open for as long as anything lives that a test has left behind.
+    const folder = isLive ? undefined : mkdtempSync(join(tmpdir(), 'viaduct-said-'));
+    const output = folder === undefined ? 'inherit' : openSync(join(folder, 'output'), 'w');
+    const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', output, output], detached: true, env });
+    if (typeof output === 'number') closeSync(output);
     let late = false;
     const limit = setTimeout(() => {
       late = true;
@@ -103,6 +118,10 @@ function run(args: string[], leftMs: number): Promise<string> {
       process.removeListener('SIGTERM', forward);
       // What a test left running in the group ends with the phase.
       signalGroup(child, 'SIGKILL');
+      if (folder !== undefined) {
+        process.stdout.write(readFileSync(join(folder, 'output')));
+        rmSync(folder, { recursive: true });
+      }
       resolve(late ? 'FAILED: time limit' : code === 0 ? 'passed' : `FAILED (${signal ?? `exit code ${code}`})`);
     });
   });
