@@ -8,8 +8,6 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { z } from 'zod';
 import type { SessionPlan } from '../sessions/mod.ts';
-import type { ProxyFlags } from './proxy-options.ts';
-import type { SessionFlags } from './session-command.ts';
 
 export const heldRequestSchema = z.strictObject({
   kind: z.enum(['serve', 'proxy']),
@@ -65,7 +63,7 @@ export function holdChoice(command: Command, plan: SessionPlan, listen: string):
   const own = Object.keys(ownOptions).find(isGiven);
   if (own !== undefined) return { alone: ownOptions[own]! };
   if (plan.writes === 'write-back' || plan.writes === 'redirect') return { alone: `--policy ${plan.writes}` };
-  const flags = command.opts<Partial<ProxyFlags> & SessionFlags>();
+  const flags = command.opts<Record<string, unknown>>();
   const said = Object.entries(settingOptions).filter(([option]) => isGiven(option));
   const { kind, origin, allow, squash, cache } = plan;
   const isReadOnly = plan.writes === 'read-only';
@@ -77,7 +75,7 @@ export function holdChoice(command: Command, plan: SessionPlan, listen: string):
       ...(kind === 'serve' ? { policy: 'home' } : {}),
       settings: {
         ...((kind === 'proxy' && saysWrites) || isReadOnly ? { writes: plan.writes } : {}),
-        ...Object.fromEntries(said.map(([option, key]) => [key, flags[option as keyof typeof flags]])),
+        ...Object.fromEntries(said.map(([option, key]) => [key, flags[option]])),
       },
       defaults: kind === 'serve' ? {} : { fetch: 'auto', 'attribute-timeout': commandTimes(plan) },
       cacheDirectory: cache?.directory ?? null,

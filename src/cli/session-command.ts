@@ -11,12 +11,11 @@ import { type Command, Option } from 'commander';
 import type { Log } from '../base/mod.ts';
 import { ControlServer, type ProcessStatus, runtimeDirectory } from '../control/mod.ts';
 import { formatOrigin, parseOrigin } from '../origins/mod.ts';
-import type { LeftBehind, ListeningPlace, SessionPlan } from '../sessions/mod.ts';
-import type { HoldChoice } from './held-request.ts';
+import type { LeftBehind, ListeningPlace } from '../sessions/mod.ts';
 import { createLog, type LogLevelName, logLevels } from './logger.ts';
 import { printJson, printLine } from './output.ts';
 import { defaultStateBase, printEnd } from './session-end.ts';
-import { homeFor, type SessionHome } from './session-home.ts';
+import { homeFor, type SessionHome, type WantedSession } from './session-home.ts';
 import { Signals } from './signals.ts';
 import { notEmpty } from './values.ts';
 import type { WriteFlags } from './write-options.ts';
@@ -57,13 +56,10 @@ export function addSessionOptions(command: Command): Command {
     .option('--json', 'print the ready line and errors as JSON');
 }
 
-export interface SessionCommand {
+export interface SessionCommand extends WantedSession {
   /** `serve`, `proxy`, `mount`. */
   readonly command: string;
-  readonly plan: SessionPlan;
   readonly flags: SessionFlags & Pick<WriteFlags, 'abandonDirtyLog'>;
-  /** What a running daemon is asked for, or why none is. */
-  readonly hold: HoldChoice;
   extend?(ready: Ready): Promise<Extra | undefined>;
 }
 

@@ -11,18 +11,20 @@ import {
   type LeftBehind,
   type ListeningPlace,
   type RunningSession,
+  type SessionPlan,
   type SessionTask,
   startSession,
   type TaskProgress,
   type TaskResult,
 } from '../sessions/mod.ts';
+import type { HoldChoice } from './held-request.ts';
 import { explainInUse } from './in-use.ts';
 import { beginAsIoFlusher } from './io-flusher.ts';
 import { checkLogPlace } from './log-place.ts';
 import { controlDirectory } from './process-choice.ts';
-import type { SessionCommand } from './session-command.ts';
 import { explainHeld, noteLog, openLogIndex } from './session-end.ts';
 import type { Signals } from './signals.ts';
+import type { WriteFlags } from './write-options.ts';
 
 export interface SessionHome {
   readonly place: ListeningPlace;
@@ -35,6 +37,14 @@ export interface SessionHome {
   close(): Promise<LeftBehind | undefined>;
 }
 
+/** What a command wants to run. */
+export interface WantedSession {
+  readonly plan: SessionPlan;
+  /** What a running daemon is asked for, or why none is. */
+  readonly hold: HoldChoice;
+  readonly flags: Pick<WriteFlags, 'abandonDirtyLog'>;
+}
+
 export interface HomeContext {
   readonly signals: Signals;
   readonly log: Log;
@@ -42,7 +52,7 @@ export interface HomeContext {
 }
 
 /** Undefined: a signal came before it was ready. */
-export async function homeFor(wanted: SessionCommand, context: HomeContext): Promise<SessionHome | undefined> {
+export async function homeFor(wanted: WantedSession, context: HomeContext): Promise<SessionHome | undefined> {
   const there = await homeInDaemon(wanted, context);
   if (there === 'given up') return undefined;
   return there ?? (await homeHere(wanted, context));
@@ -50,7 +60,7 @@ export async function homeFor(wanted: SessionCommand, context: HomeContext): Pro
 
 /** Undefined: not there. Rejects with what the daemon says is wrong. */
 async function homeInDaemon(
-  { hold, plan }: SessionCommand,
+  { hold, plan }: WantedSession,
   context: HomeContext,
 ): Promise<SessionHome | 'given up' | undefined> {
   const { signals, log } = context;
@@ -106,7 +116,7 @@ async function runThere(
 }
 
 /** Undefined: a signal came before it was ready. */
-async function homeHere({ plan, flags }: SessionCommand, context: HomeContext): Promise<SessionHome | undefined> {
+async function homeHere({ plan, flags }: WantedSession, context: HomeContext): Promise<SessionHome | undefined> {
   const { signals, log, startedAt } = context;
   if (isLoopback(plan.listen.host)) beginAsIoFlusher();
   const explained = (error: unknown): never => {

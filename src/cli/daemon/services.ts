@@ -96,10 +96,7 @@ export class DaemonServices implements ApiServices {
     } catch (error) {
       if (error instanceof ViaductError) {
         this.#problem = { code: error.code, cause: error.message, remedy: error.remedy };
-        log.error(
-          { file, cause: error.message, remedy: error.remedy },
-          'the configuration is not taken; the earlier one goes on',
-        );
+        log.error({ file, cause: firstLine(error.message) }, 'the configuration is not taken; the earlier one goes on');
       }
       throw error;
     }
@@ -108,6 +105,10 @@ export class DaemonServices implements ApiServices {
   #time(): string {
     return new Date(this.#options.now()).toISOString();
   }
+}
+
+function firstLine(text: string): string {
+  return text.split('\n')[0]!;
 }
 
 function refused(
