@@ -7,13 +7,13 @@
  * Heads, bodies, connections and waiting times are bounded here, before anything is parsed. What is no HTTP is answered by a status and closed.
  */
 import { closeSync, ftruncateSync, lstatSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, type ListenOptions } from 'node:net';
-import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { type Log, limits, systemCode, ViaductError } from '../../base/mod.ts';
 import { flockExclusive } from '../../native/mod.ts';
 import { refused } from './answers.ts';
+import { socketPath } from './socket-path.ts';
 
 export interface Patience {
   /** For the head of a request, and for all of it. */
@@ -36,10 +36,6 @@ export interface DoorOptions {
 export interface SocketPlace {
   readonly directory: string;
   readonly pid: number;
-}
-
-export function socketPath(directory: string): string {
-  return join(directory, 'viaduct.sock');
 }
 
 /** The directory is there, and its owner's. */
@@ -82,7 +78,8 @@ export async function openPort(
 }
 
 function makeServer({ answer, patience, log }: DoorOptions): Server {
-  const busy = new WeakSet<Duplex>();
+  /** What is being answered on each connection. */
+  const answers = new WeakMap<Duplex, ServerResponse>();
   const server = createServer(
     {
       maxHeaderSize: limits.apiHeadBytes,
@@ -93,13 +90,13 @@ function makeServer({ answer, patience, log }: DoorOptions): Server {
     },
     (request, response) => {
       const { socket } = request;
-      busy.add(socket);
-      response.once('close', () => busy.delete(socket));
+      answers.set(socket, response);
+      response.once('finish', () => answers.delete(socket));
       answer(request, response);
     },
   );
   server.maxConnections = limits.apiConnections;
-  server.on('clientError', (error, socket) => refuseBytes(error, socket, busy.has(socket)));
+  server.on('clientError', (error, socket) => refuseBytes(error, socket, answers.get(socket)?.headersSent === true));
   server.on('error', (error) => log.error({ error: error.message }, 'the API does not take connections'));
   // It must not keep a process alive that has nothing else to do.
   server.unref();
@@ -157,11 +154,11 @@ async function removeStale(path: string): Promise<void> {
     throw notMade(path, error);
   }
   if (!isSocket) throw notMade(path, new Error('something else is there, which is no socket'));
-  if (await answers(path)) throw isRunning(path, '');
+  if (await isAnswered(path)) throw isRunning(path, '');
   unlinkSync(path);
 }
 
-function answers(path: string): Promise<boolean> {
+function isAnswered(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path);
     socket.on('connect', () => {

@@ -12,12 +12,13 @@ import { prepareRuntimeDirectory } from '../../control/mod.ts';
 import { Metrics } from '../metrics/mod.ts';
 import { answerOf } from './answers.ts';
 import { makeApp } from './app.ts';
-import { type Door, defaultPatience, openPort, openSocket, type Patience, socketPath } from './doors.ts';
+import { type Door, defaultPatience, openPort, openSocket, type Patience } from './doors.ts';
 import { EventRing } from './event-ring.ts';
 import { EventStreams } from './event-stream.ts';
 import { Gate } from './gate.ts';
 import type { App } from './routes.ts';
 import type { ApiServices } from './services.ts';
+import { socketPath } from './socket-path.ts';
 import { TaskBook } from './task-book.ts';
 import { tokenFrom } from './token-file.ts';
 

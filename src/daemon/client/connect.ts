@@ -1,6 +1,6 @@
 /** Finds a running daemon. That there is none is no error: commands then work alone. */
 import { type Clock, systemClock, ViaductError } from '../../base/mod.ts';
-import { socketPath } from '../api/mod.ts';
+import { socketPath } from '../api/socket-path.ts';
 import { type DaemonClient, probe } from './client.ts';
 import type { Where } from './transport.ts';
 
