@@ -6,20 +6,29 @@
  *
  * Invariant: no two sessions have overlapping places. Numbers are IPv4 addresses as unsigned 32 bits.
  */
+import { readFileSync } from 'node:fs';
 import { ViaductError } from '../base/mod.ts';
 import type { ListenRule } from '../sessions/mod.ts';
 
 const nfsPort = 2049;
+const portmapperPort = 111;
+
+export interface AddressesOptions {
+  /** This process may listen on port 111: clients need not name the port. */
+  readonly hasPortmapper?: boolean | undefined;
+}
 
 export class Addresses {
   readonly #held = new Map<string, { readonly rule: ListenRule; readonly name: string }>();
+  readonly #hasPortmapper: boolean;
   #first = 0;
   #last = 0;
   #at = 0;
   #pool = '';
 
   /** `pool`: a network in CIDR form. Throws ADDRESS_INVALID. */
-  constructor(pool: string) {
+  constructor(pool: string, { hasPortmapper = true }: AddressesOptions = {}) {
+    this.#hasPortmapper = hasPortmapper;
     this.setPool(pool);
   }
 
@@ -57,7 +66,8 @@ export class Addresses {
     const start = this.#at > this.#last ? 0 : this.#at - this.#first;
     for (let step = 0; step < count; step++) {
       const number = this.#first + ((start + step) % count);
-      const rule = { host: textOf(number) };
+      const host = textOf(number);
+      const rule = this.#hasPortmapper ? { host } : { host, port: nfsPort };
       const isFree = [...this.#held.values()].every((held) => !overlaps(held.rule, rule));
       if (!isFree) continue;
       this.#held.set(session, { rule, name });
@@ -72,6 +82,17 @@ export class Addresses {
 
   release(session: string): void {
     this.#held.delete(session);
+  }
+}
+
+/** Whether this process may listen on the portmapper's port: root, CAP_NET_BIND_SERVICE, or a host that lets everybody. */
+export function mayListenOnPortmapper(): boolean {
+  try {
+    const first = Number(readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'latin1'));
+    const capabilities = /^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1] ?? '0';
+    return first <= portmapperPort || Math.floor(Number(`0x${capabilities}`) / 2 ** 10) % 2 === 1;
+  } catch {
+    return process.getuid?.() === 0;
   }
 }
 

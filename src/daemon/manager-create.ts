@@ -38,7 +38,7 @@ export async function createSession(ground: Ground, request: SessionRequest): Pr
     } catch (error) {
       ground.addresses.release(id);
       if (isGiven || tries >= addressTries) throw error;
-      const other = await elsewhere(ground, { id, name: firstName, request, listen, error });
+      const other = await elsewhere(ground, { id, name: firstName, request, error });
       if (other === undefined) throw error;
       listen = other;
     }
@@ -110,7 +110,8 @@ async function undoAll({ log }: Ground, session: string, undo: readonly (() => u
   }
 }
 
-async function claimAddress(
+/** What it asks for, or the next free one. Throws ADDRESS_IN_USE or ADDRESS_INVALID. */
+export async function claimAddress(
   { addresses }: Ground,
   id: string,
   name: string,
@@ -127,23 +128,13 @@ interface FailedTry {
   readonly id: string;
   readonly name: string;
   readonly request: SessionRequest;
-  readonly listen: ListenRule;
   readonly error: unknown;
 }
 
 /** Where else it may listen after this error; undefined: nowhere. */
-async function elsewhere(
-  ground: Ground,
-  { id, name, request, listen, error }: FailedTry,
-): Promise<ListenRule | undefined> {
-  const { host, port } = listen;
+async function elsewhere(ground: Ground, { id, name, request, error }: FailedTry): Promise<ListenRule | undefined> {
   if (!(error instanceof ViaductError)) return undefined;
-  if (error.code === 'ADDRESS_IN_USE') return claimAddress(ground, id, name, request.listen);
-  // Without root there is no port 111: clients name the port.
-  if (error.code !== 'PRIVILEGE_NEEDED' || port !== undefined || request.listen !== undefined) return undefined;
-  const rule = { host, port: 2049 };
-  ground.addresses.claim(id, name, rule);
-  return rule;
+  return error.code === 'ADDRESS_IN_USE' ? claimAddress(ground, id, name, request.listen) : undefined;
 }
 
 /** The session keeps it: a port that is another each time is of no use to one that outlives its process. */

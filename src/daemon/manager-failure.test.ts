@@ -124,7 +124,7 @@ const common = {
   allow: [],
   squash: 'none',
   takeOver: false,
-  listen: undefined,
+  listen: '127.0.0.1:0',
   settings: waiting,
 } as const;
 

@@ -4,7 +4,7 @@
  *     running ──closed, nothing written back──► planned anew ──► opened ──► running
  *     failed ───────────────────────────────────► │               └─ an error: failed, with that error; the log keeps what was written
  */
-import { recordOf } from '../sessions/mod.ts';
+import { type ListenRule, parseListen, recordOf } from '../sessions/mod.ts';
 import type { SessionView } from './contract.ts';
 import { endInPool } from './manager-close.ts';
 import { type Ground, tellState } from './manager-ground.ts';
@@ -12,12 +12,22 @@ import { attach } from './manager-open.ts';
 import type { ManagedSession } from './manager-session.ts';
 import { planFor } from './opening.ts';
 
+/** Where it listened; somewhere else if that is asked for by now. */
+function listenOf({ addresses }: Ground, { id, name, row }: ManagedSession): ListenRule {
+  const { listen } = row.plan;
+  if (row.request.listen === undefined) return listen;
+  const wanted = parseListen(row.request.listen);
+  if (wanted.host === listen.host && (wanted.port === 0 || wanted.port === listen.port)) return listen;
+  addresses.claim(id, name, wanted);
+  return wanted;
+}
+
 export async function reopenSession(ground: Ground, session: ManagedSession): Promise<SessionView> {
   const { pool, store, stateDirectory, notes } = ground;
   session.begin('opening');
   try {
     const { id, row } = session;
-    const { listen } = row.plan;
+    const listen = listenOf(ground, session);
     const planned = planFor(row.request, ground.configuration(), { id, listen, stateDirectory });
     await endInPool(session);
     const { error: _, ...rest } = row;

@@ -15,7 +15,7 @@ import type { Configuration } from '../config/mod.ts';
 import { LogIndex } from '../control/mod.ts';
 import { makeDirectory } from '../native/mod.ts';
 import { type SessionTask, type TaskProgress, type TaskResult, WorkerPool } from '../sessions/mod.ts';
-import { Addresses } from './addresses.ts';
+import { Addresses, mayListenOnPortmapper } from './addresses.ts';
 import type {
   CloseOptions,
   CloseResult,
@@ -83,7 +83,7 @@ export interface RunningManager extends SessionManager {
 export async function openManager(options: ManagerOptions): Promise<RunningManager> {
   const { stateDirectory, clock, log, random, program, onWorker } = options;
   const configuration = managerConfiguration(options.configuration);
-  const addresses = new Addresses(configuration.listenPool);
+  const addresses = new Addresses(configuration.listenPool, { hasPortmapper: mayListenOnPortmapper() });
   makeState(stateDirectory);
   const lock = lockDaemon(stateDirectory);
   let store: SessionStore;

@@ -13,7 +13,7 @@ import { fileKeys, sessionKeys } from '../policy/mod.ts';
 import { keepsLog, parseListen, recordOf, type SessionPlan } from '../sessions/mod.ts';
 import type { Reloaded, SessionRequest } from './contract.ts';
 import { closeSession, forget } from './manager-close.ts';
-import { newId } from './manager-create.ts';
+import { claimAddress, newId } from './manager-create.ts';
 import type { Ground } from './manager-ground.ts';
 import { holdsChanges } from './manager-notes.ts';
 import { ManagedSession } from './manager-session.ts';
@@ -55,7 +55,7 @@ export async function reconfigure(
   for (const [name, request] of wanted) {
     const other = known.get(name);
     try {
-      if (other === undefined) opened.push(addConfigured(ground, request));
+      if (other === undefined) opened.push(await addConfigured(ground, request));
       else if (other.row.source === 'api')
         refuse(ground, name, `a session of that name (${other.id}) was created already`);
     } catch (error) {
@@ -75,12 +75,14 @@ function refuse({ events, log }: Ground, name: string, why: string): void {
 }
 
 /** Throws what is wrong with it; then nothing is left of it. */
-function addConfigured(ground: Ground, request: SessionRequest & { readonly name: string }): ManagedSession {
+async function addConfigured(
+  ground: Ground,
+  request: SessionRequest & { readonly name: string },
+): Promise<ManagedSession> {
   const { addresses, stateDirectory, sessions, clock, log, store } = ground;
   const { name, listen: given } = request;
   const id = newId(ground);
-  const rule = given === undefined ? addresses.take(id, name) : parseListen(given);
-  if (given !== undefined) addresses.claim(id, name, rule);
+  const rule = await claimAddress(ground, id, name, given);
   try {
     const { plan, resolved } = planFor(request, ground.configuration(), { id, listen: rule, stateDirectory });
     const row: StoredSession = {
