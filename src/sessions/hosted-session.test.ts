@@ -54,7 +54,7 @@ function thrown(action: () => void): unknown {
   return assert.fail('nothing was thrown');
 }
 
-test('an unexpected error is told first, then all is closed, once', async (t) => {
+test('an unexpected error is told first, then the last counters, then all is closed, once', async (t) => {
   const { session, kinds, broken, isGone } = hosted(t);
   await eventually(() => kinds().length === 1, 'it is ready');
   session.fail(new Error('boom'));
@@ -63,7 +63,7 @@ test('an unexpected error is told first, then all is closed, once', async (t) =>
   assert.deepEqual(kinds(), ['ready', 'failed']);
   await eventually(isGone, 'it is closed');
   session.fail(new Error('boom at last'));
-  assert.deepEqual(kinds(), ['ready', 'failed', 'closed']);
+  assert.deepEqual(kinds(), ['ready', 'failed', 'stats', 'closed']);
   assert.deepEqual(broken, []);
 });
 
@@ -79,7 +79,7 @@ test('one that fails while it is opened serves nobody', async (t) => {
   const { session, kinds, isGone } = hosted(t);
   session.fail(new Error('boom'));
   await eventually(isGone, 'it is closed');
-  assert.deepEqual(kinds(), ['failed', 'closed']);
+  assert.deepEqual(kinds(), ['failed', 'stats', 'closed']);
 });
 
 test('one that cannot be opened says why, and is gone', async (t) => {
@@ -96,7 +96,7 @@ test('what the shared cache throws ends the worker, whoever called it; and so do
   session.fail(thrown(() => check(false, 'of a session')));
   assert.equal(broken.length, 1);
   await eventually(isGone, 'it is closed');
-  assert.deepEqual(kinds(), ['failed', 'closed']);
+  assert.deepEqual(kinds(), ['failed', 'stats', 'closed']);
 
   const alone = hosted(t, false);
   await eventually(() => alone.kinds().length === 1, 'it is ready');

@@ -7,7 +7,7 @@
  *   main ── stats ──► worker ── stats ──► main          worker ── log ──► main
  *   main ── task ──► worker ── task (progress ... result or error) ──► main
  *   main ── rules ──► worker
- *   main ── close ──► worker ── closed ──► main         worker ── failed (an error that nobody expected) ... closed ──► main
+ *   main ── close ──► worker ── closed ──► main         worker ── failed (an error that nobody expected), stats (the last, number 0) ... closed ──► main
  *   main ── detach ──► worker ── detached ──► main      main ── ping ──► worker ── pong ──► main
  *   worker ── broken ──► main, and it ends
  *
