@@ -170,12 +170,17 @@ export async function openApi(options: Partial<ApiServerOptions> = {}): Promise<
   };
   const log: Log = { debug: () => {}, info: take, warn: take, error: take };
   const manager = new MemoryManager();
-  const server = await ApiServer.start({
+  const starting = ApiServer.start({
     services: servicesFor(manager),
     ...{ runtimeDirectory: directory, uid: process.getuid!(), pid: process.pid, hostName: 'viaduct-host' },
     tcp: { host: '127.0.0.1', port: 0, tokenFile },
     ...{ clock: systemClock, log, random: seededRandom(1) },
     ...options,
+  });
+  // One that is refused leaves nothing.
+  const server = await starting.catch((error: unknown) => {
+    rmSync(directory, { recursive: true });
+    throw error;
   });
   const close = async (): Promise<void> => {
     await server.close();
