@@ -13,14 +13,15 @@ import * as path from 'node:path';
 const [directory = '', smallFiles = '10000'] = process.argv.slice(2);
 const root = path.join(directory, 'work');
 
+/** By words: the guest's processor is an emulated one, and this is most of what it computes. */
 function bytes(seed: number, length: number): Buffer {
-  const result = Buffer.allocUnsafe(length);
+  const words = new Uint32Array(Math.ceil(length / 4));
   let state = seed >>> 0 || 1;
-  for (let i = 0; i < length; i++) {
+  for (let i = 0; i < words.length; i++) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    result[i] = state >>> 24;
+    words[i] = state;
   }
-  return result;
+  return Buffer.from(words.buffer, 0, length);
 }
 
 function digest(...parts: (string | Buffer)[]): string {
