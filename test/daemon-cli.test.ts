@@ -135,6 +135,7 @@ test('sessions are made, shown and closed by commands; others find them; a resta
 });
 
 test('proxy and serve have their sessions made by the daemon, and these end with them, also by a kill', async () => {
+  writeFileSync(file, configuration('other'));
   const daemon = await start('daemon', '--config', file);
   const proxyOf = (port: string, ...more: string[]) =>
     start('proxy', images, '--listen', `127.0.0.1:${port}`, '--cache', join(scratch, 'cache'), ...more);

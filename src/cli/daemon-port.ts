@@ -7,7 +7,7 @@ import { ViaductError } from '../base/mod.ts';
 import type {
   CloseOptions,
   CloseResult,
-  SessionDetail,
+  DaemonClient,
   SessionRequest,
   SessionSample,
   SessionView,
@@ -15,12 +15,15 @@ import type {
 } from '../daemon/mod.ts';
 import type { SessionTask, TaskProgress, TaskResult } from '../sessions/mod.ts';
 
+/** A SessionDetail as it comes over the wire: what is undefined is absent. */
+export type ShownSession = Awaited<ReturnType<DaemonClient['session']>>;
+
 export interface DaemonPort {
   readonly pid: number;
   list(): Promise<readonly SessionView[]>;
   samples(): Promise<readonly SessionSample[]>;
   threads(): Promise<readonly ThreadReport[]>;
-  show(session: string): Promise<SessionDetail>;
+  show(session: string): Promise<ShownSession>;
   create(request: SessionRequest): Promise<SessionView>;
   reopen(session: string): Promise<SessionView>;
   close(session: string, options?: CloseOptions): Promise<CloseResult>;

@@ -1,6 +1,7 @@
 /** What `viaduct session` says to people: a table of sessions, and all about one. */
 import { formatDuration, formatSize, ViaductError } from '../base/mod.ts';
-import type { CloseResult, SessionDetail, SessionSample, SessionView } from '../daemon/mod.ts';
+import type { CloseResult, SessionSample, SessionView } from '../daemon/mod.ts';
+import type { ShownSession } from './daemon-port.ts';
 import { nearestText } from './nearest.ts';
 import { printable } from './printable.ts';
 import { describeLeft } from './session-end.ts';
@@ -40,7 +41,7 @@ export function hitText(sample: Pick<SessionSample, 'hits' | 'misses'> | undefin
   return asked === 0 ? '-' : `${Math.floor((100 * sample!.hits) / asked)} %`;
 }
 
-export function sessionText(detail: SessionDetail, nowMs: number): string[] {
+export function sessionText(detail: ShownSession, nowMs: number): string[] {
   const { name, id, kind, origin, policy, rule, url, createdAt, restarts, lastError, settings, status } = detail;
   const age = formatDuration(Math.max(0, nowMs - Date.parse(createdAt)));
   const chosen = rule === undefined ? '' : `, by rule "${rule}"`;
