@@ -11,8 +11,9 @@ export class QemuIo {
   #errors = '';
   #wake: () => void = () => {};
 
-  static async open(url: string): Promise<QemuIo> {
-    const io = new QemuIo(spawn('qemu-io', ['-f', 'raw', url], { stdio: ['pipe', 'pipe', 'pipe'] }));
+  static async open(url: string, { isReadOnly = false } = {}): Promise<QemuIo> {
+    const args = [...(isReadOnly ? ['-r'] : []), '-f', 'raw', url];
+    const io = new QemuIo(spawn('qemu-io', args, { stdio: ['pipe', 'pipe', 'pipe'] }));
     await io.#answer();
     return io;
   }
