@@ -1,4 +1,4 @@
-/** `npm run check`: tidy, the type checker and biome side by side; prints what is wrong and one line each. */
+/** `npm run check`: tidy, the type checker (of the daemon's page by itself: it runs in browsers) and biome side by side; prints what is wrong and one line each. */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 
@@ -7,6 +7,7 @@ const bin = join(root, 'node_modules/.bin');
 const checks = [
   { name: 'tidy', command: process.execPath, args: [join(root, 'tools/tidy.ts')] },
   { name: 'tsc', command: join(bin, 'tsc'), args: ['--noEmit', '--pretty', 'false'] },
+  { name: 'page', command: join(bin, 'tsc'), args: ['-p', 'tsconfig.page.json', '--pretty', 'false'] },
   { name: 'biome', command: join(bin, 'biome'), args: ['check', '--max-diagnostics=50', '--error-on-warnings'] },
 ];
 

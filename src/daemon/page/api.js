@@ -84,23 +84,30 @@ export function pathOf(session) {
 }
 
 /**
- * Calls `onEvent` with each event from now on, and comes back after every loss of the connection until `signal` is aborted.
+ * Calls `onEvent` with each event from now on, and comes back after every loss of the connection until `signal` is aborted. What it
+ * cannot have heard is told by `onGap`.
  *
  * @param {(event: DaemonEvent) => void} onEvent
+ * @param {(message: string) => void} onGap
  * @param {AbortSignal} signal
  */
-export async function followEvents(onEvent, signal) {
+export async function followEvents(onEvent, onGap, signal) {
   let last = '';
+  let wasConnected = false;
   while (!signal.aborted) {
     try {
       const headers = last === '' ? {} : { 'last-event-id': last };
       const response = await ask('/events', { accept: 'text/event-stream', signal, headers });
-      for await (const { id, data } of messagesOf(response)) {
+      // Nothing to come back to had been heard.
+      if (wasConnected && last === '') onGap('');
+      wasConnected = true;
+      for await (const { id, event, data } of messagesOf(response)) {
         if (id !== '') last = id;
-        if (data !== '') onEvent(JSON.parse(data));
+        if (event === 'lost') onGap(JSON.parse(data).message);
+        else if (data !== '') onEvent(JSON.parse(data));
       }
     } catch (error) {
-      if (error instanceof ApiError && error.status === 401) return;
+      if (signal.aborted || (error instanceof ApiError && error.status === 401)) return;
     }
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
@@ -121,13 +128,14 @@ async function* messagesOf(response) {
     const parts = (rest + value).split('\n\n');
     rest = parts.pop() ?? '';
     for (const part of parts) {
-      let id = '';
+      let [id, event] = ['', ''];
       const data = [];
       for (const line of part.split('\n')) {
         if (line.startsWith('id:')) id = line.slice(3).trim();
+        else if (line.startsWith('event:')) event = line.slice(6).trim();
         else if (line.startsWith('data:')) data.push(line.slice(5).trim());
       }
-      yield { id, data: data.join('\n') };
+      yield { id, event, data: data.join('\n') };
     }
   }
 }

@@ -4,35 +4,46 @@
  *
  * @typedef {import('../contract.ts').SessionSample} SessionSample
  *
- * @typedef {object} Figures
- * @property {number} atMs
- * @property {number | null} hitShare 0 to 1; null: nothing was read
- * @property {number} linkIn bytes a second
- * @property {number} linkOut
- * @property {number} dirtyBytes
+ * @typedef {object} Figures null: not known at that moment
+ * @property {number} timeMs by the clock of whoever looks
+ * @property {number | null} hitShare 0 to 1; null also: nothing was read
+ * @property {number | null} linkIn bytes a second
+ * @property {number | null} linkOut
+ * @property {number | null} dirtyBytes
  */
 
 const keptMs = 5 * 60_000;
 /** Hits are told of so long: of one second alone they jump. */
 const shareMs = 15_000;
+const counters = /** @type {const} */ (['hits', 'misses', 'linkInBytes', 'linkOutBytes']);
 
+/**
+ * Samples go by the daemon's clock, which begins anew with the daemon; figures by the clock of whoever looks. Rates never reach over a
+ * restart of the daemon or of a session.
+ */
 export class History {
-  /** @type {Map<string, SessionSample[]>} */
+  /** Of the last `shareMs`, answered ones alone. @type {Map<string, SessionSample[]>} */
   #samples = new Map();
   /** @type {Map<string, Figures[]>} */
   #figures = new Map();
+  /** Sessions that did not answer the last time. @type {Set<string>} */
+  #silent = new Set();
+  #atMs = 0;
 
-  /** @param {readonly SessionSample[]} samples of all sessions, of one moment */
-  add(samples) {
+  /**
+   * @param {readonly SessionSample[]} samples of all sessions, later than those before
+   * @param {number} timeMs
+   */
+  add(samples, timeMs) {
     const ids = new Set(samples.map(({ id }) => id));
-    for (const id of this.#samples.keys()) {
-      if (ids.has(id)) continue;
-      this.#samples.delete(id);
-      this.#figures.delete(id);
-    }
-    const atMs = samples[0]?.atMs;
-    for (const sample of samples) this.#addOne(sample);
-    if (atMs !== undefined) this.#sum(atMs, [...ids]);
+    for (const id of this.#figures.keys()) if (id !== '' && !ids.has(id)) this.#figures.delete(id);
+    for (const id of this.#samples.keys()) if (!ids.has(id)) this.#samples.delete(id);
+    const atMs = Math.max(0, ...samples.map((sample) => sample.atMs));
+    if (samples.length > 0 && atMs < this.#atMs) this.#samples.clear();
+    if (samples.length > 0) this.#atMs = atMs;
+    this.#silent.clear();
+    for (const sample of samples) this.#addOne(sample, timeMs);
+    this.#sum(timeMs, [...ids]);
   }
 
   /**
@@ -43,30 +54,38 @@ export class History {
     return this.#figures.get(id) ?? [];
   }
 
-  /** @param {string} id */
+  /** What it said when it last answered. @param {string} id */
   latest(id) {
     return this.#samples.get(id)?.at(-1);
   }
 
-  /** @param {SessionSample} sample */
-  #addOne(sample) {
-    const before = listOf(this.#samples, sample.id);
-    const last = before.at(-1);
-    // A worker that does not answer, and one that began anew, say nothing of what was.
-    if (!sample.isAnswering) return;
-    if (last !== undefined && last.readBytes + last.hits > sample.readBytes + sample.hits) before.length = 0;
-    const previous = before.at(-1);
-    if (previous !== undefined && previous.atMs >= sample.atMs) return;
-    before.push(sample);
-    while (before.length > 2 && (before[0]?.atMs ?? 0) < sample.atMs - shareMs) before.shift();
-    const oldest = before[0] ?? sample;
-    const hits = sample.hits - oldest.hits;
-    const reads = hits + sample.misses - oldest.misses;
-    const seconds = previous === undefined ? 0 : (sample.atMs - previous.atMs) / 1000;
+  /** @param {string} id */
+  isSilent(id) {
+    return this.#silent.has(id);
+  }
+
+  /** @param {SessionSample} sample @param {number} timeMs */
+  #addOne(sample, timeMs) {
+    const { id, atMs } = sample;
+    if (!sample.isAnswering) {
+      this.#silent.add(id);
+      this.#push(id, { timeMs, hitShare: null, linkIn: null, linkOut: null, dirtyBytes: null });
+      return;
+    }
+    const known = listOf(this.#samples, id);
+    const last = known.at(-1);
+    // Of one that began anew, what was before says nothing.
+    if (last !== undefined && counters.some((key) => sample[key] < last[key])) known.length = 0;
+    const previous = known.at(-1);
+    if (previous !== undefined && previous.atMs >= atMs) return;
+    known.push(sample);
+    while (known.length > 2 && (known[0]?.atMs ?? 0) < atMs - shareMs) known.shift();
     /** @param {'linkInBytes' | 'linkOutBytes'} key */
-    const rate = (key) => (previous === undefined ? 0 : Math.max(0, (sample[key] - previous[key]) / seconds));
-    this.#push(sample.id, {
-      atMs: sample.atMs,
+    const rate = (key) =>
+      previous === undefined ? null : (1000 * (sample[key] - previous[key])) / (atMs - previous.atMs);
+    const { hits, reads } = readsOf(known);
+    this.#push(id, {
+      timeMs,
       hitShare: reads === 0 ? null : hits / reads,
       linkIn: rate('linkInBytes'),
       linkOut: rate('linkOutBytes'),
@@ -75,23 +94,22 @@ export class History {
   }
 
   /**
-   * @param {number} atMs
+   * @param {number} timeMs
    * @param {readonly string[]} ids
    */
-  #sum(atMs, ids) {
+  #sum(timeMs, ids) {
     let [hits, reads, linkIn, linkOut, dirtyBytes] = [0, 0, 0, 0, 0];
     for (const id of ids) {
-      const samples = this.#samples.get(id);
       const figures = this.#figures.get(id)?.at(-1);
-      const [first, last] = [samples?.at(0), samples?.at(-1)];
-      if (first === undefined || last === undefined || figures === undefined) continue;
-      hits += last.hits - first.hits;
-      reads += last.hits - first.hits + last.misses - first.misses;
-      linkIn += figures.linkIn;
-      linkOut += figures.linkOut;
-      dirtyBytes += figures.dirtyBytes;
+      if (figures === undefined || this.#silent.has(id)) continue;
+      const read = readsOf(this.#samples.get(id) ?? []);
+      hits += read.hits;
+      reads += read.reads;
+      linkIn += figures.linkIn ?? 0;
+      linkOut += figures.linkOut ?? 0;
+      dirtyBytes += figures.dirtyBytes ?? 0;
     }
-    this.#push('', { atMs, hitShare: reads === 0 ? null : hits / reads, linkIn, linkOut, dirtyBytes });
+    this.#push('', { timeMs, hitShare: reads === 0 ? null : hits / reads, linkIn, linkOut, dirtyBytes });
   }
 
   /**
@@ -101,8 +119,16 @@ export class History {
   #push(id, figures) {
     const list = listOf(this.#figures, id);
     list.push(figures);
-    while ((list[0]?.atMs ?? 0) < figures.atMs - keptMs) list.shift();
+    while ((list[0]?.timeMs ?? 0) < figures.timeMs - keptMs) list.shift();
   }
+}
+
+/** Between the first and the last. @param {readonly SessionSample[]} samples */
+function readsOf(samples) {
+  const [first, last] = [samples.at(0), samples.at(-1)];
+  if (first === undefined || last === undefined) return { hits: 0, reads: 0 };
+  const hits = last.hits - first.hits;
+  return { hits, reads: hits + last.misses - first.misses };
 }
 
 /**
@@ -117,12 +143,18 @@ function listOf(map, key) {
   return list;
 }
 
+/** @param {number | null | undefined} bytes a second */
+export function rateText(bytes) {
+  return bytes === null || bytes === undefined ? '–' : `${sizeText(bytes)}/s`;
+}
+
 /** @param {number} bytes */
 export function sizeText(bytes) {
   let value = bytes;
   for (const unit of ['B', 'KiB', 'MiB', 'GiB', 'TiB']) {
-    if (value < 1024 || unit === 'TiB')
-      return `${value < 10 && unit !== 'B' ? value.toFixed(1) : Math.round(value)} ${unit}`;
+    // What would be rounded to 1024 has the next unit.
+    if (value < 1023.5 || unit === 'TiB')
+      return `${value < 9.95 && unit !== 'B' ? value.toFixed(1) : Math.round(value)} ${unit}`;
     value /= 1024;
   }
   return '';

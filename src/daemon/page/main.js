@@ -2,22 +2,27 @@
 /**
  * The page of a daemon: its sessions, what they do, what is not at the origin yet, and two buttons.
  *
- *   each second: GET /v1/samples ──► History ──► table, plots
- *   GET /v1/events (stream) ──► views of sessions, progress of tasks, the list of what happened
+ *   each second: GET /v1/sessions, then /v1/samples ──► History ──► the one answer, table, plots
+ *   GET /v1/events (stream) ──► progress of tasks, the list of what happened
  *
- * Texts from the daemon become text nodes, never HTML.
+ * One round of questions at a time, and a pause that grows with what the round takes: a page never keeps a daemon busy. A daemon that is
+ * away is asked on until it is back.
  */
 import { ApiError, askJson, followEvents, keepToken, pathOf, takeToken } from './api.js';
-import { durationText, History, shareText, sizeText } from './figures.js';
+import { closeSession, writeBackTask } from './closing.js';
+import { showDetail } from './detail.js';
+import { element, make, onPress, put, setUsable } from './dom.js';
+import { durationText, History, rateText, shareText, sizeText } from './figures.js';
 import { Plots } from './plots.js';
 
 /**
  * @typedef {import('./api.js').SessionView} SessionView
- * @typedef {import('./api.js').SessionDetail} SessionDetail
  * @typedef {import('./api.js').DaemonEvent} DaemonEvent
  */
 
 const periodMs = 1000;
+/** The pause is so many times as long as the round before it. */
+const restFactor = 9;
 const mostEvents = 100;
 
 const history = new History();
@@ -28,68 +33,92 @@ let views = new Map();
 /** Progress of tasks, 0 to 1, by session. @type {Map<string, number>} */
 const tasks = new Map();
 let selected = '';
+/** Of the daemon that answered last. */
+let pid = 0;
+/** @type {Promise<boolean> | undefined} */
+let refreshing;
 /** @type {AbortController | undefined} */
 let following;
 
-/** @param {string} id @returns {any} */
-const element = (id) => document.getElementById(id);
-
-/**
- * @param {string} tag
- * @param {{text?: string, className?: string, title?: string}} [options]
- * @param {...(Node | string)} children
- */
-function make(tag, { text, className, title } = {}, ...children) {
-  const made = document.createElement(tag);
-  if (text !== undefined) made.textContent = text;
-  if (className !== undefined) made.className = className;
-  if (title !== undefined) made.title = title;
-  made.append(...children);
-  return made;
-}
-
 /** @param {string} text @param {'good' | 'waiting' | 'bad'} tone */
 function answer(text, tone) {
-  const place = element('answer');
-  if (place.textContent !== text) place.textContent = text;
-  place.dataset.tone = tone;
+  put(element('answer'), text);
+  element('answer').dataset.tone = tone;
 }
 
-async function refresh() {
+/** False: the daemon wants a token. */
+function refresh() {
+  refreshing ??= ask().finally(() => {
+    refreshing = undefined;
+  });
+  return refreshing;
+}
+
+async function ask() {
   try {
-    const [samples, list] = await Promise.all([askJson('/samples'), askJson('/sessions')]);
-    views = new Map(list.map((/** @type {SessionView} */ view) => [view.id, view]));
-    history.add(samples);
+    if (pid === 0) await greet();
+    /** @type {SessionView[]} */
+    const list = await askJson('/sessions');
+    const samples = await askJson('/samples');
+    views = new Map(list.map((view) => [view.id, view]));
+    history.add(samples, Date.now());
     if (selected !== '' && !views.has(selected)) select('');
     showSessions();
-    showAnswer();
+    showAnswer(new Set(samples.map((/** @type {{id: string}} */ { id }) => id)));
     plots?.show(history.of(selected));
-    if (selected !== '') await showDetail();
+    await showSelected();
     return true;
   } catch (error) {
-    if (error instanceof ApiError && error.status === 401) {
+    const status = error instanceof ApiError ? error.status : undefined;
+    if (status === 401) {
       askForToken();
       return false;
     }
+    // The session that was looked at has just ended.
+    if (status === 404) return true;
+    if (status === 0) isAway();
     answer(error instanceof Error ? error.message : String(error), 'bad');
     return true;
   }
 }
 
-function showAnswer() {
+async function greet() {
+  const daemon = await askJson('/daemon');
+  put(element('daemon'), `version ${daemon.version}, process ${daemon.pid}`);
+  pid = daemon.pid;
+  document.body.classList.remove('away');
+}
+
+/** What is shown is not how things are now. */
+function isAway() {
+  pid = 0;
+  tasks.clear();
+  document.body.classList.add('away');
+}
+
+/** @param {ReadonlySet<string>} sampled Others have ended since they were listed. */
+function showAnswer(sampled) {
   let [bytes, ageMs, conflicts, silent] = [0, 0, 0, 0];
-  for (const id of views.keys()) {
+  for (const { id, state } of views.values()) {
+    // What is just being made holds nothing.
+    if (!sampled.has(id) || state === 'creating') continue;
     const sample = history.latest(id);
-    if (sample === undefined) silent++;
+    if (sample === undefined || history.isSilent(id)) silent++;
     bytes += sample?.dirtyBytes ?? 0;
     ageMs = Math.max(ageMs, sample?.dirtyAgeMs ?? 0);
     conflicts += sample?.conflicts ?? 0;
   }
-  if (conflicts > 0) answer(`${conflicts} files are in conflict: viaduct conflicts tells which.`, 'bad');
-  else if (bytes > 0)
-    answer(`${sizeText(bytes)} are not at the origin, the oldest for ${durationText(ageMs)}.`, 'waiting');
-  else if (silent > 0) answer(`${silent} of ${views.size} sessions do not say how they are.`, 'waiting');
-  else answer('Everything is at the origin.', 'good');
+  const parts = [];
+  if (conflicts > 0) parts.push(`${counted(conflicts, 'file is', 'files are')} in conflict: viaduct conflicts tells.`);
+  if (bytes > 0) parts.push(`${sizeText(bytes)} are not at the origin, the oldest for ${durationText(ageMs)}.`);
+  if (silent > 0) parts.push(`${silent} of ${counted(views.size, 'session', 'sessions')} cannot say what it keeps.`);
+  if (parts.length === 0) parts.push('Everything is at the origin.');
+  answer(parts.join(' '), conflicts > 0 ? 'bad' : bytes > 0 || silent > 0 ? 'waiting' : 'good');
+}
+
+/** @param {number} count @param {string} one @param {string} many */
+function counted(count, one, many) {
+  return `${count} ${count === 1 ? one : many}`;
 }
 
 function showSessions() {
@@ -108,17 +137,19 @@ function showSessions() {
 }
 
 /** @param {SessionView} view */
-function makeRow(view) {
+function makeRow({ id, name, policy, origin }) {
   const row = /** @type {HTMLTableRowElement} */ (make('tr'));
-  row.dataset.id = view.id;
-  const name = make('button', { className: 'name', text: view.name, title: 'Plots and settings of this session' });
-  name.addEventListener('click', () => select(selected === view.id ? '' : view.id));
+  row.dataset.id = id;
+  const head = make('button', { className: 'name', text: name, title: 'Plots and settings of this session' });
+  head.addEventListener('click', () => select(selected === id ? '' : id));
   const writeBack = make('button', { className: 'write-back', text: 'Write back' });
-  writeBack.addEventListener('click', () => act(view.id, () => startWriteBack(view.id)));
+  onPress(writeBack, () => act(id, () => (views.get(id)?.state === 'failed' ? reopen(id) : startWriteBack(id))));
   const close = make('button', { className: 'close', text: 'Close …' });
-  close.addEventListener('click', () => act(view.id, () => closeSession(view.id)));
-  row.append(make('td', {}, name, make('small', { text: view.url ?? view.origin, title: `origin: ${view.origin}` })));
-  row.append(make('td', { className: 'state' }), make('td', {}, view.policy));
+  onPress(close, () => act(id, () => closeSession(id)));
+  const about = make('small', { className: 'url', title: `origin: ${origin}` });
+  const title = make('th', {}, head, about);
+  title.setAttribute('scope', 'row');
+  row.append(title, make('td', { className: 'state' }), make('td', { text: policy }));
   for (const key of ['hits', 'in', 'out', 'dirty', 'prefetch']) row.append(make('td', { className: `number ${key}` }));
   row.append(make('td', { className: 'actions' }, writeBack, ' ', close));
   return row;
@@ -126,32 +157,39 @@ function makeRow(view) {
 
 /** @param {HTMLTableRowElement} row @param {SessionView} view */
 function fillRow(row, view) {
-  const sample = history.latest(view.id);
-  const figures = history.of(view.id).at(-1);
-  /** @param {string} key @param {string} text */
-  const put = (key, text) => {
-    const cell = /** @type {HTMLElement} */ (row.querySelector(`.${key}`));
-    if (cell.textContent !== text) cell.textContent = text;
-    return cell;
-  };
-  row.setAttribute('aria-selected', String(view.id === selected));
-  const away = (sample?.originAwayMs ?? 0) > 2000 ? `, origin away for ${durationText(sample?.originAwayMs ?? 0)}` : '';
-  const state = put('state', `${view.state}${away}`);
-  state.className = `state state-${view.state}`;
-  state.title = view.lastError?.cause ?? '';
-  put('hits', shareText(figures?.hitShare));
-  put('in', `${sizeText(figures?.linkIn ?? 0)}/s`);
-  put('out', `${sizeText(figures?.linkOut ?? 0)}/s`);
+  const { id, state } = view;
+  const sample = history.latest(id);
+  const isSilent = history.isSilent(id);
+  const figures = history.of(id).at(-1);
+  /** @param {string} key */
+  const part = (key) => /** @type {HTMLElement} */ (row.querySelector(`.${key}`));
+  row.classList.toggle('selected', id === selected);
+  part('name').setAttribute('aria-expanded', String(id === selected));
+  put(part('url'), view.url ?? view.origin);
+  const away = isSilent ? 0 : (sample?.originAwayMs ?? 0);
+  put(part('state'), away > 2000 ? `${state}, origin away for ${durationText(away)}` : state);
+  part('state').className = `state state-${away > 2000 ? 'waiting' : state}`;
+  part('state').title = view.lastError?.cause ?? '';
+  put(part('hits'), shareText(figures?.hitShare));
+  put(part('in'), rateText(figures?.linkIn));
+  put(part('out'), rateText(figures?.linkOut));
   const fetched = sample?.prefetchedBytes ?? 0;
-  put('prefetch', fetched === 0 ? '–' : shareText(Math.min(1, (sample?.prefetchUsedBytes ?? 0) / fetched)));
-  const dirty = sample?.dirtyBytes ?? 0;
-  const share = tasks.get(view.id);
-  const text = dirty === 0 ? '–' : `${sizeText(dirty)}, ${durationText(sample?.dirtyAgeMs ?? 0)}`;
-  put('dirty', share === undefined ? text : `${text} (${shareText(share)} written back)`);
-  const writeBack = /** @type {HTMLButtonElement} */ (row.querySelector('button.write-back'));
-  writeBack.disabled = view.state !== 'running' || share !== undefined;
-  const close = /** @type {HTMLButtonElement} */ (row.querySelector('button.close'));
-  close.disabled = view.state === 'closing';
+  put(part('prefetch'), fetched === 0 ? '–' : shareText(Math.min(1, (sample?.prefetchUsedBytes ?? 0) / fetched)));
+  const share = tasks.get(id);
+  const dirty = dirtyText(sample, isSilent);
+  put(part('dirty'), share === undefined ? dirty : `${dirty} (${shareText(share)} written back)`);
+  const isFailed = state === 'failed';
+  put(part('write-back'), isFailed ? 'Open again' : 'Write back');
+  setUsable(part('write-back'), isFailed || (state === 'running' && share === undefined && sample?.dirtyBytes !== 0));
+  setUsable(part('close'), state !== 'closing' && state !== 'creating');
+}
+
+/** @param {import('./api.js').SessionSample | undefined} sample @param {boolean} isSilent */
+function dirtyText(sample, isSilent) {
+  if (sample === undefined) return isSilent ? 'unknown' : '–';
+  const { dirtyBytes, dirtyAgeMs } = sample;
+  if (isSilent) return dirtyBytes === 0 ? 'unknown' : `unknown, was ${sizeText(dirtyBytes)}`;
+  return dirtyBytes === 0 ? '–' : `${sizeText(dirtyBytes)}, ${durationText(dirtyAgeMs)}`;
 }
 
 /** @param {string} id '' for all */
@@ -161,61 +199,32 @@ function select(id) {
   element('detail').hidden = id === '';
   plots?.show(history.of(id));
   showSessions();
-  if (id !== '') showDetail().catch(() => {});
+  showSelected().catch(() => {});
 }
 
-async function showDetail() {
+async function showSelected() {
   const id = selected;
-  /** @type {SessionDetail} */
-  const detail = await askJson(pathOf(id));
-  if (id !== selected) return;
-  element('detail-title').textContent = `${detail.name}, ${detail.origin}`;
-  const rows = detail.settings.map(({ key, value, from }) =>
-    make('tr', {}, make('td', { text: key }), make('td', { text: value }), make('td', { text: from })),
-  );
-  element('settings').tBodies[0].replaceChildren(...rows);
-  const state = detail.status?.data?.writeBack;
-  const files = state?.files ?? [];
-  element('missing-note').textContent =
-    state === undefined
-      ? 'This session keeps nothing back.'
-      : files.length === 0
-        ? 'Nothing: the origin has all of it.'
-        : state.filesLeftOff > 0
-          ? `and ${state.filesLeftOff} more files`
-          : '';
-  element('missing').tBodies[0].replaceChildren(
-    ...files.map((file) =>
-      make(
-        'tr',
-        {},
-        make('td', { text: nameOf(file) }),
-        make('td', { className: 'number', text: sizeText(file.bytes) }),
-      ),
-    ),
-  );
-}
-
-/** @param {any} file */
-function nameOf(file) {
-  return file.path ?? file.name ?? file.handle ?? '';
+  if (id !== '') await showDetail(id, () => id === selected);
 }
 
 /** Runs what a button stands for; what goes wrong is told where everything else is. @param {string} id @param {() => Promise<void>} action */
 async function act(id, action) {
+  const name = views.get(id)?.name ?? id;
   try {
     await action();
   } catch (error) {
-    note(`${views.get(id)?.name ?? id}: ${error instanceof Error ? error.message : error}`, new Date());
+    note(`${name}: ${error instanceof Error ? error.message : error}`, new Date());
   }
   await refresh();
 }
 
 /** @param {string} id */
 async function startWriteBack(id) {
+  const task = await writeBackTask(id);
+  if (task === undefined) return;
   tasks.set(id, 0);
   try {
-    await askJson(`${pathOf(id)}/tasks`, { method: 'POST', body: { task: 'write-back' } });
+    await askJson(`${pathOf(id)}/tasks`, { method: 'POST', body: task });
   } catch (error) {
     tasks.delete(id);
     throw error;
@@ -223,29 +232,8 @@ async function startWriteBack(id) {
 }
 
 /** @param {string} id */
-async function closeSession(id) {
-  const view = views.get(id);
-  if (view === undefined) return;
-  /** @type {SessionDetail} */
-  const detail = await askJson(pathOf(id));
-  const state = detail.status?.data?.writeBack;
-  const bytes = state?.pendingBytes ?? 0;
-  /** @type {HTMLDialogElement} */
-  const dialog = element('closing');
-  element('closing-title').textContent = `Close ${view.name}?`;
-  element('closing-note').textContent =
-    bytes > 0
-      ? `${sizeText(bytes)} are not at the origin. Clients at ${view.url ?? 'its address'} lose their server.`
-      : `Clients at ${view.url ?? 'its address'} lose their server.`;
-  const kinds = bytes === 0 ? ['clean'] : state?.policy === 'redirect' ? ['keep', 'redirect'] : ['write-back', 'keep'];
-  for (const button of dialog.querySelectorAll('button'))
-    button.hidden = button.value !== '' && !kinds.includes(button.dataset.for ?? '');
-  dialog.returnValue = '';
-  dialog.showModal();
-  await new Promise((resolve) => dialog.addEventListener('close', resolve, { once: true }));
-  if (dialog.returnValue === '') return;
-  const query = dialog.returnValue === 'close' ? '' : `?changes=${dialog.returnValue}`;
-  await askJson(`${pathOf(id)}${query}`, { method: 'DELETE' });
+async function reopen(id) {
+  await askJson(`${pathOf(id)}/reopen`, { method: 'POST' });
 }
 
 /** @param {DaemonEvent} event */
@@ -261,9 +249,9 @@ function take(event) {
   const what =
     event.message ??
     [
-      event.kind.replace('-', ' '),
+      event.kind.replaceAll('-', ' '),
       event.task?.task,
-      view?.state,
+      event.kind === 'session-state' ? view?.state : undefined,
       result?.outcome,
       error?.cause,
       ...(result?.problems ?? []),
@@ -271,6 +259,13 @@ function take(event) {
       .filter((part) => part !== undefined)
       .join(': ');
   note(name === '' || what.includes(name) ? what : `${name}: ${what}`, new Date(event.time));
+}
+
+/** @param {string} message of the daemon */
+function takeGap(message) {
+  // Their ends may be among what was missed.
+  tasks.clear();
+  if (message !== '') note(message, new Date());
 }
 
 /** @param {string} text @param {Date} when */
@@ -283,24 +278,30 @@ function note(text, when) {
 function askForToken() {
   following?.abort();
   element('main').hidden = true;
+  const wasShown = !element('login').hidden;
   element('login').hidden = false;
-  answer('This daemon wants its token.', 'waiting');
+  element('login').querySelector('input').focus();
+  answer(
+    wasShown ? 'That is not the token of this daemon.' : 'This daemon wants its token.',
+    wasShown ? 'bad' : 'waiting',
+  );
 }
 
 async function begin() {
-  try {
-    const daemon = await askJson('/daemon');
-    element('daemon').textContent = `${daemon.version}, pid ${daemon.pid}`;
-  } catch (error) {
-    if (error instanceof ApiError && error.status === 401) return askForToken();
-  }
+  pid = 0;
+  if (!(await refresh())) return;
   element('login').hidden = true;
   element('main').hidden = false;
   plots ??= new Plots();
+  plots.show(history.of(selected));
+  following?.abort();
   following = new AbortController();
-  void followEvents(take, following.signal);
-  while (await refresh()) {
-    await new Promise((resolve) => setTimeout(resolve, periodMs));
+  void followEvents(take, takeGap, following.signal);
+  for (;;) {
+    const began = performance.now();
+    if (!(await refresh())) return;
+    const pauseMs = Math.max(periodMs, restFactor * (performance.now() - began));
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
     // Nobody looks: nobody asks.
     while (document.hidden)
       await new Promise((resolve) => document.addEventListener('visibilitychange', resolve, { once: true }));
@@ -311,6 +312,12 @@ element('login').addEventListener('submit', (/** @type {SubmitEvent} */ event) =
   event.preventDefault();
   keepToken(String(new FormData(/** @type {HTMLFormElement} */ (event.target)).get('token')).trim());
   void begin();
+});
+// A link with another token, in the same tab.
+addEventListener('hashchange', () => {
+  if (!location.hash.includes('token=')) return;
+  takeToken();
+  if (!element('login').hidden) void begin();
 });
 takeToken();
 void begin();

@@ -1,8 +1,9 @@
 // @ts-check
 /** The three plots: hits, link and what is not at the origin, of one session or of all. */
 // @ts-expect-error: served beside this file; its types are those of the package.
-import UPlot from './uPlot.esm.js';
+
 import { sizeText } from './figures.js';
+import UPlot from './uPlot.esm.js';
 
 /** @typedef {import('./figures.js').Figures} Figures */
 
@@ -10,11 +11,31 @@ const height = 170;
 /** Ticks at whole units. */
 const byteSteps = Array.from({ length: 45 }, (_, power) => 2 ** power);
 
+/** @typedef {{plot: any, holder: HTMLElement, columns: ((figures: Figures) => number | null)[]}} Plot */
+
 export class Plots {
-  /** @type {{plot: any, holder: HTMLElement, columns: ((figures: Figures) => number | null)[]}[]} */
-  #plots;
+  /** @type {Plot[]} */
+  #plots = [];
+  /** @type {readonly Figures[]} */
+  #figures = [];
 
   constructor() {
+    this.#draw();
+    new ResizeObserver(() => this.#fit()).observe(/** @type {Element} */ (document.getElementById('plots')));
+    // The canvas does not follow the colours of the page.
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#draw());
+  }
+
+  /** @param {readonly Figures[]} figures */
+  show(figures) {
+    this.#figures = figures;
+    const times = figures.map(({ timeMs }) => timeMs / 1000);
+    for (const { plot, columns } of this.#plots)
+      plot.setData([times, ...columns.map((column) => figures.map((point) => column(point)))]);
+  }
+
+  #draw() {
+    for (const { plot } of this.#plots) plot.destroy();
     const percent = (/** @type {number} */ value) => `${Math.round(value)} %`;
     this.#plots = [
       make('plot-hits', { range: [0, 100], text: percent }, [
@@ -26,16 +47,7 @@ export class Plots {
       ]),
       make('plot-dirty', { text: sizeText }, [['not at the origin', '--bad', ({ dirtyBytes }) => dirtyBytes]]),
     ];
-    new ResizeObserver(() => this.#fit()).observe(/** @type {Element} */ (document.getElementById('plots')));
-  }
-
-  /** @param {readonly Figures[]} figures */
-  show(figures) {
-    const now = Date.now() / 1000;
-    const last = figures.at(-1)?.atMs ?? 0;
-    const times = figures.map(({ atMs }) => now - (last - atMs) / 1000);
-    for (const { plot, columns } of this.#plots)
-      plot.setData([times, ...columns.map((column) => figures.map((point) => column(point)))]);
+    this.show(this.#figures);
   }
 
   #fit() {
@@ -62,12 +74,14 @@ function make(id, { range, text }, series) {
   const axis = { stroke: color('--faint'), grid: { stroke: color('--line') }, ticks: { stroke: color('--line') } };
   /** @param {unknown} _plot @param {number} _low @param {number} high */
   const fromZero = (_plot, _low, high) => [0, Math.max(high, 1)];
+  /** @param {unknown} _plot @param {number} first @param {number} last */
+  const atLeastOneMinute = (_plot, first, last) => [Math.min(first, last - 60), last];
   const plot = new UPlot(
     {
       width: holder.clientWidth || 320,
       height,
       cursor: { y: false },
-      scales: { y: { range: range ?? fromZero } },
+      scales: { x: { range: atLeastOneMinute }, y: { range: range ?? fromZero } },
       axes: [
         axis,
         {
