@@ -8,6 +8,7 @@ export { chain, type Eventual, isPromise } from './eventual.ts';
 export { inParallel } from './in-parallel.ts';
 export { limits } from './limits.ts';
 export { type Log, silentLog } from './log.ts';
+export { nearest, nearestText } from './nearest.ts';
 export { type Random, seededRandom, systemRandom } from './random.ts';
 export {
   formatDuration,

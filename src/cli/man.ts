@@ -2,10 +2,9 @@
 import { spawn } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { Command } from 'commander';
-import { ViaductError } from '../base/mod.ts';
+import { nearestText, ViaductError } from '../base/mod.ts';
 import { type CommandShape, describeCommand } from './command-shape.ts';
 import { manualPage } from './man/page.ts';
-import { nearestText } from './nearest.ts';
 import { packageVersion } from './session-command.ts';
 
 const help = `

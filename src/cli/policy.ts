@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command } from 'commander';
-import { parseSize, systemClock, ViaductError } from '../base/mod.ts';
+import { nearestText, parseSize, systemClock, ViaductError } from '../base/mod.ts';
 import { type Configuration, defaultConfigurationFile, loadConfiguration, parseConfiguration } from '../config/mod.ts';
 import { askProcesses } from '../control/mod.ts';
 import {
@@ -13,7 +13,6 @@ import {
   policyLines,
 } from '../policy/mod.ts';
 import { explainIn } from './daemon/explain.ts';
-import { nearestText } from './nearest.ts';
 import { printJson, printLine } from './output.ts';
 import { candidatesOf, controlDirectory } from './process-choice.ts';
 import { tableOf } from './session-text.ts';

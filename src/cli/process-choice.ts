@@ -8,7 +8,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { systemClock, ViaductError } from '../base/mod.ts';
+import { nearestText, systemClock, ViaductError } from '../base/mod.ts';
 import {
   askProcesses,
   type ListedSession,
@@ -17,7 +17,6 @@ import {
   type StatusAnswer,
 } from '../control/mod.ts';
 import type { SessionStatus } from '../sessions/mod.ts';
-import { nearestText } from './nearest.ts';
 import { notEmpty, wholeNumber } from './values.ts';
 
 export interface ChoiceFlags {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { SessionView } from '../daemon/mod.ts';
-import { nearestOf } from './nearest.ts';
 import { closedText, sessionTable, settingOf, tableOf } from './session-text.ts';
 
 const view: SessionView = {
@@ -51,10 +50,4 @@ test('the end of a session says what it left', () => {
     lostTo: undefined,
   } as const;
   assert.match(closedText({ id: 's-a', name: 'vm7', left }), /4\.0 KiB of 1 file is not at the origin yet/);
-});
-
-test('a name that is a slip away is meant; one that is farther is not', () => {
-  assert.equal(nearestOf('goldn', ['golden', 'home']), 'golden');
-  assert.equal(nearestOf('hmoe', ['golden', 'home']), 'home');
-  assert.equal(nearestOf('x', ['golden', 'home']), undefined);
 });

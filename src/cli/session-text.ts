@@ -1,8 +1,7 @@
 /** What `viaduct session` says to people: a table of sessions, and all about one. */
-import { formatDuration, formatSize, ViaductError } from '../base/mod.ts';
+import { formatDuration, formatSize, nearestText, ViaductError } from '../base/mod.ts';
 import type { CloseResult, SessionSample, SessionView } from '../daemon/mod.ts';
 import type { ShownSession } from './daemon-port.ts';
-import { nearestText } from './nearest.ts';
 import { printable } from './printable.ts';
 import { describeLeft } from './session-end.ts';
 

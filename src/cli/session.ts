@@ -1,13 +1,12 @@
 /** `viaduct session create|list|show|writeback|flush|invalidate|close|reopen`: sessions of the daemon. */
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
-import { systemClock, ViaductError } from '../base/mod.ts';
+import { nearestText, systemClock, ViaductError } from '../base/mod.ts';
 import type { SessionRequest } from '../daemon/mod.ts';
 import { settingKeys } from '../policy/mod.ts';
 import type { SessionTask } from '../sessions/mod.ts';
 import type { DaemonPort } from './daemon-port.ts';
 import { withDaemon } from './daemon-reach.ts';
-import { nearestText } from './nearest.ts';
 import { exitCodes, printJson, printLine } from './output.ts';
 import { closedText, sessionTable, sessionText, settingOf } from './session-text.ts';
 import { followTask, timeoutOf } from './task-output.ts';

@@ -1,10 +1,9 @@
 /** Names that must be defined elsewhere in the file, and what contradicts without knowing policies. */
-import { ViaductError } from '../base/mod.ts';
+import { nearest, ViaductError } from '../base/mod.ts';
 import { parseOrigin } from '../origins/mod.ts';
 import { modelNames } from '../policy/mod.ts';
 import type { Collector } from './collector.ts';
 import type { Configuration } from './configuration.ts';
-import { nearest } from './nearest.ts';
 import { isOriginAddress, resolveOrigin } from './origins.ts';
 import type { Path } from './problem.ts';
 

@@ -6,10 +6,9 @@
  *                   Located (document.ts) ─┘   known keys, descriptions: JSON Schema (json-schema.ts)
  */
 import type { z } from 'zod';
-import { limits } from '../base/mod.ts';
+import { limits, nearest } from '../base/mod.ts';
 import { type Located, locate } from './document.ts';
 import { type JsonSchema, keysAt, schemasAt } from './json-schema.ts';
-import { nearest } from './nearest.ts';
 import { type Finding, formatPath, type Path } from './problem.ts';
 import { nameRemedy } from './schema.ts';
 

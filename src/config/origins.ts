@@ -7,9 +7,8 @@
  *     /srv, ./srv        a directory
  */
 import { isAbsolute, join, resolve } from 'node:path';
-import { ViaductError } from '../base/mod.ts';
+import { nearest, ViaductError } from '../base/mod.ts';
 import { formatOrigin, parseOrigin } from '../origins/mod.ts';
-import { nearest } from './nearest.ts';
 
 export interface ConfiguredOrigin {
   readonly name: string;

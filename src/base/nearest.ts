@@ -34,3 +34,9 @@ function editDistance(left: string, right: string, enough: number): number {
   }
   return before[right.length]!;
 }
+
+/** To be put behind what was not known: ` (did you mean "list"?)`, or nothing. */
+export function nearestText(word: string, known: Iterable<string>): string {
+  const name = nearest(word, known);
+  return name === undefined ? '' : ` (did you mean "${name}"?)`;
+}
