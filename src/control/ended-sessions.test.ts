@@ -95,6 +95,11 @@ test('a session that runs answers for itself; a log that nobody answers for is n
   await log.close();
   assert.equal((await endedSessions(index, [silent], clock))[0]?.pendingBytes, 5_000);
   assert.equal(
+    (await endedSessions(index, [answered('then')], clock))[0]?.pendingBytes,
+    5_000,
+    'a session of a daemon, which goes on',
+  );
+  assert.equal(
     (await endedSessions(index, [answered('later')], clock))[0]?.pendingBytes,
     5_000,
     'another process of that number',

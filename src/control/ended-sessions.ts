@@ -79,7 +79,10 @@ export async function endedSessions(
   );
 }
 
-/** Of a process that is silent, and whose disk does not say whether its lock is held, it is taken for its own. */
+/**
+ * A process of many sessions outlives each of them, so that it runs says nothing of this one: a log that nobody holds is nobody's. Where the
+ * disk does not say whether its lock is held, it is taken for the process's own.
+ */
 async function isAnswered(
   { directory, pid, startedAt, isSetAside }: FoundNote,
   answers: readonly StatusAnswer[],
@@ -87,18 +90,18 @@ async function isAnswered(
   stat: Stat,
 ): Promise<boolean> {
   if (isSetAside) return false;
-  if (answers.some((answer) => answer.kind === 'silent' && answer.pid === pid)) {
+  const isOwn = answers.some((answer) =>
+    answer.kind === 'silent' ? answer.pid === pid : answer.status.pid === pid && answer.status.startedAt === startedAt,
+  );
+  if (isOwn) {
     const isHeld = await inTime(lockOf(directory, stat).then(isInodeLocked), clock);
     if (isHeld !== false) return true;
   }
-  return answers.some((answer) => {
-    if (answer.kind === 'silent') return false;
-    const { status } = answer;
-    return (
-      (status.pid === pid && status.startedAt === startedAt) ||
-      status.sessions.some(({ data }) => data?.writeBack?.log.directory === directory)
-    );
-  });
+  return answers.some(
+    (answer) =>
+      answer.kind !== 'silent' &&
+      answer.status.sessions.some(({ data }) => data?.writeBack?.log.directory === directory),
+  );
 }
 
 async function look(note: FoundNote, clock: Clock, stat: Stat): Promise<Contents> {
