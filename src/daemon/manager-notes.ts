@@ -5,6 +5,7 @@
  * Invariant: a log that holds changes, or that cannot be read, is never removed (but by who discards it).
  */
 import { existsSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { Clock, Log } from '../base/mod.ts';
 import { conflictsIn, type LogIndex, type LogNote, pendingIn } from '../control/mod.ts';
 import { type InspectedLog, inspectLog, logId, systemLogDirectory } from '../dirty/mod.ts';
@@ -12,6 +13,8 @@ import { formatOrigin, parseOrigin } from '../origins/mod.ts';
 import { keepsLog, type LeftBehind } from '../sessions/mod.ts';
 import { sessionDirectory } from './opening.ts';
 import type { StoredSession } from './session-store.ts';
+
+const aloneCacheSize = '256M';
 
 export interface NotesOptions {
   readonly stateDirectory: string;
@@ -118,21 +121,13 @@ function isSomething(inspected: InspectedLog): boolean {
   return inspected.damaged !== undefined || pendingIn(inspected).pendingFiles > 0 || conflictsIn(inspected).length > 0;
 }
 
-/** Opens the log by itself, without the daemon. */
+/** Opens the log by itself, without the daemon, and with a small cache beside it: the daemon's is in use. */
 function aloneCommand({ plan }: StoredSession): string {
   const { origin, listen, writes, dirty } = plan;
+  const directory = dirty?.directory ?? '';
   const place = listen.port === undefined ? listen.host : `${listen.host}:${listen.port}`;
-  const words = [
-    'viaduct',
-    'proxy',
-    origin,
-    '--alone',
-    '--listen',
-    place,
-    '--policy',
-    writes,
-    '--dirty-log',
-    dirty?.directory ?? '',
-  ];
+  const cache = ['--cache', join(dirname(directory), 'cache'), '--cache-size', aloneCacheSize];
+  const policy = ['--policy', writes, '--dirty-log', directory];
+  const words = ['viaduct', 'proxy', origin, '--alone', '--listen', place, ...cache, ...policy];
   return words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(' ');
 }

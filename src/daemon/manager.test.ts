@@ -76,7 +76,10 @@ test('closing writes back first; kept changes are noted with their log', async (
   assert.deepEqual(place.directories(), [kept.id]);
   const [note] = new LogIndex(place.state).read().notes;
   assert.equal(note?.directory, join(place.state, 'sessions', kept.id, 'dirty'));
-  assert.match(note?.restart ?? '', /^viaduct proxy .*--alone .*--policy write-back --dirty-log /);
+  assert.match(
+    note?.restart ?? '',
+    /^viaduct proxy .*--alone .*--cache \S+ --cache-size \S+ --policy write-back --dirty-log /,
+  );
   // The next daemon leaves it alone.
   await manager.stop();
   await (await place.open()).stop();

@@ -151,6 +151,18 @@ export class DaemonBed {
     await this.said('session', 'writeback', session, '--wait');
   }
 
+  /** `restart`: as `viaduct status` names it, of a session that left something. It has its changes written back, and ends. */
+  async aloneUntilWrittenBack(restart: string): Promise<void> {
+    const words = [...restart.matchAll(/'([^']*)'|\S+/g)].map(([word, quoted]) => quoted ?? word);
+    const command = await startCommand(words.slice(1), { signal: new AbortController().signal, timeoutMs: patienceMs });
+    assert.equal(command.ready.ready, true, `${restart}: ${JSON.stringify(command.ready)}`);
+    try {
+      await this.said('writeback', '--wait');
+    } finally {
+      await command.stop();
+    }
+  }
+
   async session(name: string): Promise<View> {
     const found = (await this.client.sessions()).find((view) => view.name === name);
     assert.ok(found !== undefined, `there is no session ${name}`);
