@@ -21,8 +21,10 @@ import { Plots } from './plots.js';
  */
 
 const periodMs = 1000;
+/** Of the rounds that events call for. */
+const shortestPauseMs = 200;
 /** The pause is so many times as long as the round before it. */
-const restFactor = 9;
+const restFactor = 3;
 const mostEvents = 100;
 
 const history = new History();
@@ -39,6 +41,10 @@ let pid = 0;
 let refreshing;
 /** @type {AbortController | undefined} */
 let following;
+/** Something happened since the last round began. */
+let isStale = false;
+/** Ends the pause between two rounds. @type {(value?: unknown) => void} */
+let hurry = () => {};
 
 /** @param {string} text @param {'good' | 'waiting' | 'bad'} tone */
 function answer(text, tone) {
@@ -55,6 +61,7 @@ function refresh() {
 }
 
 async function ask() {
+  isStale = false;
   try {
     if (pid === 0) await greet();
     /** @type {SessionView[]} */
@@ -244,6 +251,8 @@ function take(event) {
       tasks.set(session, Math.max(0, 1 - progress.pendingBytes / progress.totalBytes));
     return;
   }
+  isStale = true;
+  hurry();
   if (event.kind === 'task-ended') tasks.delete(session);
   const name = view?.name ?? views.get(session)?.name ?? session;
   const what =
@@ -287,6 +296,11 @@ function askForToken() {
   );
 }
 
+/** @param {number} ms */
+function sleep(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
 async function begin() {
   pid = 0;
   if (!(await refresh())) return;
@@ -300,8 +314,9 @@ async function begin() {
   for (;;) {
     const began = performance.now();
     if (!(await refresh())) return;
-    const pauseMs = Math.max(periodMs, restFactor * (performance.now() - began));
-    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    const restMs = Math.max(shortestPauseMs, restFactor * (performance.now() - began));
+    await sleep(restMs);
+    if (!isStale) await Promise.race([sleep(periodMs - restMs), new Promise((resolve) => (hurry = resolve))]);
     // Nobody looks: nobody asks.
     while (document.hidden)
       await new Promise((resolve) => document.addEventListener('visibilitychange', resolve, { once: true }));

@@ -1,8 +1,8 @@
 // @ts-check
 /** The three plots: hits, link and what is not at the origin, of one session or of all. */
-// @ts-expect-error: served beside this file; its types are those of the package.
 
 import { sizeText } from './figures.js';
+// @ts-expect-error: served beside this file, from the package.
 import UPlot from './uPlot.esm.js';
 
 /** @typedef {import('./figures.js').Figures} Figures */
@@ -30,8 +30,11 @@ export class Plots {
   show(figures) {
     this.#figures = figures;
     const times = figures.map(({ timeMs }) => timeMs / 1000);
-    for (const { plot, columns } of this.#plots)
+    for (const { plot, columns } of this.#plots) {
       plot.setData([times, ...columns.map((column) => figures.map((point) => column(point)))]);
+      // Where nobody points, the legend tells of now.
+      if (plot.cursor.left < 0 && times.length > 0) plot.setLegend({ idx: times.length - 1 });
+    }
   }
 
   #draw() {
@@ -73,7 +76,7 @@ function make(id, { range, text }, series) {
   };
   const axis = { stroke: color('--faint'), grid: { stroke: color('--line') }, ticks: { stroke: color('--line') } };
   /** @param {unknown} _plot @param {number} _low @param {number} high */
-  const fromZero = (_plot, _low, high) => [0, Math.max(high, 1)];
+  const fromZero = (_plot, _low, high) => [0, Math.max(1.05 * high, 1024)];
   /** @param {unknown} _plot @param {number} first @param {number} last */
   const atLeastOneMinute = (_plot, first, last) => [Math.min(first, last - 60), last];
   const plot = new UPlot(
@@ -83,7 +86,11 @@ function make(id, { range, text }, series) {
       cursor: { y: false },
       scales: { x: { range: atLeastOneMinute }, y: { range: range ?? fromZero } },
       axes: [
-        axis,
+        {
+          ...axis,
+          space: 80,
+          values: (/** @type {unknown} */ _plot, /** @type {number[]} */ at) => at.map(timeText),
+        },
         {
           ...axis,
           size: 70,
@@ -92,7 +99,10 @@ function make(id, { range, text }, series) {
         },
       ],
       series: [
-        {},
+        {
+          label: 'at',
+          value: (/** @type {unknown} */ _plot, /** @type {number | null} */ at) => (at === null ? '–' : timeText(at)),
+        },
         ...series.map(([label, name]) => ({
           label,
           stroke: color(name),
@@ -106,4 +116,9 @@ function make(id, { range, text }, series) {
     holder,
   );
   return { plot, holder, columns: series.map(([, , column]) => column) };
+}
+
+/** @param {number} seconds since 1970 */
+function timeText(seconds) {
+  return new Date(1000 * seconds).toLocaleTimeString('en-GB');
 }
