@@ -15,6 +15,8 @@ import { sessionDirectory } from './opening.ts';
 import type { StoredSession } from './session-store.ts';
 
 const aloneCacheSize = '256M';
+/** Opens again what is in its store. */
+const daemonCommand = 'viaduct daemon';
 
 export interface NotesOptions {
   readonly stateDirectory: string;
@@ -34,7 +36,7 @@ export class ManagerNotes {
 
   /** The session has the log open: if this process is killed and none comes after it, its changes are found. */
   async opened(session: StoredSession): Promise<void> {
-    const note = await this.#noteOf(session, 'viaduct daemon');
+    const note = await this.#noteOf(session, daemonCommand);
     if (note !== undefined) this.#carefully(note, () => this.#options.index.write(note));
   }
 
@@ -52,18 +54,30 @@ export class ManagerNotes {
     }
     const isLeft =
       left === undefined ? await holdsChanges(directory, this.#options.clock) : left.files > 0 || left.conflicts > 0;
-    const note = await this.#noteOf(session, isLeft ? aloneCommand(session) : '');
-    if (note === undefined) return isLeft;
+    const known = await this.#noteOf(session, '');
+    if (known === undefined) return isLeft;
+    const { host, port } = session.plan.listen;
+    const listen = port === undefined ? host : `${host}:${port}`;
+    const note = { ...known, restart: aloneCommand({ ...known, listen }) };
     if (!isLeft) this.#carefully(note, () => index.remove(note));
     else {
       const { bytes, files, conflicts, lostTo } = left ?? {};
-      const known =
+      const told =
         bytes === undefined || files === undefined || conflicts === undefined
           ? undefined
           : { bytes, files, conflicts, lostTo };
-      this.#carefully(note, () => index.write({ ...note, ...(known === undefined ? {} : { left: known }) }));
+      this.#carefully(note, () => index.write({ ...note, ...(told === undefined ? {} : { left: told }) }));
     }
     return isLeft;
+  }
+
+  /** No row tells of the log any more, so that a daemon will not open it. */
+  orphaned(directory: string): void {
+    const { index } = this.#options;
+    const note = index.find(directory);
+    if (note?.restart !== daemonCommand) return;
+    const { path: _path, isSetAside: _isSetAside, ...rest } = note;
+    this.#carefully(note, () => index.write({ ...rest, restart: aloneCommand(rest) }));
   }
 
   /** The session's directory, when nothing is in it that anybody needs. */
@@ -122,12 +136,9 @@ function isSomething(inspected: InspectedLog): boolean {
 }
 
 /** Opens the log by itself, without the daemon, and with a small cache beside it: the daemon's is in use. */
-function aloneCommand({ plan }: StoredSession): string {
-  const { origin, listen, writes, dirty } = plan;
-  const directory = dirty?.directory ?? '';
-  const place = listen.port === undefined ? listen.host : `${listen.host}:${listen.port}`;
+function aloneCommand({ origin, listen, policy, directory }: Omit<LogNote, 'restart'>): string {
   const cache = ['--cache', join(dirname(directory), 'cache'), '--cache-size', aloneCacheSize];
-  const policy = ['--policy', writes, '--dirty-log', directory];
-  const words = ['viaduct', 'proxy', origin, '--alone', '--listen', place, ...cache, ...policy];
+  const log = ['--policy', policy, '--dirty-log', directory];
+  const words = ['viaduct', 'proxy', origin, '--alone', '--listen', listen, ...cache, ...log];
   return words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(' ');
 }

@@ -59,9 +59,10 @@ async function sweep({ stateDirectory, clock, log, notes }: Ground, known: Reado
   for (const id of directoriesIn(sessionsDirectory(stateDirectory))) {
     if (known.has(id)) continue;
     const directory = `${sessionDirectory(stateDirectory, id)}/dirty`;
-    if (await holdsChanges(directory, clock))
+    if (await holdsChanges(directory, clock)) {
       log.warn({ directory }, 'a dirty log of a session that is closed holds changes that the origin does not have');
-    else notes.removeDirectory(id);
+      notes.orphaned(directory);
+    } else notes.removeDirectory(id);
   }
 }
 

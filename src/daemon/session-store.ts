@@ -6,6 +6,8 @@
  *
  * Invariants: what `put` and `remove` returned from survives a power loss; a row that cannot be read is left alone and told of.
  */
+import { statfsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { ViaductError } from '../base/mod.ts';
 import type { ErrorRecord, ListeningPlace, SessionPlan } from '../sessions/mod.ts';
@@ -123,7 +125,7 @@ export class SessionStore {
     if (error instanceof ViaductError) return error;
     const reason = error instanceof Error ? error.message : String(error);
     const cause = `the store of sessions ${this.#path} cannot be ${what}: ${reason}`;
-    const kind = kindOf(error);
+    const kind = kindOf(error, this.#path);
     if (kind === 'full') {
       const remedy = 'Make room on that disk. Sessions that run go on, and what is to be stored is stored then.';
       return new ViaductError('DISK_FULL', { cause, remedy, from: error });
@@ -131,6 +133,9 @@ export class SessionStore {
     return new ViaductError('STORE_FAILED', { cause, remedy: remedies[kind], from: error });
   }
 }
+
+/** SQLite's shared memory grows by so much. */
+const leastRoomBytes = 32 * 1024;
 
 type FailureKind = 'full' | 'busy' | 'refused' | 'damaged' | 'other';
 
@@ -142,14 +147,23 @@ const remedies: Readonly<Record<Exclude<FailureKind, 'full'>, string>> = {
   other: 'Check the disk and the permissions. Sessions that run go on.',
 };
 
-/** By SQLite's result codes (https://sqlite.org/rescode.html). */
-function kindOf(error: unknown): FailureKind {
+/** By SQLite's result codes (https://sqlite.org/rescode.html); a file beside the store that cannot grow is an I/O error to it. */
+function kindOf(error: unknown, path: string): FailureKind {
   if (error instanceof Error && error.message.startsWith('it is damaged')) return 'damaged';
   const code = error instanceof Error && 'errcode' in error ? Number(error.errcode) & 0xff : 0;
-  if (code === 13) return 'full';
+  if (code === 13 || (code === 10 && isFull(dirname(path)))) return 'full';
   if (code === 5 || code === 6) return 'busy';
   if (code === 3 || code === 8 || code === 14) return 'refused';
   return code === 11 || code === 26 ? 'damaged' : 'other';
+}
+
+function isFull(directory: string): boolean {
+  try {
+    const { bavail, bsize } = statfsSync(directory);
+    return bavail * bsize < leastRoomBytes;
+  } catch {
+    return false;
+  }
 }
 
 function sessionOf(row: Record<string, unknown>): StoredSession | undefined {

@@ -53,6 +53,8 @@ export class DaemonBed {
     const scratch = await scratchFolder(`daemon-${options.name}`);
     const bed = new DaemonBed(options, scratch.path);
     await mkdir(bed.exported);
+    // Notes about logs that another bed left are none of its business.
+    process.env.VIADUCT_STATE_DIR = join(scratch.path, 'notes');
     let result: Result;
     try {
       result = await use(bed);
