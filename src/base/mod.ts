@@ -10,6 +10,7 @@ export { limits } from './limits.ts';
 export { type Log, silentLog } from './log.ts';
 export { nearest, nearestText } from './nearest.ts';
 export { type Random, seededRandom, systemRandom } from './random.ts';
+export { type RuntimePlace, runtimeDirectory } from './runtime-directory.ts';
 export {
   formatDuration,
   parseDuration,

@@ -1,5 +1,6 @@
 /** `viaduct daemon`: many sessions in one process (daemon/run.ts). */
 import { Command, Option } from 'commander';
+import type { BegunDaemon } from './daemon/begin.ts';
 import type { DaemonFlags } from './daemon/run.ts';
 import { logLevels } from './logger.ts';
 import { notEmpty } from './values.ts';
@@ -20,7 +21,12 @@ Examples:
   viaduct daemon --api 127.0.0.1:7446      # the API and its page over TCP, too; the token is in STATE/api-token
   kill -HUP "$(viaduct status --json | jq '.processes[] | select(.command == "daemon") | .pid')"`;
 
-export function daemonCommand(): Command {
+/** The whole program, where it is known that this command is asked for. */
+export function daemonProgram(begun: BegunDaemon): Command {
+  return new Command('viaduct').addCommand(daemonCommand(begun));
+}
+
+export function daemonCommand(begun?: BegunDaemon): Command {
   return new Command('daemon')
     .summary('run many sessions in one process')
     .description(
@@ -41,6 +47,6 @@ export function daemonCommand(): Command {
     .action(async (flags: DaemonFlags) => {
       // Its libraries are many: other commands begin without them.
       const { runDaemon } = await import('./daemon/run.ts');
-      await runDaemon(flags);
+      await runDaemon(flags, begun);
     });
 }

@@ -1,34 +1,16 @@
-/** The program: runs the command that is asked for, and turns what goes wrong into one message and an exit code. */
-import type { Command } from 'commander';
-import { exitNow } from '../native/mod.ts';
-import { endWithOutput, reportError, usageError } from './output.ts';
-import { createProgram } from './program.ts';
+/**
+ * The program: runs the command that is asked for, and turns what goes wrong into one message and an exit code.
+ *
+ * A daemon that starts again has clients who wait: what takes it long begins before the rest is loaded (daemon/begin.ts), and of the
+ * commands its own alone is.
+ */
+import { argv } from 'node:process';
 
-const program = createProgram();
-throwInsteadOfExit(program, 'viaduct');
-
-endWithOutput();
-try {
-  await program.parseAsync();
-} catch (error) {
-  process.exitCode = reportError(error, process.argv.includes('--json'));
-}
-// Everything is closed by now. What still hangs (a look at a dead file system) must not hold the process.
-flushThenExit();
-
-function throwInsteadOfExit(command: Command, path: string): void {
-  command.exitOverride((error) => {
-    throw usageError(error, path);
-  });
-  command.configureOutput({ outputError: () => {} });
-  for (const child of command.commands) throwInsteadOfExit(child, `${path} ${child.name()}`);
-}
-
-function flushThenExit(): void {
-  const end = (): void => {
-    const isStuck = process.getActiveResourcesInfo().some((name) => name.startsWith('FSReq'));
-    if (isStuck) exitNow(Number(process.exitCode ?? 0));
-    process.exit();
-  };
-  process.stdout.write('', () => process.stderr.write('', end));
-}
+const isDaemon = argv[2] === 'daemon' && !argv.includes('--help') && !argv.includes('-h');
+const begun = isDaemon ? (await import('./daemon/begin.ts')).beginDaemon() : undefined;
+const program =
+  begun === undefined
+    ? (await import('./program.ts')).createProgram()
+    : (await import('./daemon.ts')).daemonProgram(begun);
+const { runProgram } = await import('./run-program.ts');
+await runProgram(program);

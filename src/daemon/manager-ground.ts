@@ -1,6 +1,6 @@
 /** What all that the manager does stands on, and the steps of it that can be watched. */
 import type { Clock, Log, Random } from '../base/mod.ts';
-import type { WorkerPool } from '../sessions/mod.ts';
+import type { HeldAddress, WorkerPool } from '../sessions/mod.ts';
 import type { Addresses } from './addresses.ts';
 import type { ManagerEvents } from './manager-events.ts';
 import type { ManagerNotes } from './manager-notes.ts';
@@ -24,6 +24,14 @@ export const steps = [
 ] as const;
 export type Step = (typeof steps)[number];
 
+/** Sockets that listen for sessions which are not open yet: clients of an earlier daemon wait in them. */
+export interface HeldListeners {
+  /** Whoever has it closes it. Once; undefined: there is none. */
+  take(host: string, port: number): { readonly address: HeldAddress; close(): void } | undefined;
+  /** The others are of no use, and in the way. */
+  keep(places: readonly { readonly host: string; readonly port: number }[]): void;
+}
+
 export interface Ground {
   readonly stateDirectory: string;
   readonly clock: Clock;
@@ -33,6 +41,7 @@ export interface Ground {
   readonly pool: WorkerPool;
   readonly addresses: Addresses;
   readonly events: ManagerEvents;
+  readonly listeners?: HeldListeners | undefined;
   readonly notes: ManagerNotes;
   /** By id. */
   readonly sessions: Map<string, ManagedSession>;

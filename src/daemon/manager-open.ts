@@ -29,17 +29,25 @@ export async function openKept(ground: Ground, session: ManagedSession, delay = 
   const { pool, store, clock, notes } = ground;
   const { row } = session;
   const troubled = Promise.withResolvers<void>();
+  const held = row.place && ground.listeners?.take(row.place.host, row.place.port);
+  let listener = held?.address;
+  const takeListener = (): typeof listener => {
+    const taken = listener;
+    listener = undefined;
+    return taken;
+  };
   let running: RunningSession;
   try {
     delay.started(clock.now());
     running = await pool.start(row.plan, {
-      ...{ port: row.place?.port, isKept: true, log: session.log },
+      ...{ port: row.place?.port, isKept: true, log: session.log, takeListener },
       onChange: () => {
         tellState(ground, session);
         if (session.running?.status().state === 'waiting') troubled.resolve();
       },
     });
   } catch (error) {
+    held?.close();
     session.trouble = recordOf(error);
     tellState(ground, session);
     const retryInMs = delay.next(clock.now());
@@ -65,6 +73,7 @@ export async function openKept(ground: Ground, session: ManagedSession, delay = 
     () => {},
   );
   await Promise.race([ready, troubled.promise]);
+  held?.close();
 }
 
 /**

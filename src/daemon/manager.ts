@@ -31,7 +31,7 @@ import type {
 import { closeSession, endInPool, forget } from './manager-close.ts';
 import { createSession } from './manager-create.ts';
 import { ManagerEvents } from './manager-events.ts';
-import { type Ground, type Step, tellState } from './manager-ground.ts';
+import { type Ground, type HeldListeners, type Step, tellState } from './manager-ground.ts';
 import { ManagerNotes } from './manager-notes.ts';
 import { openAll } from './manager-open.ts';
 import { reopenSession } from './manager-reopen.ts';
@@ -53,6 +53,8 @@ export interface ManagerOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly random: Random;
+  /** Started before the manager was loaded: threads of the pool, and sockets that listen for sessions of an earlier daemon. */
+  readonly begun?: { readonly threads: readonly Worker[]; readonly listeners: HeldListeners } | undefined;
   /** Where `viaduct status` looks for logs that sessions left; default: in the state directory. */
   readonly index?: LogIndex | undefined;
   /** For tests: what is done by now. */
@@ -97,14 +99,14 @@ export async function openManager(options: ManagerOptions): Promise<RunningManag
   const startedAt = new Date(clock.wallTimeMs()).toISOString();
   const index = options.index ?? new LogIndex(stateDirectory);
   const pool = new WorkerPool({
-    ...{ clock, log, random, workers: configuration.workers, program, onWorker },
+    ...{ clock, log, random, workers: configuration.workers, program, onWorker, begun: options.begun?.threads },
     onRestart: (name, error, sessions) => {
       const message = `${name} ended, and is started again with its ${counted(sessions, 'session')}`;
       events.tell({ kind: 'worker-restarted', error, message });
     },
   });
   const manager: Manager = new Manager(lock, startedAt, configuration, {
-    ...{ stateDirectory, clock, log, random, events, pool, addresses },
+    ...{ stateDirectory, clock, log, random, events, pool, addresses, listeners: options.begun?.listeners },
     store: new StoreKeeper({ store, clock, log }),
     notes: new ManagerNotes({ stateDirectory, index, startedAt, clock, log }),
     sessions: new Map(),
@@ -151,6 +153,7 @@ class Manager implements RunningManager {
     const wanted = [...ground.sessions.values()].filter(({ row }) => row.state === 'running');
     for (const session of ground.sessions.values()) tellState(ground, session);
     const { opened } = await reconfigure(ground, this.current, { isStart: true });
+    ground.listeners?.keep(wanted.flatMap(({ row }) => row.place ?? []));
     this.#settled = this.#during(openAll(ground, [...wanted, ...opened]));
     this.#settled.catch(() => {});
   }

@@ -11,6 +11,7 @@ export { actingAs, type Identity } from './identity.ts';
 export { becomeIoFlusher, isIoFlusher } from './io-flusher.ts';
 export { KernelHandles } from './kernel-handle.ts';
 export { lastErrno, libc } from './libc.ts';
+export { duplicateDescriptor, listenOn } from './listening-socket.ts';
 export { makeDirectory } from './make-directory.ts';
 export { mountFileSystem, UnmountFlag, unmountFileSystem } from './mount.ts';
 export {

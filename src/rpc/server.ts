@@ -57,8 +57,11 @@ export class RpcServer {
     this.#warnings = new BoundedWarnings(options.clock, options.log);
   }
 
-  /** May be called several times. Rejects with ADDRESS_IN_USE, PRIVILEGE_NEEDED or ADDRESS_INVALID. */
-  listen(host: string, port: number): Promise<ListenAddress> {
+  /**
+   * May be called several times. Rejects with ADDRESS_IN_USE, PRIVILEGE_NEEDED or ADDRESS_INVALID. `descriptor`: of a socket that listens
+   * there already, ours from now on.
+   */
+  listen(host: string, port: number, descriptor?: number): Promise<ListenAddress> {
     const listener = createServer({
       noDelay: true,
       keepAlive: true,
@@ -69,7 +72,7 @@ export class RpcServer {
     listener.on('connection', (socket) => this.#accept(socket));
     return new Promise((resolve, reject) => {
       listener.once('error', (error) => reject(listenError(host, port, error)));
-      listener.listen(port, host, () => {
+      listener.listen(descriptor === undefined ? { port, host } : { fd: descriptor }, () => {
         listener.removeAllListeners('error');
         listener.on('error', (error) => this.#options.log.error({ error: error.message }, 'a listener failed'));
         this.#listeners.push(listener);

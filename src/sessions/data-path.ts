@@ -39,7 +39,7 @@ export interface DataPathTools {
 }
 
 export async function openDataPath(
-  { plan, port }: SessionOpening,
+  { plan, port, listener }: SessionOpening,
   attached: AttachedCache | undefined,
   tools: DataPathTools,
 ): Promise<DataPath> {
@@ -63,7 +63,7 @@ export async function openDataPath(
     const programs = [nfs3Program(stack.top), mount3Program({ filesystem: stack.top }), ...stack.programs];
     const server = new RpcServer({ programs, ...tools, admit, duplicates });
     open.push(() => server.close());
-    const listening = await openListeners({ rule: plan.listen, port, server, admit, ...tools });
+    const listening = await openListeners({ rule: plan.listen, port, listener, server, admit, ...tools });
     open.push(() => listening.close());
     return {
       place: listening.place,

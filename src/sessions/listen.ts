@@ -10,6 +10,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { type Clock, type Log, type Random, ViaductError } from '../base/mod.ts';
+import { duplicateDescriptor } from '../native/mod.ts';
 import {
   type Mapping,
   PortmapServer,
@@ -19,7 +20,7 @@ import {
   unregister,
 } from '../portmap/mod.ts';
 import type { PeerPolicy, RpcServer } from '../rpc/mod.ts';
-import type { ListeningPlace } from './messages.ts';
+import type { HeldAddress, ListeningPlace } from './messages.ts';
 import type { ListenRule } from './plan.ts';
 
 export const nfsPort = 2049;
@@ -31,6 +32,8 @@ export interface ListenOptions {
   readonly rule: ListenRule;
   /** The port of the session's last life, if it had one. */
   readonly port: number | undefined;
+  /** Where it listens before it is open; of use if that is where it is to listen. */
+  readonly listener?: HeldAddress | undefined;
   readonly server: RpcServer;
   readonly admit: PeerPolicy;
   readonly clock: Clock;
@@ -49,7 +52,14 @@ export interface Listening {
 export async function openListeners(options: ListenOptions): Promise<Listening> {
   const { rule, server } = options;
   const wanted = rule.port === undefined ? nfsPort : rule.port || (options.port ?? 0);
-  const { host, port } = await listenNfs(server, rule.host, wanted, options.processes ?? '/proc');
+  const { listener } = options;
+  const isHeld = listener?.host === rule.host && listener.port === wanted;
+  // Whoever holds it closes its own descriptor when we are ready.
+  const copy = isHeld ? duplicateDescriptor(listener.descriptor) : -1;
+  const { host, port } =
+    copy >= 0
+      ? await server.listen(rule.host, wanted, copy)
+      : await listenNfs(server, rule.host, wanted, options.processes ?? '/proc');
   if (rule.port !== undefined) return { place: { host, port, portmapper: 'none' }, close: () => Promise.resolve() };
   return announce(options, { host, port });
 }

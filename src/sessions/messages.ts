@@ -40,6 +40,14 @@ export interface SessionOpening {
   readonly plan: SessionPlan;
   /** The port that the session had before it was opened again: clients know it by now. */
   readonly port: number | undefined;
+  /** A socket of this process that listens there already, until the session is `ready` or `failed`: clients wait in it. */
+  readonly listener?: HeldAddress | undefined;
+}
+
+export interface HeldAddress {
+  readonly host: string;
+  readonly port: number;
+  readonly descriptor: number;
 }
 
 /** Where the session listens. */

@@ -18,7 +18,7 @@ import { type Clock, type Log, limits, type Timer, ViaductError } from '../base/
 import type { CleanCache } from '../cache/mod.ts';
 import type { FileRuleSet } from '../vfs/mod.ts';
 import { type ErrorRecord, errorOf, recordOf } from './error-record.ts';
-import type { ListeningPlace, SessionOpening, SessionReport, WorkerStats } from './messages.ts';
+import type { HeldAddress, ListeningPlace, SessionOpening, SessionReport, WorkerStats } from './messages.ts';
 import type { SessionPlan } from './plan.ts';
 import { type Death, deathMemoryMs, type PooledWorker, type Tenant } from './pooled-worker.ts';
 import { RestartDelay } from './restart-delay.ts';
@@ -32,6 +32,8 @@ export interface EarlierLives {
   readonly port?: number | undefined;
   /** It is opened again and again until it serves, like one that had been ready. */
   readonly isKept?: boolean | undefined;
+  /** What listens there already, for one life: its holder closes it when that is ready or over. */
+  readonly takeListener?: (() => HeldAddress | undefined) | undefined;
 }
 
 export interface SupervisorOptions extends EarlierLives {
@@ -198,6 +200,7 @@ export class Supervisor implements Tenant {
     return {
       plan: this.#files === undefined ? plan : { ...plan, files: this.#files },
       port: this.#place?.port ?? this.#options.port,
+      listener: this.#options.takeListener?.(),
     };
   }
 

@@ -39,6 +39,8 @@ export interface WorkerPoolOptions {
   readonly isolates?: boolean | undefined;
   /** A thread died, and is started again with so many sessions. */
   readonly onRestart?: ((name: string, error: ErrorRecord, sessions: number) => void) | undefined;
+  /** Threads with our program that were started before there was a pool; those that it has no use for end. */
+  readonly begun?: readonly Worker[] | undefined;
   /** For tests: sees each thread that is started. */
   readonly onWorker?: ((worker: Worker) => void) | undefined;
   /** For tests: another program for the threads. */
@@ -77,6 +79,7 @@ export class WorkerPool {
   readonly #caches: SharedCaches;
   readonly #slots: Slot[];
   readonly #sessions = new Set<RunningSession>();
+  readonly #begun: Worker[];
   #numbers = 0;
   #names = 0;
   #closing: Promise<void> | undefined;
@@ -85,6 +88,7 @@ export class WorkerPool {
     this.#options = options;
     const { clock, log, random } = options;
     this.#isolates = options.isolates ?? true;
+    this.#begun = [...(options.begun ?? [])];
     this.#caches = new SharedCaches({ clock, log, random });
     const count = options.workers ?? availableParallelism();
     this.#slots = Array.from({ length: count }, () => this.#slot(false));
@@ -109,6 +113,7 @@ export class WorkerPool {
   /** Starts all the threads, so that the first sessions need not wait for them. */
   warm(): void {
     for (const { worker } of this.#slots) worker.warm();
+    for (const surplus of this.#begun.splice(0)) void surplus.terminate();
   }
 
   /** By worker, with how busy each is since this was asked last. */
@@ -202,7 +207,7 @@ export class WorkerPool {
     const { clock, log, onWorker, program = workerProgram() } = this.#options;
     const isolates = this.#isolates;
     const startWorker = (): WorkerHandle => {
-      const worker = startThread(program, { isolates }, `sessions ${index}`);
+      const worker = this.#takeBegun() ?? startThread(program, { isolates }, `sessions ${index}`);
       onWorker?.(worker);
       return worker;
     };
@@ -213,6 +218,14 @@ export class WorkerPool {
       another: () => (isolates ? this.#another(worker) : undefined),
     });
     return { name, worker, isExtra, sessions: 0 };
+  }
+
+  /** One that has ended by now is of no use. */
+  #takeBegun(): Worker | undefined {
+    for (;;) {
+      const worker = this.#begun.shift();
+      if (worker === undefined || worker.threadId > 0) return worker;
+    }
   }
 
   async #close(): Promise<void> {

@@ -16,7 +16,7 @@ import {
   parseConfiguration,
 } from '../../config/mod.ts';
 import { ControlServer, type ListedSession, type ProcessStatus } from '../../control/mod.ts';
-import { ApiServer, openManager, type RunningManager, type SessionDetail } from '../../daemon/mod.ts';
+import { openManager, type RunningManager, type SessionDetail, startApi } from '../../daemon/mod.ts';
 import { parseListen, type SessionTask, type TaskProgress } from '../../sessions/mod.ts';
 import { beginAsIoFlusher } from '../io-flusher.ts';
 import { createLog, type LogLevelName } from '../logger.ts';
@@ -25,6 +25,8 @@ import { controlDirectory } from '../process-choice.ts';
 import { packageVersion } from '../session-command.ts';
 import { defaultStateBase, openLogIndex } from '../session-end.ts';
 import { Signals } from '../signals.ts';
+import type { BegunDaemon } from './begin.ts';
+import { notePlaces } from './held-listeners.ts';
 import { holdIn } from './hold.ts';
 import { DaemonServices } from './services.ts';
 
@@ -36,16 +38,18 @@ export interface DaemonFlags {
   readonly json?: boolean;
 }
 
-export async function runDaemon(flags: DaemonFlags): Promise<void> {
+/** `begun`: what was done before this was loaded. */
+export async function runDaemon(flags: DaemonFlags, begun?: BegunDaemon): Promise<void> {
   const signals = new Signals();
   const { configuration, hasFile } = await configurationFor(flags);
-  beginAsIoFlusher();
+  if (begun === undefined) beginAsIoFlusher();
   const log = createLog(flags.logLevel ?? levelOf(configuration));
   const given =
     flags.stateDirectory === undefined ? configuration.daemon.stateDirectory : resolve(flags.stateDirectory);
   const stateDirectory = given ?? defaultStateBase();
   const manager = await openManager({
     ...{ configuration, stateDirectory, clock: systemClock, log, random: systemRandom, index: openLogIndex() },
+    begun,
   });
   const parts: { close(): Promise<unknown> }[] = [{ close: () => manager.stop() }];
   // Between two lives of a worker nothing else keeps the process alive.
@@ -57,7 +61,7 @@ export async function runDaemon(flags: DaemonFlags): Promise<void> {
     const tcp = tcpOf(flags, configuration, stateDirectory);
     const uid = process.getuid?.() ?? 0;
     const common = { pid: process.pid, uid, log };
-    const api = await ApiServer.start({
+    const api = await startApi({
       ...{ ...common, services, runtimeDirectory: controlDirectory(), hostName: hostname() },
       ...{ clock: systemClock, random: systemRandom, tcp },
     });
@@ -70,12 +74,19 @@ export async function runDaemon(flags: DaemonFlags): Promise<void> {
     });
     parts.push(control);
     tellReady(flags.json === true, { manager, api, stateDirectory, file: hasFile ? configuration.file : undefined });
+    void manager.settled.then(() => notePlaces(placesOf(manager)));
     await signals.requested;
     log.info({}, 'ending');
+    notePlaces(placesOf(manager));
   } finally {
     for (const part of parts.toReversed()) await part.close();
     clearInterval(keptAlive);
   }
+}
+
+/** What a temporary session leaves is no place to come back to. */
+function placesOf(manager: RunningManager) {
+  return manager.list().flatMap(({ place, isTemporary }) => (isTemporary || place === undefined ? [] : [place]));
 }
 
 /** A file that somebody named must be there; the usual one need not. */
@@ -122,7 +133,7 @@ function tcpOf({ api }: DaemonFlags, { daemon: configured }: Configuration, stat
 
 interface ReadyFacts {
   readonly manager: RunningManager;
-  readonly api: ApiServer;
+  readonly api: Awaited<ReturnType<typeof startApi>>;
   readonly stateDirectory: string;
   readonly file: string | undefined;
 }
