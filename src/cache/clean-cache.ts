@@ -28,11 +28,13 @@ import { openDirectory, unmakeDirectory } from './directory.ts';
 import { systemDisk, writeAll } from './disk.ts';
 import { Engine } from './engine.ts';
 import { geometryFor, statOffset } from './geometry.ts';
+import { freeIndexOf } from './index-writer.ts';
 import { loadIndex } from './loader.ts';
 import { attachments, type CacheMemory, controlWord, identify, sharedSizeBytes, viewMemory } from './memory.ts';
 import { NamedOwner } from './named-owner.ts';
 import { Reader } from './reader.ts';
 import { reserveMemory } from './reserve.ts';
+import { freeLocks } from './spin-lock.ts';
 import { cacheStat, encodeStatPage, readStat } from './stat.ts';
 import { Store } from './store.ts';
 import { verifyCache } from './verify.ts';
@@ -110,9 +112,20 @@ export class CleanCache {
     });
   }
 
-  /** The worker that had this share has ended without closing its attachment. */
+  /**
+   * The worker that had this share has ended without closing its attachment, its disk writes included ('exit' comes after them). Nobody has to
+   * wait for a lock of it, and what it had noted for the index file, or written there in part, is written by this thread.
+   */
   lost(share: CacheShare): void {
-    Atomics.store(this.parts.engine.memory.attached, share.attachment, 0);
+    const { memory, records, index } = this.parts.engine;
+    const { attachment } = share;
+    // What it held goes first: whoever gets the attachment next may hold the same.
+    records.lost(attachment);
+    freeLocks(memory.setLocks, attachment);
+    freeLocks(memory.control.subarray(controlWord.accountLock, controlWord.accountLock + 1), attachment);
+    freeIndexOf(memory, attachment);
+    index.adoptAll();
+    Atomics.store(memory.attached, attachment, 0);
   }
 
   /** The record of `key` (16 bytes, latin1) for `stamp`; a different stamp than before begins a new version. Always live at return. */

@@ -76,6 +76,13 @@ export class IndexWriter {
     return true;
   }
 
+  /** All that the file may show in an older state, or in part, whoever noted it. */
+  adoptAll(): void {
+    const { dirtySets, dirtyRecords } = this.parts.memory;
+    for (let set = 0; set < dirtySets.length; set++) this.adoptSet(set);
+    for (let slot = 0; slot < dirtyRecords.length; slot++) this.adoptRecord(slot);
+  }
+
   /** Everything noted until now is in the file when it resolves; false if that failed. */
   flushNow(): Promise<boolean> {
     if (this.running === undefined) return this.start();
@@ -240,9 +247,7 @@ export class IndexWriter {
   }
 
   private releaseMutex(): void {
-    const { memory, attachment } = this.parts;
-    Atomics.compareExchange(memory.control, controlWord.indexMutex, attachment + 1, 0);
-    Atomics.notify(memory.control, controlWord.indexMutex);
+    freeIndexOf(this.parts.memory, this.parts.attachment);
   }
 
   private complain(error: unknown): void {
@@ -254,6 +259,12 @@ export class IndexWriter {
       'the cache index could not be written; tried again later',
     );
   }
+}
+
+/** A thread that is known to have ended, its writes with it, changes the index file no more: nobody has to wait for it. */
+export function freeIndexOf({ control }: CacheMemory, attachment: number): void {
+  Atomics.compareExchange(control, controlWord.indexMutex, attachment + 1, 0);
+  Atomics.notify(control, controlWord.indexMutex);
 }
 
 /** `Atomics.waitAsync` alone does not keep a thread's event loop going; what waits for its turn must not be lost at the end. */

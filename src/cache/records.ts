@@ -13,7 +13,7 @@ import { assert, type Clock, type Random } from '../base/mod.ts';
 import { recordWays, recordWords } from './geometry.ts';
 import { finish, hashWords, keyWords } from './hash.ts';
 import { type CacheMemory, controlWord, recordFlag, recordWord, stampWords } from './memory.ts';
-import type { SpinLocks } from './spin-lock.ts';
+import { freeLocks, type SpinLocks } from './spin-lock.ts';
 import { sizeFromWords } from './stamp.ts';
 import type { Owner } from './tags.ts';
 
@@ -124,6 +124,19 @@ export class Records {
     }
   }
 
+  /**
+   * The thread is known to have ended. If it held the lock of a set, some record there may be half of what it was to be, or gone without
+   * the index file being told: all of the set are forgotten.
+   */
+  lost(attachment: number): void {
+    const { recordLocks } = this.memory;
+    for (const set of freeLocks(recordLocks, attachment)) {
+      this.lockedSet(set, (first) => {
+        for (let slot = first; slot < first + recordWays; slot++) this.clear(slot);
+      });
+    }
+  }
+
   /** What an owner wants of the file; what others want stays. */
   pin(key: RecordKey, owner: Owner, number: number, isPinned: boolean): void {
     const { recordPin } = this.memory;
@@ -206,10 +219,17 @@ export class Records {
     const [a, b, c, d] = key.words;
     for (let slot = first; slot < first + recordWays; slot++) {
       const at = slot * recordWords;
-      if ((records[at + recordWord.flags]! & recordFlag.used) === 0) continue;
+      if (!this.isWhole(slot)) continue;
       if (records[at] === a && records[at + 1] === b && records[at + 2] === c && records[at + 3] === d) return slot;
     }
     return -1;
+  }
+
+  /** In use, and not one whose thread was ended while it made or ended the version: that has none, or every other such record had the same. */
+  private isWhole(slot: number): boolean {
+    const { records } = this.memory;
+    const isUsed = (records[slot * recordWords + recordWord.flags]! & recordFlag.used) !== 0;
+    return isUsed && records[slot * recordWords + recordWord.version] !== 0;
   }
 
   private victim(first: number): number {
@@ -217,7 +237,7 @@ export class Records {
     let oldest = first;
     for (let slot = first; slot < first + recordWays; slot++) {
       const at = slot * recordWords;
-      if ((records[at + recordWord.flags]! & recordFlag.used) === 0) return slot;
+      if (!this.isWhole(slot)) return slot;
       if (records[at + recordWord.lastUse]! < records[oldest * recordWords + recordWord.lastUse]!) oldest = slot;
     }
     return oldest;

@@ -8,6 +8,16 @@
  */
 import { assert } from '../base/mod.ts';
 
+/** The thread is known to have ended: what it holds is free. Answers which locks that were. */
+export function freeLocks(words: Int32Array, attachment: number): number[] {
+  const freed: number[] = [];
+  for (let index = 0; index < words.length; index++) {
+    if (words[index] !== attachment + 1) continue;
+    if (Atomics.compareExchange(words, index, attachment + 1, 0) === attachment + 1) freed.push(index);
+  }
+  return freed;
+}
+
 const spins = 2000;
 const waitMs = 1;
 const patienceMs = 3000;

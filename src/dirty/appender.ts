@@ -53,6 +53,8 @@ export interface Making {
   readonly settle?: (segment: Segment) => Promise<void>;
   /** The disk is full: a spare's room is taken. */
   readonly ofSpare?: boolean;
+  /** Who knows whether anything will be written: no more room than must be. */
+  readonly isSmall?: boolean;
 }
 
 export class Appender {
@@ -388,7 +390,14 @@ export class Appender {
   }
 
   /** A new current segment with copies of what later records need at its head; undefined: no room. */
-  async makeSegment({ recordsBytes, limitBytes, moved, settle, ofSpare }: Making): Promise<Segment | undefined> {
+  async makeSegment({
+    recordsBytes,
+    limitBytes,
+    moved,
+    settle,
+    ofSpare,
+    isSmall,
+  }: Making): Promise<Segment | undefined> {
     const { segments, state, facts } = this.#options;
     this.#forgetFiles(moved ?? []);
     const items = snapshotItems(state, segments.table(), moved ?? []);
@@ -397,7 +406,7 @@ export class Appender {
     const needed = Math.ceil(((headBytes + recordsBytes) * 8) / 7) + 64;
     const segment = ofSpare
       ? await segments.makeOfSpare(headBytes + recordsBytes)
-      : await segments.make(needed, limitBytes);
+      : await segments.make(needed, limitBytes, isSmall);
     if (segment === undefined) return undefined;
     const firstLsn = this.#encoding.nextLsn;
     try {

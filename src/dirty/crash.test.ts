@@ -84,6 +84,18 @@ class Driver {
     for (const step of this.#run.refused) if ('file' in step) this.#sizes.set(step.file, 10_000);
   }
 
+  /** Nothing waits then. */
+  async drainAll(): Promise<void> {
+    this.#add({ kind: 'seal' });
+    this.#log.seal();
+    for (let epoch = this.#log.epochs()[0]; epoch !== undefined; epoch = this.#log.epochs()[0]) {
+      const plan = await this.#log.plan(epoch.number);
+      this.#log.drained(epoch.number);
+      plan.release();
+      this.#add({ kind: 'drained' });
+    }
+  }
+
   async step(): Promise<void> {
     if (this.#faults !== undefined && this.#below(4) === 0) {
       const operation = (['datasync', 'datasync', 'write', 'create'] as const)[this.#below(4)]!;
@@ -150,10 +162,20 @@ async function life(seed: number, way: 'plain' | 'faults' | 'keeps'): Promise<vo
       },
     });
     const work = async (): Promise<void> => {
-      const log = await openOn(current, clock, seed + boot, options);
-      await check(log, run, seed, boot);
-      const driver = new Driver(log, run, random.uint32(), way === 'faults' ? current : undefined, keeps);
+      const begin = async () => {
+        const log = await openOn(current, clock, seed + boot, options);
+        await check(log, run, seed, boot);
+        const driver = new Driver(log, run, random.uint32(), way === 'faults' ? current : undefined, keeps);
+        return { log, driver };
+      };
+      let { log, driver } = await begin();
       while (next === undefined) {
+        if (way !== 'faults' && random.uint32() % 12 === 0) {
+          if (!keeps && random.uint32() % 3 > 0) await driver.drainAll();
+          await log.close();
+          run.answered = run.stable = run.steps.length;
+          ({ log, driver } = await begin());
+        }
         const isLost = await driver.step().then(
           () => false,
           (error) => {

@@ -280,6 +280,7 @@ export class DirtyLog implements DirtyLogFace {
     this.#upkeep.closing();
     try {
       await this.#syncer.request(false);
+      await this.#upkeep.giveRoomBack();
       this.#appender.control(this.#control(RecordType.CLOSE));
       await this.#syncer.request(false);
     } catch (error) {

@@ -1,7 +1,7 @@
 /** What a dirty log must say, worked out the slow way from the list of all that was asked of it. */
 import assert from 'node:assert/strict';
 import { type Clock, type Log, seededRandom, silentLog } from '../base/mod.ts';
-import type { SimulatedClock } from '../testing/mod.ts';
+import { type SimulatedClock, SimulatedDisk } from '../testing/mod.ts';
 import type { DirtyLogFace, LogDirectory, LogFile, View } from './contract.ts';
 import { DirtyLog } from './mod.ts';
 
@@ -151,9 +151,52 @@ export function openOn(
   } = {},
 ): Promise<DirtyLog> {
   return DirtyLog.open({
-    ...{ directory, clock, identity: 'test', bootId: 'boot', keeps: false, log: silentLog },
+    ...{
+      directory: directory instanceof SimulatedDisk ? withHoles(directory) : directory,
+      clock,
+      identity: 'test',
+      bootId: 'boot',
+      keeps: false,
+      log: silentLog,
+    },
     ...{ random: seededRandom(seed), limitBytes: 16 * 1024 * 1024, segmentBytes: 256 * 1024, ...options },
   });
+}
+
+const pageBytes = 512;
+
+/** The disk tells what was never written, as file systems do. */
+function withHoles(disk: SimulatedDisk): LogDirectory {
+  return {
+    list: () => disk.list(),
+    create: (name, bytes) => disk.create(name, bytes),
+    open: async (name) => tellingHoles(await disk.open(name), disk.contentOf(name) ?? new Uint8Array(0)),
+    remove: (name) => disk.remove(name),
+    rename: (from, to) => disk.rename(from, to),
+    sync: () => disk.sync(),
+    close: () => disk.close(),
+  };
+}
+
+/** `content`: of the moment when the file is opened. */
+export function tellingHoles(file: LogFile, content: Uint8Array): LogFile {
+  const isData: boolean[] = [];
+  const zeros = Buffer.alloc(pageBytes);
+  for (let at = 0; at < content.length; at += pageBytes) {
+    const page = content.subarray(at, at + pageBytes);
+    isData.push(!zeros.subarray(0, page.length).equals(page));
+  }
+  return {
+    size: file.size,
+    write: (position, slices) => file.write(position, slices),
+    read: (position, length) => file.read(position, length),
+    dataAt(position) {
+      const page = isData.indexOf(true, Math.floor(position / pageBytes));
+      return page < 0 ? file.size : Math.max(position, page * pageBytes);
+    },
+    datasync: () => file.datasync(),
+    close: () => file.close(),
+  };
 }
 
 /** Lets simulated time pass until the promise is settled. */

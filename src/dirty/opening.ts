@@ -1,6 +1,6 @@
 /** Opening a log: what is there is found and read, or a new one begun; nothing is changed on the disk yet. */
 import type { DirtyLogOptions, Recovery } from './contract.ts';
-import { logSeed, segmentName, segmentNumber } from './format.ts';
+import { addressOf, logSeed, segmentName, segmentNumber } from './format.ts';
 import { type Chosen, choose, replay, type Survey, survey } from './recovery.ts';
 import { Segments } from './segments.ts';
 import { type SegmentFacts, verifierFrom } from './snapshot.ts';
@@ -15,7 +15,7 @@ export interface OpenedLog {
   /** What of the log is known to be stable: up to this record, before this address. */
   readonly stableLsn: number;
   readonly stableAddress: number;
-  /** Removes the files that are not part of the log: of a torn end, or not needed any more. Only after a new segment was begun. */
+  /** Removes the files that are not part of the log: of a torn end, or not needed any more. Only after a new segment was begun, if that goes. */
   removeVoid(): Promise<void>;
 }
 
@@ -55,7 +55,7 @@ async function existing(options: DirtyLogOptions, found: Survey): Promise<Opened
   const facts = factsFor(options, header.uuid);
   const state = new LogState();
   const chosen = await choose(found);
-  const { records, cleanlyClosed, stableAddress } = await replay(chosen, logSeed(header.uuid), state, log);
+  const { records, cleanlyClosed, stableAddress, unneeded } = await replay(chosen, logSeed(header.uuid), state, log);
   const lostTail = chosen.newest.hasTail || chosen.void.some((one) => one.lastLsn > chosen.newest.lastLsn);
   // A process that is killed leaves all that it wrote; unless a sync failed, and the kernel forgot some of it.
   if (!cleanlyClosed && (chosen.newest.header?.bootId !== bootId || lostTail)) {
@@ -63,6 +63,9 @@ async function existing(options: DirtyLogOptions, found: Survey): Promise<Opened
   }
   const segments = new Segments(segmentsOptions(options));
   for (const { segment } of chosen.kept) segments.add(segment);
+  for (const segment of unneeded) segments.leaveOut(segment);
+  const { number, end } = chosen.newest.segment;
+  if (state.epochs.count === 0) state.boundary = Math.max(state.boundary, addressOf(number, end));
   await segments.findReserve();
   segments.nextNumber = Math.max(...found.segments.map(({ segment }) => segment.number)) + 1;
   return {

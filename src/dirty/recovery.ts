@@ -134,6 +134,7 @@ async function surveySegment(
   const found = { lastLsn: (header?.firstLsn ?? 1) - 1, claim: header?.syncedLsn ?? 0, isReady: false, boundary: 0 };
   const table: TableEntry[] = [];
   let end = header === undefined ? 0 : firstPosition;
+  let last = 0;
   while (header !== undefined && (await scanner.next(file.size))) {
     const record = scanner.header;
     if (record.lsn !== found.lastLsn + 1) break;
@@ -151,9 +152,12 @@ async function surveySegment(
     }
     found.lastLsn = record.lsn;
     found.claim = Math.max(found.claim, record.syncedLsn);
+    last = scanner.position;
     end = scanner.after;
   }
-  const later = await laterClaim(segment, seed, end === 0 ? firstPosition : end);
+  // Without a good header it is not known that anything is there.
+  const known = header === undefined ? [] : last === 0 ? [0] : [0, last];
+  const later = await laterClaim(segment, seed, end === 0 ? firstPosition : end, known);
   return { segment, header, end, table, ...found, claim: Math.max(found.claim, later.claim), hasTail: later.hasTail };
 }
 
@@ -208,6 +212,8 @@ export interface Replayed {
   readonly cleanlyClosed: boolean;
   /** Past the last record that is known to be stable. What comes after it may be in the page cache only, for good. */
   readonly stableAddress: number;
+  /** Nothing in them waits: what else they say, the next head repeats. */
+  readonly unneeded: readonly Segment[];
 }
 
 /** Standing records count as the newest head has them, changes as all segments have them (moved ones are in a head). */
@@ -215,6 +221,7 @@ export async function replay(chosen: Chosen, seed: number, state: LogState, log:
   let records = 0;
   let last = 0;
   let stableAddress = 0;
+  const needed = new Set<number>();
   await replaySegment(chosen.newest, seed, firstPosition, (record, _address, _end, payload) => {
     if (isStanding(record.type)) state.recover(record, payload);
     return record.type !== RecordType.READY;
@@ -231,6 +238,7 @@ export async function replay(chosen: Chosen, seed: number, state: LogState, log:
         last = record.type;
         if (record.lsn <= chosen.claim) stableAddress = end;
         if (record.type === RecordType.READY) isHead = false;
+        if (isOfEpochs(record.type)) needed.add(one.segment.number);
         if (!isStanding(record.type)) state.apply(record, address, end);
         else if (isNewest && !isHead) state.recover(record, payload);
         if (record.type === RecordType.WRITE || record.type === RecordType.SIZE) records++;
@@ -240,7 +248,22 @@ export async function replay(chosen: Chosen, seed: number, state: LogState, log:
   }
   for (const file of state.files.allDirty()) file.encodedSize = file.size;
   log.debug({ records }, 'the dirty log was read');
-  return { records, cleanlyClosed: last === RecordType.CLOSE, stableAddress };
+  const unneeded = chosen.kept
+    .map(({ segment }) => segment)
+    .filter(({ number }) => state.epochs.count === 0 || !needed.has(number));
+  return { records, cleanlyClosed: last === RecordType.CLOSE, stableAddress, unneeded };
+}
+
+/** Without it, epochs that wait would not be what they are. */
+function isOfEpochs(type: number): boolean {
+  return (
+    type === RecordType.WRITE ||
+    type === RecordType.SIZE ||
+    type === RecordType.CARRY ||
+    type === RecordType.DROP ||
+    type === RecordType.SEAL ||
+    type === RecordType.DISCARD
+  );
 }
 
 /** What the head of each segment repeats. */

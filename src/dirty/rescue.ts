@@ -28,6 +28,8 @@ export interface RescueParts {
   readonly stableLsn: number;
   /** The disk is full: the new segment takes a spare's room. */
   readonly ofSpare?: boolean;
+  /** Of the new segment: as small as can be. */
+  readonly isSmall?: boolean;
 }
 
 interface Moved {
@@ -45,9 +47,32 @@ export async function rescue(parts: RescueParts): Promise<LogMark> {
   }
 }
 
+/** The same, into as small a segment as will do: who knows whether anything is going to be written. */
+export function rescueSmall(parts: RescueParts): Promise<LogMark> {
+  return rescue({ ...parts, isSmall: true });
+}
+
+/** Nothing waits: all that is left of the log is a head in a small segment. Undefined: something waits after all. Rejects as `rescue`. */
+export async function moveOutOfAll(parts: RescueParts): Promise<LogMark | undefined> {
+  const { state, segments, appender } = parts;
+  const release = await appender.hold();
+  try {
+    const last = segments.all().at(-1);
+    if (state.epochs.count > 0 || last === undefined) return undefined;
+    const boundary = addressOf(last.number, last.end);
+    // The head says so, and is stable before anything goes.
+    state.boundary = Math.max(state.boundary, boundary);
+    const mark = await rescueHeld({ ...parts, isSmall: true });
+    state.loggedBoundary = Math.max(state.loggedBoundary, boundary);
+    return { ...mark, boundary: state.loggedBoundary };
+  } finally {
+    release();
+  }
+}
+
 /** Under a hold of the appender. */
 export async function rescueHeld(parts: RescueParts): Promise<LogMark> {
-  const { state, segments, appender, directory, stableAddress, stableLsn } = parts;
+  const { state, segments, appender, stableAddress, stableLsn } = parts;
   const first = segmentOf(stableAddress);
   const after = segments.all().filter(({ number }) => number >= first);
   const moved: Moved[] = [];
@@ -70,9 +95,10 @@ export async function rescueHeld(parts: RescueParts): Promise<LogMark> {
       moved: moved.map(({ item }) => item),
       async settle(segment) {
         await segment.file.datasync();
-        await directory.sync();
+        await segments.syncNames();
       },
       ofSpare: parts.ofSpare === true,
+      isSmall: parts.isSmall === true,
     });
     if (made === undefined) throw Object.assign(new Error('no room for another segment'), { code: 'ENOSPC' });
   } catch (error) {

@@ -82,7 +82,7 @@ export class Segments {
   current: Segment | undefined;
   nextNumber = 1;
   bytes = 0;
-  /** Names were made or removed since the last sync of the directory. */
+  /** Names were made since the last sync of the directory. One that was removed may come back: no head's table has it. */
   namesChanged = false;
 
   constructor(options: SegmentsOptions) {
@@ -110,12 +110,22 @@ export class Segments {
   /** Makes the reserve whole. False: the disk has no room for it. */
   async fillReserve(): Promise<boolean> {
     try {
-      const isChanged = !this.#reserve.isComplete;
+      if (!this.#reserve.isComplete) this.namesChanged = true;
       await this.#reserve.fill();
-      if (isChanged) this.namesChanged = true;
       return true;
     } catch (error) {
       if (isFull(error)) return false;
+      throw error;
+    }
+  }
+
+  /** All names that were made so far survive a power loss after it. */
+  async syncNames(): Promise<void> {
+    this.namesChanged = false;
+    try {
+      await this.#options.directory.sync();
+    } catch (error) {
+      this.namesChanged = true;
       throw error;
     }
   }
@@ -132,6 +142,10 @@ export class Segments {
 
   get largestBytes(): number {
     return this.#largest;
+  }
+
+  get smallestBytes(): number {
+    return this.#smallest;
   }
 
   all(): Segment[] {
@@ -163,14 +177,15 @@ export class Segments {
   /**
    * A new file with room for at least `needed` bytes; undefined: neither the limit nor the disk has it. Rejects if the disk fails
    * otherwise. It is not one of the segments before `add`. Without a limit it is for control, which needs no reserve either.
+   * `isSmall`: no larger than it must be.
    */
-  async make(needed: number, limitBytes: number): Promise<Segment | undefined> {
+  async make(needed: number, limitBytes: number, isSmall = false): Promise<Segment | undefined> {
     const isForChanges = Number.isFinite(limitBytes);
     // Never more than a quarter: a small log with many files goes on.
     const reserved = isForChanges ? Math.min(this.#reserve.bytes, limitBytes / 4) : 0;
     const left = limitBytes - reserved - this.bytes;
     const least = align(needed);
-    let bytes = Math.max(least, this.#largest);
+    let bytes = Math.max(least, isSmall ? this.#smallest : this.#largest);
     // With very many files the head is long: most of a segment is still for changes.
     if (isForChanges && this.#options.segmentBytes === undefined)
       bytes = Math.max(bytes, align(Math.min(8 * least, limitBytes / 8, 4 * largest)));
@@ -251,10 +266,10 @@ export class Segments {
   async remove(segment: Segment): Promise<void> {
     if (!this.#kept.delete(segment.number)) return;
     this.bytes -= segment.file.size;
-    this.namesChanged = true;
     try {
       if (this.#reserve.wants(segment.file.size) && !segment.isPinned) {
         await this.#reserve.giveBack(segment.number, segment.file);
+        this.namesChanged = true;
         return;
       }
       await this.#options.directory.remove(segmentName(segment.number));
@@ -283,6 +298,10 @@ export class Segments {
     await this.remove(segment);
   }
 
+  async removeAllLeftOut(): Promise<void> {
+    for (const segment of [...this.#leftOut.values()]) await this.removeLeftOut(segment);
+  }
+
   #isBefore(segment: Segment, boundary: number): boolean {
     if (segment === this.current) return false;
     const last = segmentOf(boundary);
@@ -303,8 +322,9 @@ export class Segments {
       this.all().every((segment) => !segment.isRemoved),
       'kept segments are there',
     );
-    for (const segment of this.#kept.values()) await segment.file.close();
+    for (const segment of [...this.#kept.values(), ...this.#leftOut.values()]) await segment.file.close();
     this.#kept.clear();
+    this.#leftOut.clear();
     await this.#reserve.close();
   }
 }

@@ -7,7 +7,6 @@
  */
 import type { Log } from '../base/mod.ts';
 import type { Appender } from './appender.ts';
-import type { LogDirectory } from './contract.ts';
 import type { Segments } from './segments.ts';
 
 interface Group {
@@ -29,7 +28,6 @@ export interface LogMark {
 export interface SyncerOptions {
   readonly appender: Appender;
   readonly segments: Segments;
-  readonly directory: LogDirectory;
   readonly log: Log;
   /** Seals the open epoch. */
   readonly seal: () => void;
@@ -121,11 +119,10 @@ export class Syncer {
 
   /** The failure, if there was one. */
   async #sync(): Promise<unknown> {
-    const { segments, directory } = this.#options;
+    const { segments } = this.#options;
     this.syncs++;
     const unsynced = segments.all().filter((segment) => segment.isUnsynced);
     const names = segments.namesChanged;
-    segments.namesChanged = false;
     for (const segment of unsynced) segment.isUnsynced = false;
     for (const segment of unsynced) segment.pin();
     const results = await Promise.allSettled(unsynced.map((segment) => segment.file.datasync()));
@@ -137,9 +134,8 @@ export class Syncer {
       failure ??= result.reason;
     }
     try {
-      if (names) await directory.sync();
+      if (names) await segments.syncNames();
     } catch (error) {
-      segments.namesChanged = true;
       failure ??= error;
     }
     return failure;

@@ -86,7 +86,8 @@ class SystemLogDirectory implements LogDirectory {
   async open(name: string): Promise<LogFile> {
     const isReadOnly = this.#lock === undefined;
     const fd = nodeFs.openSync(join(this.#path, name), isReadOnly ? 'r' : 'r+');
-    return new SystemLogFile(fd, nodeFs.fstatSync(fd).size, this.#shared, isReadOnly);
+    const { size } = nodeFs.fstatSync(fd);
+    return new SystemLogFile(fd, size, this.#shared, writtenRanges(fd, size), isReadOnly);
   }
 
   remove(name: string): Promise<void> {
@@ -121,16 +122,19 @@ interface Shared {
 
 class SystemLogFile implements LogFile {
   readonly size: number;
-  /** For whoever only looks: a start believes no file system about its holes, and reads everything. */
+  /** Undefined: this process has made the file. */
   readonly #written: WrittenRanges | undefined;
+  /** Whoever only looks does not even read what was never written. A start reads what it goes by. */
+  readonly #isReadOnly: boolean;
   readonly #fd: number;
   readonly #shared: Shared;
 
-  constructor(fd: number, size: number, shared: Shared, isReadOnly = false) {
+  constructor(fd: number, size: number, shared: Shared, written?: WrittenRanges, isReadOnly = false) {
     this.#fd = fd;
     this.size = size;
     this.#shared = shared;
-    this.#written = isReadOnly ? writtenRanges(fd, size) : undefined;
+    this.#written = written;
+    this.#isReadOnly = isReadOnly;
   }
 
   get dataAt(): LogFile['dataAt'] {
@@ -187,7 +191,7 @@ class SystemLogFile implements LogFile {
 
   /** Behind it are zeros alone: to read them would make data of them, and of what the kernel reads ahead. */
   #dataEnd(position: number, count: number): number {
-    if (this.#written === undefined) return position + count;
+    if (this.#written === undefined || !this.#isReadOnly) return position + count;
     return this.#written.findLast(({ from }) => from < position + count)?.to ?? position;
   }
 

@@ -19,7 +19,7 @@ import { controlItem } from './item.ts';
 import type { OpenedLog } from './opening.ts';
 import { stateItem } from './payloads.ts';
 import { RecordType } from './record.ts';
-import { rescue } from './rescue.ts';
+import { moveOutOfAll, type RescueParts, rescue, rescueSmall } from './rescue.ts';
 import { isFull, type Segments } from './segments.ts';
 import { type SegmentFacts, verifierFrom } from './snapshot.ts';
 import type { LogState } from './state.ts';
@@ -49,7 +49,7 @@ export class Upkeep {
   /** `seal`: closes the open epoch, for a sync that ends one. */
   constructor(options: DirtyLogOptions, opened: OpenedLog, seal: () => void) {
     const { state, segments, facts } = opened;
-    const { clock, log, directory } = options;
+    const { clock, log } = options;
     this.#options = options;
     this.#state = state;
     this.#segments = segments;
@@ -64,7 +64,7 @@ export class Upkeep {
       onStuck: () => this.#useSpare(),
     });
     this.syncer = new Syncer({
-      ...{ appender: this.appender, segments, directory, log },
+      ...{ appender: this.appender, segments, log },
       seal,
       mark: () => this.#mark(),
       onStable: (mark) => this.#stable(mark),
@@ -73,7 +73,7 @@ export class Upkeep {
   }
 
   /**
-   * A new segment: old ones are never written again. What was found after the last stable record goes into it: a sync that failed before may
+   * A new segment, small until something comes: old ones are never written again. What was found after the last stable record goes into it: a sync that failed before may
    * have left that in the page cache only, where another sync does not see it.
    */
   async begin(opened: OpenedLog): Promise<void> {
@@ -82,14 +82,16 @@ export class Upkeep {
     this.#stableAddress = opened.stableAddress;
     if (!opened.recovery.found && !(await segments.fillReserve())) throw noRoom();
     try {
-      this.#stable(await this.#anew());
+      this.#stable(await this.#anew(rescueSmall));
     } catch (error) {
       if (!isFull(error) || !opened.recovery.found) throw error;
       await this.#beginWithoutRoom(opened);
     }
     await opened.removeVoid();
+    // Its head says what they said.
+    await segments.removeAllLeftOut();
     await segments.fillReserve();
-    await this.syncer.request(false);
+    if (segments.namesChanged) await this.syncer.request(false);
   }
 
   /** Until a spare holds what is in doubt, nothing that is there is removed or written to, unless there is no other way. */
@@ -119,6 +121,19 @@ export class Upkeep {
     await this.#trimming;
   }
 
+  /** All is stable, and the log is about to be closed: if nothing waits in it, it takes no more room than an empty one. */
+  async giveRoomBack(): Promise<void> {
+    if (this.#segments.bytes <= this.#segments.smallestBytes) return;
+    try {
+      await this.syncer.alone(async () => {
+        const mark = await this.#anew<LogMark | undefined>(moveOutOfAll);
+        if (mark !== undefined) this.#stable(mark);
+      });
+    } catch (error) {
+      this.#options.log.warn({ cause: String(error) }, 'the dirty log is empty, and keeps its room nevertheless');
+    }
+  }
+
   syncInBackground(): void {
     this.syncer.request(false).catch(() => {
       // Whoever waits for stability is told; the log says so as well.
@@ -126,7 +141,9 @@ export class Upkeep {
   }
 
   /** Moves what is not stable into a new segment, and makes that stable. */
-  #anew(how: typeof rescue = rescue): Promise<LogMark> {
+  #anew<Mark extends LogMark | undefined = LogMark>(
+    how: (parts: RescueParts) => Promise<Mark | LogMark> = rescue,
+  ): Promise<Mark | LogMark> {
     const moved = how({
       ...{ state: this.#state, segments: this.#segments, appender: this.appender, seed: this.#facts.seed },
       ...{
