@@ -67,6 +67,8 @@ export interface ManagerOptions {
 export interface RunningManager extends SessionManager {
   /** ISO 8601: what the notes about its logs say of this process. */
   readonly startedAt: string;
+  /** A session that is created now need not wait for a thread to be loaded; at most a second after the start. */
+  readonly warmed: Promise<void>;
   /** Every session that is known was tried once: it runs, or waits for what it needs. */
   readonly settled: Promise<void>;
   /** What it does not allow is refused by whoever read it. */
@@ -131,6 +133,7 @@ class Manager implements RunningManager {
   /** Under way: what `stop` waits for. */
   readonly #work = new Set<Promise<unknown>>();
   #settled: Promise<void> = Promise.resolve();
+  #warmed: Promise<void> = Promise.resolve();
   #reloading: Promise<unknown> = Promise.resolve();
   #stopping: Promise<void> | undefined;
 
@@ -142,13 +145,17 @@ class Manager implements RunningManager {
     this.#threads = new ManagerThreads(ground);
   }
 
+  get warmed(): Promise<void> {
+    return this.#warmed;
+  }
+
   get settled(): Promise<void> {
     return this.#settled;
   }
 
   async start(stored: Parameters<typeof recover>[1]): Promise<void> {
     const ground = this.#ground;
-    ground.pool.warm();
+    this.#warmed = ground.pool.warm();
     await recover(ground, stored);
     const wanted = [...ground.sessions.values()].filter(({ row }) => row.state === 'running');
     for (const session of ground.sessions.values()) tellState(ground, session);

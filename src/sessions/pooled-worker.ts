@@ -130,6 +130,11 @@ export class PooledWorker {
     if (this.#worker === undefined && this.#timer === undefined && !this.#isClosed) this.#start();
   }
 
+  /** Its program is loaded; or it does not answer, for whatever reason. */
+  async loaded(): Promise<void> {
+    await this.#answers();
+  }
+
   /** How busy the thread is; undefined: there is none, or it does not answer. */
   async load(): Promise<Load | undefined> {
     return await this.#ask<Load>((_isAnswered, load) => load, true);

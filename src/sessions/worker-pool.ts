@@ -110,10 +110,11 @@ export class WorkerPool {
     }
   }
 
-  /** Starts all the threads, so that the first sessions need not wait for them. */
-  warm(): void {
+  /** Starts all the threads, so that the first sessions need not wait for them. Resolves when they are loaded, or after a second. */
+  async warm(): Promise<void> {
     for (const { worker } of this.#slots) worker.warm();
     for (const surplus of this.#begun.splice(0)) void surplus.terminate();
+    await Promise.all(this.#slots.map(({ worker }) => worker.loaded()));
   }
 
   /** By worker, with how busy each is since this was asked last. */

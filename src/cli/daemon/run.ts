@@ -73,6 +73,7 @@ export async function runDaemon(flags: DaemonFlags, begun?: BegunDaemon): Promis
       hold: (request) => holdIn({ manager, log, configuration: () => services.current }, request),
     });
     parts.push(control);
+    await manager.warmed;
     tellReady(flags.json === true, { manager, api, stateDirectory, file: hasFile ? configuration.file : undefined });
     void manager.settled.then(() => notePlaces(placesOf(manager)));
     await signals.requested;
