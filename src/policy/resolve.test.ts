@@ -81,6 +81,18 @@ test('what contradicts is an error that names both settings and whence each came
   }
 });
 
+test('a model’s attribute-timeout goes with its consistency when somebody wants another', () => {
+  for (const model of ['home', 'vm-disk'] as const) {
+    for (const consistency of ['strict', 'fixed'] as const) {
+      const byPolicy = resolvePolicy('mine', { mine: { model, consistency } });
+      const bySession = resolvePolicy(model, {}, { consistency });
+      for (const { stated } of [byPolicy, bySession])
+        assert.deepEqual([stated.consistency, stated['attribute-timeout']], [consistency, undefined]);
+    }
+    assert.notEqual(resolvePolicy('mine', { mine: { model } }).stated['attribute-timeout'], undefined);
+  }
+});
+
 test('a contradiction is found wherever its two halves were said', () => {
   const isHalf = (key: string): boolean => key !== 'model';
   for (const [document] of contradicting) {

@@ -3,7 +3,8 @@
  *
  *     this session  >  policy build  >  model scratch  >  default
  *
- * The same input gives the same answer; what contradicts is an error, never a choice made here.
+ * The same input gives the same answer; what contradicts is an error, never a choice made here. But a model's attribute-timeout, which is there
+ * for its consistency, goes with that when somebody wants another: nobody could leave it out.
  */
 import type { z } from 'zod';
 import { unlimited, ViaductError } from '../base/mod.ts';
@@ -104,6 +105,12 @@ function gather(
     if (level === undefined) continue;
     stated[key] = level.values[key];
     from[key] = level;
+  }
+  const belief = stated.consistency;
+  const isOfModel = from['attribute-timeout'] === levels.at(-1) && model !== undefined;
+  if (isOfModel && from.consistency !== from['attribute-timeout'] && (belief === 'fixed' || belief === 'strict')) {
+    delete stated['attribute-timeout'];
+    delete from['attribute-timeout'];
   }
   return {
     name,

@@ -50,7 +50,7 @@ export async function startDaemon(
   const client = await connectDaemon({ runtimeDirectory });
   if (client !== undefined) return { command, client };
   await command.stop();
-  throw new Error('the daemon said that it was ready, and nobody listens');
+  throw new Error(`no daemon listens: it said ${JSON.stringify(command.ready)}`);
 }
 
 /** Ends it as a service manager does, or as a power cut; by SIGTERM it must end in order, however long that takes on a busy machine. */
