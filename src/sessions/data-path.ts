@@ -39,7 +39,7 @@ export interface DataPathTools {
 }
 
 export async function openDataPath(
-  { plan, port, listener }: SessionOpening,
+  { plan, port, hadLog, listener }: SessionOpening,
   attached: AttachedCache | undefined,
   tools: DataPathTools,
 ): Promise<DataPath> {
@@ -50,9 +50,9 @@ export async function openDataPath(
   const isFirstUse = replies !== undefined && !existsSync(replies);
   try {
     // What was said once is not repeated by a session that comes back: by then somebody else may have taken over.
-    const isLogReopened = port !== undefined;
-    const takeOverLease = plan.takeOverLease === true && !isLogReopened;
-    const description = { ...describeStack({ ...plan, takeOverLease }), isLogReopened };
+    const isReopened = port !== undefined || hadLog === true;
+    const takeOverLease = plan.takeOverLease === true && !isReopened;
+    const description = { ...describeStack({ ...plan, takeOverLease }), isLogReopened: hadLog };
     const stack = await buildStack(description, { ...tools, ...attached, cache: attached?.cache });
     open.push(async () => {
       left = await stack.close();

@@ -40,6 +40,8 @@ export interface SessionOpening {
   readonly plan: SessionPlan;
   /** The port that the session had before it was opened again: clients know it by now. */
   readonly port: number | undefined;
+  /** The session's last life had its log open: a new one must not take its place. */
+  readonly hadLog?: boolean | undefined;
   /** A socket of this process that listens there already, until the session is `ready` or `failed`: clients wait in it. */
   readonly listener?: HeldAddress | undefined;
 }

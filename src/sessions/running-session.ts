@@ -4,7 +4,7 @@ import type { FileRuleSet } from '../vfs/mod.ts';
 import type { ErrorRecord } from './error-record.ts';
 import type { ListeningPlace, WorkerStats } from './messages.ts';
 import type { SessionPlan } from './plan.ts';
-import type { SupervisorState, SupervisorStatus } from './supervisor.ts';
+import type { EndOptions, SupervisorState, SupervisorStatus } from './supervisor.ts';
 import type { SessionTask, TaskProgress, TaskResult } from './tasks.ts';
 import type { LeftBehind } from './write-back-status.ts';
 
@@ -36,6 +36,8 @@ export interface RunningSession {
   run(task: SessionTask, onProgress?: (progress: TaskProgress) => void): Promise<TaskResult>;
   /** Rules for files in place of those that held so far, without opening it again. Throws CONFIGURATION_INVALID. */
   setFiles(files: FileRuleSet): void;
+  /** What it may occupy of its cache from now on; undefined: all of it. */
+  setQuota(bytes: number | undefined): void;
   /** Waits for calls under way (bounded), then frees everything. What the dirty log holds that the origin does not have. */
-  close(): Promise<LeftBehind | undefined>;
+  close(options?: EndOptions): Promise<LeftBehind | undefined>;
 }

@@ -24,7 +24,7 @@ export async function startSession(plan: SessionPlan, options: SessionOptions): 
   const session = await pool.start(plan);
   const close = async (): Promise<LeftBehind | undefined> => {
     try {
-      return await session.close();
+      return await session.close({ isLast: true });
     } finally {
       await pool.close();
     }

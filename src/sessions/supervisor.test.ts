@@ -216,6 +216,34 @@ test('a worker with other sessions is stopped for one only if it does not answer
   }
 });
 
+test('one with a log that is closed while it starts frees its log, whatever that takes; at the end of the process nobody waits for it', async () => {
+  const log = { directory: '/log', limitBytes: 1, writeBackAfterMs: 1, ageMs: 1, windowBytes: 1 };
+  const opening = () => {
+    const playing = supervised();
+    playing.workers[0]!.ready(1);
+    return { ...playing, second: playing.another({ kind: 'proxy', writes: 'write-back', dirty: log }) };
+  };
+  const closes = opening();
+  let isOver = false;
+  const ended = closes.second.close().then(() => (isOver = true));
+  await closes.clock.advance(5_000);
+  assert.equal(isOver, false);
+  closes.workers[0]!.closed(2);
+  await ended;
+  assert.equal(closes.workers[0]!.terminated, false);
+  const hangs = opening();
+  const given = hangs.second.close();
+  await hangs.clock.advance(10_000);
+  await given;
+  assert.equal(hangs.workers[0]!.terminated, true);
+  const last = opening();
+  void last.second.close();
+  const quick = last.second.close({ isLast: true });
+  await last.clock.advance(300);
+  await quick;
+  assert.equal(last.workers[0]!.terminated, false);
+});
+
 test('a session that is closed while it waits for a restart starts no worker', async () => {
   const { clock, workers, supervisor } = supervised();
   workers[0]!.ready();

@@ -6,7 +6,7 @@
  *   starting ──ready──► running ──worker died──► waiting (for the worker, or 0.1 s, doubling to 10 s) ──► starting
  *      │ failed, never ready before         │ close(), or an unexpected error in it    │ failed again: waiting
  *      ▼                                    ▼                                          ▼
- *    ended (`ready` rejects)            closing ──closed, or 10 s (0.3 s while starting)──► ended
+ *    ended (`ready` rejects)            closing ──closed, or 10 s (0.3 s while starting, without a log)──► ended
  * ```
  *
  * What cannot be closed in time ends with its worker if no other session is in that one, if it does not answer, or if it may hold a
@@ -28,8 +28,10 @@ import { keepsLog } from './write-policy.ts';
 
 /** What its starter knows of earlier lives of it. */
 export interface EarlierLives {
-  /** It was open before, on this port: clients and its log are there. */
+  /** It was open before, on this port: clients are there. */
   readonly port?: number | undefined;
+  /** And with a log, which must be there too. */
+  readonly hadLog?: boolean | undefined;
   /** It is opened again and again until it serves, like one that had been ready. */
   readonly isKept?: boolean | undefined;
   /** What listens there already, for one life: its holder closes it when that is ready or over. */
@@ -50,6 +52,11 @@ export interface SupervisorOptions extends EarlierLives {
   readonly onChange?: (() => void) | undefined;
 }
 
+export interface EndOptions {
+  /** The process ends with it: nobody else will want its log meanwhile. */
+  readonly isLast?: boolean | undefined;
+}
+
 export type SupervisorState = 'starting' | 'running' | 'waiting' | 'closing' | 'ended';
 
 export interface SupervisorStatus {
@@ -61,7 +68,10 @@ export interface SupervisorStatus {
 }
 
 const closeLimitMs = 10_000;
-/** What is still opening may wait for an origin that does not answer; it has nothing under way that is worth waiting for. */
+/**
+ * What is still opening may wait for an origin that does not answer; it has nothing under way that is worth waiting for. Unless that is a
+ * log's lock, which somebody else may want at once.
+ */
 const openingCloseLimitMs = 300;
 const statsLimitMs = 1_000;
 /** A worker that dies while a session starts in it may have died of another one: so often it is tried again. */
@@ -97,6 +107,8 @@ export class Supervisor implements Tenant {
   #lastStats: WorkerStats | undefined;
   #questionId = 0;
   #closing: Promise<LeftBehind | undefined> | undefined;
+  /** It was told to close before it was open. */
+  #isOpeningEnded = false;
   #left: LeftBehind | undefined;
   /** The worker's use of its cache by a life of it that is over. */
   #removed: Promise<void> = Promise.resolve();
@@ -186,8 +198,10 @@ export class Supervisor implements Tenant {
   }
 
   /** Ends it. What it left in its dirty log, if it has one and could say so. */
-  close(): Promise<LeftBehind | undefined> {
-    this.#closing ??= this.#close();
+  close(options: EndOptions = {}): Promise<LeftBehind | undefined> {
+    if (options.isLast === true && this.#isOpeningEnded && this.#state === 'closing')
+      this.#limit(openingCloseLimitMs, true);
+    this.#closing ??= this.#close(options);
     return this.#closing;
   }
 
@@ -200,6 +214,7 @@ export class Supervisor implements Tenant {
     return {
       plan: this.#files === undefined ? plan : { ...plan, files: this.#files },
       port: this.#place?.port ?? this.#options.port,
+      hadLog: this.#options.hadLog === true || (this.#place !== undefined && keepsLog(plan.writes)),
       listener: this.#options.takeListener?.(),
     };
   }
@@ -352,25 +367,26 @@ export class Supervisor implements Tenant {
     for (const tell of [...this.#tasks.values()]) tell({ kind: 'result', result: notNow(problem) });
   }
 
-  #limit(limitMs: number, opening = false): void {
+  /** `isQuick`: it was opening, and holds nothing that anybody wants. */
+  #limit(limitMs: number, isQuick = false): void {
     this.#timer?.cancel();
-    this.#timer = this.#options.clock.after(limitMs, () => void this.#giveUp(limitMs, opening));
+    this.#timer = this.#options.clock.after(limitMs, () => void this.#giveUp(limitMs, isQuick));
   }
 
-  async #giveUp(limitMs: number, opening: boolean): Promise<void> {
+  async #giveUp(limitMs: number, isQuick: boolean): Promise<void> {
     const { log, number, plan } = this.#options;
     const worker = this.#worker;
-    if (opening) log.info({}, 'the session is stopped before it was ready');
+    if (isQuick) log.info({}, 'the session is stopped before it was ready');
     else log.error({ limitMs }, 'the session’s worker did not end in time and is stopped');
     // Who is to come back needs its place in the worker; who has a log, its lock.
-    const mustEnd = this.#state === 'starting' || (!opening && keepsLog(plan.writes));
+    const mustEnd = this.#state === 'starting' || (!isQuick && keepsLog(plan.writes));
     if ((await worker.giveUp(number, mustEnd)) || this.#isReleased) return;
     log.warn({}, 'what is left of the session stays in its worker, which other sessions use');
     this.#over();
   }
 
-  async #close(): Promise<LeftBehind | undefined> {
-    const { number } = this.#options;
+  async #close({ isLast }: EndOptions): Promise<LeftBehind | undefined> {
+    const { number, plan } = this.#options;
     const worker = this.#worker;
     if (this.#place === undefined && this.#state !== 'ended') {
       this.#ready.reject(
@@ -379,8 +395,10 @@ export class Supervisor implements Tenant {
     }
     const opening = this.#state === 'starting';
     if (opening || this.#state === 'running') {
+      const isQuick = opening && (isLast === true || !keepsLog(plan.writes));
       this.#state = 'closing';
-      this.#limit(opening ? openingCloseLimitMs : closeLimitMs, opening);
+      this.#isOpeningEnded = opening;
+      this.#limit(isQuick ? openingCloseLimitMs : closeLimitMs, isQuick);
       if (!worker.post({ kind: 'close', session: number })) await this.#leave();
     } else if (this.#state === 'waiting') await this.#leave();
     await this.ended;

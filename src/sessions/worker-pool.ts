@@ -21,7 +21,7 @@ import { checkPlan, type SessionPlan } from './plan.ts';
 import { PooledWorker, type PooledWorkerStatus, type WorkerHandle } from './pooled-worker.ts';
 import type { RunningSession, SessionStatus } from './running-session.ts';
 import { type CacheUse, SharedCaches } from './shared-caches.ts';
-import { type EarlierLives, Supervisor } from './supervisor.ts';
+import { type EarlierLives, type EndOptions, Supervisor } from './supervisor.ts';
 import { taggedLog } from './tagged-log.ts';
 import type { Load } from './thread-load.ts';
 import type { LeftBehind } from './write-back-status.ts';
@@ -52,6 +52,10 @@ export interface StartOptions extends EarlierLives {
   readonly log?: Log | undefined;
   /** Its status is another. */
   readonly onChange?: (() => void) | undefined;
+  /** Asked when all is there that it waits for; false: it is not started after all, and `start` rejects. */
+  readonly isWanted?: (() => boolean) | undefined;
+  /** Given the session before anything happens in it. */
+  readonly onStart?: ((session: RunningSession) => void) | undefined;
 }
 
 /** A thread of the pool, for people. */
@@ -103,7 +107,10 @@ export class WorkerPool {
     const use = plan.cache === undefined ? undefined : await this.#caches.acquire(plan.cache, String(number));
     try {
       this.#refuseIfClosing();
-      return this.#host(number, plan, use, options);
+      if (options.isWanted?.() === false) throw notWanted();
+      const session = this.#host(number, plan, use, options);
+      options.onStart?.(session);
+      return session;
     } catch (error) {
       await use?.release(false);
       throw error;
@@ -157,8 +164,8 @@ export class WorkerPool {
     const freed = supervisor.released.then(() => use?.release(wasReady));
     // Whoever closes the session is told; one that ended by itself has nobody.
     freed.catch(() => {});
-    const close = async (): Promise<LeftBehind | undefined> => {
-      const left = await supervisor.close();
+    const close = async (end?: EndOptions): Promise<LeftBehind | undefined> => {
+      const left = await supervisor.close(end);
       // What is left behind in a worker is not waited for.
       if (supervisor.isReleased) await freed;
       return left;
@@ -171,6 +178,7 @@ export class WorkerPool {
       stats: () => statusOf(plan, supervisor, use),
       run: (task, onProgress = () => {}) => supervisor.run(task, onProgress),
       setFiles: (files) => supervisor.setFiles(checkFiles(files)),
+      setQuota: (bytes) => use?.owner.setQuota(bytes),
       close,
     };
     this.#sessions.add(session);
@@ -230,7 +238,7 @@ export class WorkerPool {
   }
 
   async #close(): Promise<void> {
-    const closed = await Promise.allSettled([...this.#sessions].map((session) => session.close()));
+    const closed = await Promise.allSettled([...this.#sessions].map((session) => session.close({ isLast: true })));
     await Promise.all(this.#slots.map(({ worker }) => worker.close()));
     const failed = closed.find((result) => result.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
@@ -243,6 +251,13 @@ export class WorkerPool {
       remedy: 'Start it again when the program runs again.',
     });
   }
+}
+
+function notWanted(): ViaductError {
+  return new ViaductError('UNEXPECTED', {
+    cause: 'A session was closed while it waited for its cache.',
+    remedy: 'Nothing: it was not started.',
+  });
 }
 
 async function statusOf(plan: SessionPlan, supervisor: Supervisor, use: CacheUse | undefined): Promise<SessionStatus> {
