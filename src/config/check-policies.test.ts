@@ -28,6 +28,13 @@ const cases: readonly (readonly [what: string, text: string, problems: readonly 
     ],
   ],
   [
+    'a session that a rule for an origin gives its policy, though it names a URL there',
+    'origins: { store: "nfs://store.example/images" }\nrules: [{ origin: store, policy: golden }]\nsessions:\n  a: { origin: "nfs://store.example/images/golden", settings: { dirty-limit: 1G } }\n',
+    [
+      '4:78 error sessions.a.settings.dirty-limit: writes: read-only (model golden) contradicts dirty-limit: 1G (this session): no changes wait on this host. | Use `writes: write-back`, or leave `dirty-limit` out.',
+    ],
+  ],
+  [
     'a policy with the name of a model',
     'policies: { golden: {} }\n',
     [

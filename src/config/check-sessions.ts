@@ -1,7 +1,13 @@
 /** What a session's policy and its own settings come to, against the session's kind and cache. */
 import { ViaductError, writeSize } from '../base/mod.ts';
-import { parseOrigin } from '../origins/mod.ts';
-import { isModel, policyContradictions, type ResolvedPolicy, resolvePolicy, type SettingKey } from '../policy/mod.ts';
+import {
+  isModel,
+  policyContradictions,
+  type ResolvedPolicy,
+  resolvePolicy,
+  type SettingKey,
+  sessionRule,
+} from '../policy/mod.ts';
 import { readRules } from './check-rules.ts';
 import type { Collector } from './collector.ts';
 import type { Configuration, ConfiguredSession } from './configuration.ts';
@@ -104,13 +110,9 @@ function checkCache({ session, configuration, collector, policy }: Judged, { set
 function policyOf(session: ConfiguredSession, configuration: Configuration, folder: string): string | undefined {
   if (session.policy !== undefined) return session.policy;
   try {
-    const { origin, name } = resolveOrigin(session.origin, configuration.origins, folder);
-    const address = parseOrigin(origin);
-    const path = address.kind === 'nfs' ? Buffer.from(address.path, 'latin1').toString('utf8') : address.path;
-    const found = readRules(configuration.rules).find(
-      ({ rule }) => !rule.hasSize && (rule.origin === undefined || rule.origin === name) && rule.matchesPath(path),
-    );
-    return found?.rule.policy ?? configuration.defaultPolicy;
+    const { name, path } = resolveOrigin(session.origin, configuration.origins, folder);
+    const rules = readRules(configuration.rules).map(({ rule }) => rule);
+    return sessionRule(rules, { origin: name, path })?.policy ?? configuration.defaultPolicy;
   } catch (error) {
     if (error instanceof ViaductError) return undefined;
     throw error;

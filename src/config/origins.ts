@@ -3,8 +3,8 @@
  *
  *     store              the origin of that name
  *     store:/golden      a path below it            ──► nfs://store.example/images/golden
- *     nfs://host/path    itself
- *     /srv, ./srv        a directory
+ *     nfs://host/path    itself      an origin that it lies at gives it its name and its connections (the innermost, of several),
+ *     /srv, ./srv        a directory     so that a rule for that origin holds however the place was written
  */
 import { isAbsolute, join, resolve } from 'node:path';
 import { nearest, ViaductError } from '../base/mod.ts';
@@ -24,6 +24,8 @@ export interface OriginReference {
   readonly origin: string;
   /** The origin in the configuration that it is at. */
   readonly name?: string | undefined;
+  /** There, as rules match it: `/` at least. */
+  readonly path: string;
   readonly connections?: number | undefined;
 }
 
@@ -34,14 +36,51 @@ export function isOriginAddress(text: string): boolean {
 
 /** `folder`: what relative directories are relative to. Throws ORIGIN_INVALID. */
 export function resolveOrigin(text: string, origins: readonly ConfiguredOrigin[], folder: string): OriginReference {
-  if (isOriginAddress(text)) return { origin: absoluteOrigin(text, folder) };
+  if (isOriginAddress(text)) return referenceTo(absoluteOrigin(text, folder), undefined, origins);
   const [, name = '', path = ''] = /^([^:]*)(?::(.*))?$/s.exec(text) ?? [];
   const found = origins.find((origin) => origin.name === name);
   if (found === undefined) throw unknownOrigin(text, name, origins);
   if (path !== '' && !path.startsWith('/')) throw invalid(text, 'the path behind ":" does not begin with "/"');
   if (path.split('/').includes('..')) throw invalid(text, 'the path leads upwards (..)');
-  const { connections } = found;
-  return { origin: below(found.url, path), name, ...(connections === undefined ? {} : { connections }) };
+  return referenceTo(below(found.url, path), found, origins);
+}
+
+/** `known`: the origin by whose name it was written. */
+function referenceTo(
+  origin: string,
+  known: ConfiguredOrigin | undefined,
+  origins: readonly ConfiguredOrigin[],
+): OriginReference {
+  const path = pathOf(origin);
+  const innermost = origins
+    .filter(({ url }) => isSameServer(url, origin) && isBelow(path, pathOf(url)))
+    .sort((left, right) => pathOf(right.url).length - pathOf(left.url).length)[0];
+  const at = known ?? innermost;
+  if (at === undefined) return { origin, path };
+  const { name, connections } = at;
+  return { origin, path, name, ...(connections === undefined ? {} : { connections }) };
+}
+
+/** Directories are all of this host. */
+export function isSameServer(left: string, right: string): boolean {
+  return serverOf(left) === serverOf(right);
+}
+
+function serverOf(origin: string): string | undefined {
+  const address = parseOrigin(origin);
+  return address.kind === 'nfs' ? `${address.host.toLowerCase()}:${address.port ?? 2049}` : undefined;
+}
+
+function pathOf(origin: string): string {
+  const { kind, path } = parseOrigin(origin);
+  // Bytes of names in URLs travel as one character each.
+  const text = kind === 'nfs' ? Buffer.from(path, 'latin1').toString('utf8') : path;
+  return text.replace(/\/+$/, '') || '/';
+}
+
+/** Both as rules match them; the folder itself is below it. */
+export function isBelow(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`);
 }
 
 /** A directory becomes absolute; a URL stays. */

@@ -6,7 +6,6 @@
  */
 import { dirname } from 'node:path';
 import { type Configuration, resolveOrigin } from '../config/mod.ts';
-import { parseOrigin } from '../origins/mod.ts';
 import { choosePolicy, compileFileRules, type OriginPlace } from '../policy/mod.ts';
 import type { SessionRequest } from './contract.ts';
 import type { Decision, ManagerConfiguration } from './opening.ts';
@@ -24,17 +23,9 @@ export function managerConfiguration(configuration: Configuration): ManagerConfi
 
 /** Throws CONFIGURATION_INVALID or ORIGIN_INVALID. */
 function decide(configuration: Configuration, request: SessionRequest): Decision {
-  const { origin, name, connections } = resolveOrigin(
-    request.origin,
-    configuration.origins,
-    dirname(configuration.file),
-  );
-  const { kind, path } = parseOrigin(origin);
-  // Bytes of names travel as one character each.
-  const place: OriginPlace = {
-    origin: name,
-    path: kind === 'nfs' ? Buffer.from(path, 'latin1').toString('utf8') : path,
-  };
+  const folder = dirname(configuration.file);
+  const { origin, name, path, connections } = resolveOrigin(request.origin, configuration.origins, folder);
+  const place: OriginPlace = { origin: name, path };
   const policy = choosePolicy(request, place, configuration);
   const { settings, rows, rule } = policy;
   return {

@@ -6,6 +6,7 @@ export {
   compileFileRules,
   type PolicyConfiguration,
   type PolicyRequest,
+  sessionRule,
 } from './choose.ts';
 export type { Contradiction } from './contradictions.ts';
 export { describeModels, describePolicy, type PolicyDescription, policyLines } from './describe.ts';

@@ -9,9 +9,8 @@
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { systemClock } from '../../base/mod.ts';
-import { type Configuration, type OriginReference, resolveOrigin } from '../../config/mod.ts';
-import { parseOrigin } from '../../origins/mod.ts';
-import { type Explanation, explainPath, type OriginPlace, type Question } from '../../policy/mod.ts';
+import { type Configuration, isBelow, isSameServer, resolveOrigin } from '../../config/mod.ts';
+import { type Explanation, explainPath, type Question } from '../../policy/mod.ts';
 
 /** A stat on a dead mount never ends. */
 const lookMs = 2_000;
@@ -24,57 +23,21 @@ export async function explainIn(
   mounted?: string | undefined,
 ): Promise<Explanation> {
   const { origins, sessions } = configuration;
-  const asked = named(resolveOrigin(mounted ?? path, origins, process.cwd()), configuration);
-  const subject = placeOf(asked.origin, asked.name);
+  const asked = resolveOrigin(mounted ?? path, origins, process.cwd());
   const inside = sessions
-    .map((session) => ({ session, at: named(resolveOrigin(session.origin, origins, '/'), configuration) }))
-    .filter(
-      ({ at }) =>
-        serverOf(at.origin) === serverOf(asked.origin) && isBelow(subject.path, placeOf(at.origin, at.name).path),
-    )
-    .sort((a, b) => b.at.origin.length - a.at.origin.length)[0];
+    .map((session) => ({ session, at: resolveOrigin(session.origin, origins, dirname(configuration.file)) }))
+    .filter(({ at }) => isSameServer(at.origin, asked.origin) && isBelow(asked.path, at.path))
+    .sort((left, right) => right.at.path.length - left.at.path.length)[0];
   const own = origins.find(({ name }) => name === asked.name);
-  const rootPath =
-    inside !== undefined
-      ? placeOf(inside.at.origin, inside.at.name).path
-      : own !== undefined
-        ? placeOf(own.url, own.name).path
-        : dirname(subject.path);
+  const root = inside?.at ?? (own === undefined ? undefined : resolveOrigin(own.url, origins, '/'));
+  const name = inside === undefined ? asked.name : inside.at.name;
   const question: Question = {
-    root: { ...subject, path: rootPath },
-    path: subject.path,
+    root: { ...(name === undefined ? {} : { origin: name }), path: root?.path ?? dirname(asked.path) },
+    path: asked.path,
     sizeBytes: size ?? (await sizeOf(path)),
     request: inside === undefined ? {} : inside.session,
   };
   return explainPath(question, configuration);
-}
-
-/** One that lies at an origin of the configuration has its name, though it was written as a URL. */
-function named(reference: OriginReference, { origins }: Configuration): OriginReference {
-  if (reference.name !== undefined) return reference;
-  const path = placeOf(reference.origin, undefined).path;
-  const found = origins
-    .filter(({ url }) => serverOf(url) === serverOf(reference.origin) && isBelow(path, placeOf(url, undefined).path))
-    .sort((a, b) => b.url.length - a.url.length)[0];
-  return found === undefined ? reference : { ...reference, name: found.name };
-}
-
-/** Undefined: this host's files. */
-function serverOf(origin: string): string | undefined {
-  const parsed = parseOrigin(origin);
-  return parsed.kind === 'nfs' ? `${parsed.host}:${parsed.port ?? 2049}` : undefined;
-}
-
-/** `origin`: an address; `name`: what viaduct.yaml calls it. */
-function placeOf(origin: string, name: string | undefined): OriginPlace {
-  const { kind, path } = parseOrigin(origin);
-  // Bytes of names in URLs travel as one character each.
-  const text = kind === 'nfs' ? Buffer.from(path, 'latin1').toString('utf8') : path;
-  return { ...(name === undefined ? {} : { origin: name }), path: text === '' ? '/' : text };
-}
-
-function isBelow(path: string, folder: string): boolean {
-  return path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`);
 }
 
 /** Of a file of this host; undefined: it is none, or nobody knows. */
