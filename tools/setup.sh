@@ -11,8 +11,8 @@ cd "$root"
 boot='qemu-system-x86 qemu-utils qemu-block-extra busybox-static cpio kmod zstd e2fsprogs iproute2 procps util-linux mmdebstrap'
 # Foreign clients and servers that Viaduct is tested and measured against. nfs-common has mount.nfs, rpcbind the port mapper.
 peers='libnfs-utils nfs-ganesha nfs-ganesha-vfs nfs-common rpcbind'
-# What guests do in tests, beside busybox.
-work='sqlite3'
+# What guests do in tests, beside busybox; and clocks that jump.
+work='sqlite3 faketime'
 # A browser, for the daemon's page. Without its recommended packages; it brings some shared libraries of a desktop.
 browser='chromium'
 

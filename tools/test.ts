@@ -27,7 +27,7 @@ const graceMs = 5_000;
 const compiled = join(root, '.cache/compiled');
 
 /** These boot guests on an emulated processor, which takes a whole real one: one of them at a time, beside those that mostly wait. */
-const guests = ['demo', 'kernel', 'qemu', 'write-back-guests'].map((name) => `test/${name}.test.ts`);
+const guests = ['daemon-restart', 'demo', 'kernel', 'qemu', 'write-back-guests'].map((name) => `test/${name}.test.ts`);
 
 /** Each a list of Node's arguments, or several that run side by side. Fixed addresses are each file's own (test/support/namespace.ts). */
 const phases = {
