@@ -16,6 +16,12 @@ interface Kept {
   readonly text: string;
 }
 
+/** Of one who catches up. */
+interface Place {
+  /** Undefined: events of another life. */
+  seen: number | undefined;
+}
+
 export interface EventRingOptions {
   readonly manager: Pick<SessionManager, 'subscribe'>;
   readonly clock: Clock;
@@ -37,9 +43,13 @@ export class EventRing {
 
   /** Without `lastId`: what happens from now on. */
   follow(stream: EventStream, lastId: string | undefined): void {
-    if (lastId !== undefined) this.#catchUp(stream, lastId);
-    if (stream.isOver) return;
-    this.#streams.add(stream);
+    const place: Place = { seen: lastId === undefined ? Number.POSITIVE_INFINITY : this.#numberOf(lastId) };
+    stream.pull(() => {
+      const text = this.#behind(place);
+      // Between the last that is kept and the next that happens there is no moment.
+      if (text === undefined) this.#streams.add(stream);
+      return text;
+    });
     stream.onOver(() => this.#streams.delete(stream));
   }
 
@@ -54,18 +64,28 @@ export class EventRing {
     for (const stream of this.#streams) stream.send(text);
   }
 
-  #catchUp(stream: EventStream, lastId: string): void {
-    const seen = this.#numberOf(lastId);
-    const oldest = this.#kept[0]?.number;
-    // Nothing has happened yet in this life: then nothing is lost to one of this life.
-    const isComplete = seen !== undefined && (oldest === undefined || seen >= oldest - 1);
-    if (!isComplete) {
-      const message =
-        seen === undefined ? 'the daemon was started again' : `events ${seen + 1} to ${oldest! - 1} are not kept`;
-      const lost: LostEvents = { kind: 'lost', time: new Date(this.#clock.wallTimeMs()).toISOString(), message };
-      stream.send(messageText({ event: 'lost', data: lost }));
+  /** The next one, or that it is lost; undefined: all were seen. Moves the place on. */
+  #behind(place: Place): string | undefined {
+    const [oldest, newest] = [this.#kept[0]?.number, this.#kept.at(-1)?.number];
+    const { seen } = place;
+    if (seen === undefined) {
+      place.seen = (oldest ?? 1) - 1;
+      return this.#lost('the daemon was started again');
     }
-    for (const { number, text } of this.#kept) if (number > (seen ?? 0) && !stream.isOver) stream.send(text);
+    // Nothing has happened yet in this life: then nothing is lost to one of this life.
+    if (oldest === undefined || newest === undefined || seen >= newest) return undefined;
+    if (seen < oldest - 1) {
+      place.seen = oldest - 1;
+      return this.#lost(`events ${seen + 1} to ${oldest - 1} are not kept`);
+    }
+    place.seen = seen + 1;
+    // Numbers have no gaps.
+    return this.#kept[seen + 1 - oldest]!.text;
+  }
+
+  #lost(message: string): string {
+    const lost: LostEvents = { kind: 'lost', time: new Date(this.#clock.wallTimeMs()).toISOString(), message };
+    return messageText({ event: 'lost', data: lost });
   }
 
   /** Undefined: of another life, or made up. */

@@ -2,8 +2,9 @@
  * Server-sent events (HTML standard, 9.2), and all who follow them.
  *
  *     send ──► response ──► socket ──► kernel        more than `limits.apiStreamBytes` not taken: cut off, and counted
+ *     pull ◄── drain ──┘                             nothing taken between two comments: the same
  *
- * Nobody who does not read costs more than that, and at most `limits.apiStreams` follow at a time. Comments keep quiet streams from being
+ * What happens is sent; what has happened is pulled, as fast as it is taken: however much it is, it waits where it is kept. Nobody who does not read costs more than that, and at most `limits.apiStreams` follow at a time. Comments keep quiet streams from being
  * taken for dead.
  */
 import type { ServerResponse } from 'node:http';
@@ -30,6 +31,9 @@ export class EventStream {
   readonly #response: ServerResponse;
   readonly #onSlow: (backlogBytes: number) => void;
   #isOver = false;
+  /** Of what is pulled: whether it waits to be taken, and was taken since the last comment. */
+  #isWaiting = false;
+  #hasMoved = false;
 
   constructor(response: ServerResponse, onSlow: (backlogBytes: number) => void) {
     this.#response = response;
@@ -59,17 +63,40 @@ export class EventStream {
   send(text: string): void {
     if (this.#isOver) return;
     this.#response.write(text);
-    const backlogBytes = this.#response.writableLength;
-    if (backlogBytes <= limits.apiStreamBytes) return;
-    this.#isOver = true;
-    this.#onSlow(backlogBytes);
-    this.#response.destroy();
+    if (this.#response.writableLength > limits.apiStreamBytes) this.#cutOff();
+  }
+
+  /** Asks for one text after the other until there is none: undefined. Nothing may be sent before that. */
+  pull(next: () => string | undefined): void {
+    this.#isWaiting = false;
+    this.#hasMoved = true;
+    while (!this.#isOver && !this.#response.writableNeedDrain) {
+      const text = next();
+      if (text === undefined) return;
+      this.#response.write(text);
+    }
+    if (this.#isOver) return;
+    this.#isWaiting = true;
+    this.#response.once('drain', () => this.pull(next));
+  }
+
+  keepAlive(): void {
+    if (!this.#isWaiting) this.send(': still here\n\n');
+    else if (!this.#hasMoved) this.#cutOff();
+    this.#hasMoved = false;
   }
 
   end(): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#response.end();
+  }
+
+  #cutOff(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#onSlow(this.#response.writableLength);
+    this.#response.destroy();
   }
 }
 
@@ -119,7 +146,7 @@ export class EventStreams {
   }
 
   #keepAlive(): void {
-    for (const stream of this.#streams) stream.send(': still here\n\n');
+    for (const stream of this.#streams) stream.keepAlive();
     this.#timer = this.#streams.size === 0 ? undefined : this.#clock.after(keepAliveMs, () => this.#keepAlive());
   }
 }

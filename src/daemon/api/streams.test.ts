@@ -99,6 +99,47 @@ describe('events', () => {
     }
   });
 
+  it('are caught up with, however much it is', async () => {
+    const first = follow();
+    await until(() => first.text.includes('200 OK'));
+    say('one');
+    await until(() => first.messages.length === 1);
+    const many = 4 * (limits.apiStreamBytes / 10_000);
+    for (let i = 0; i < many; i++) {
+      say('x'.repeat(10_000));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const late = follow(first.messages[0]!.id);
+    late.socket.once('data', () => say('last'));
+    await until(() => late.isClosed || late.messages.at(-1)?.data.message === 'last');
+    assert.deepEqual(
+      numbers(late),
+      Array.from(late.messages, (_, index) => index + 2),
+    );
+    assert.equal(late.isClosed, false);
+  });
+
+  it('that wait for one who comes back and does not read are not kept for it for ever', async () => {
+    const first = follow();
+    await until(() => first.text.includes('200 OK'));
+    say('one');
+    await until(() => first.messages.length === 1);
+    for (let i = 0; i < limits.daemonEvents - 1; i++) {
+      say('x'.repeat(2_000));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const sleeper = follow(first.messages[0]!.id);
+    await until(() => sleeper.text.includes('200 OK'));
+    sleeper.socket.pause();
+    const cut = () => api.lines.filter((line) => line.includes('was cut off')).length;
+    for (let i = 0; i < 20 && cut() === 0; i++) {
+      await clock.advance(15_000);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    assert.equal(cut(), 1);
+    assert.ok(!first.isClosed);
+  });
+
   it('keep quiet streams alive by comments', async () => {
     const one = follow();
     await until(() => one.text.includes('200 OK'));
