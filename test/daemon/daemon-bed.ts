@@ -53,7 +53,8 @@ export class DaemonBed {
     const scratch = await scratchFolder(`daemon-${options.name}`);
     const bed = new DaemonBed(options, scratch.path);
     await mkdir(bed.exported);
-    // Notes about logs that another bed left are none of its business.
+    // Sockets of another bed, and notes about logs that it left, are none of its business.
+    process.env.VIADUCT_RUNTIME_DIR = join(bed.folder, 'run');
     process.env.VIADUCT_STATE_DIR = join(scratch.path, 'notes');
     let result: Result;
     try {
@@ -69,6 +70,7 @@ export class DaemonBed {
     await bed.#close();
     await scratch.remove();
     assertNothingLeft(before, scratch.path);
+    assert.ok(!existsSync(scratch.path), 'files are left');
     return result;
   }
 
