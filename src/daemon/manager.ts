@@ -182,7 +182,7 @@ class Manager implements RunningManager {
     return await Promise.all(
       [...sessions.values()].map(async (session) => {
         const status = await session.status();
-        return sampleOf(session.view(), status, clock.now());
+        return sampleOf(session.view(), status, clock);
       }),
     );
   }

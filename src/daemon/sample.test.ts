@@ -10,6 +10,9 @@ const view: SessionView = {
   ...{ isTemporary: false, createdAt: '2026-01-01T00:00:00.000Z', restarts: 0 },
 };
 
+const wallTimeMs = Date.parse('2026-01-02T00:00:00Z');
+const clock = { now: () => 1234, wallTimeMs: () => wallTimeMs };
+
 function statusWith(layers: Record<string, object>): SessionStatus {
   const data = { server: {}, layers, writeBack: undefined };
   const rest = { place: undefined, restarts: 0, lastError: undefined, cache: undefined };
@@ -24,9 +27,9 @@ test('a sample has the figures of each layer', () => {
       'working-sets': { usedBytes: 512 },
       origin: { bytesIn: 7, bytesOut: 8 },
       stats: { bytesIn: 9, bytesOut: 10, inFlight: 2 },
-      presence: { sinceMs: 11 },
+      presence: { sinceMs: wallTimeMs - 11 },
     }),
-    1234,
+    clock,
   );
   assert.deepEqual([sample.hits, sample.misses, sample.prefetchedBytes, sample.prefetchUsedBytes], [3, 1, 4096, 1536]);
   assert.deepEqual([sample.linkInBytes, sample.linkOutBytes, sample.writtenBytes, sample.readBytes], [7, 8, 9, 10]);
@@ -34,7 +37,15 @@ test('a sample has the figures of each layer', () => {
 });
 
 test('a session that does not answer has zeros, and says so', () => {
-  const sample = sampleOf(view, undefined, 0);
+  const sample = sampleOf(view, undefined, clock);
   assert.equal(sample.isAnswering, false);
   assert.equal(sample.hits + sample.dirtyBytes + sample.linkInBytes, 0);
+});
+
+test('an origin is away for as long as it has not answered, never for less than nothing', () => {
+  const away = (presence: object): number => sampleOf(view, statusWith({ presence }), clock).originAwayMs;
+  assert.equal(away({ away: true, sinceMs: wallTimeMs - 60_000 }), 60_000);
+  assert.equal(away({ away: false }), 0);
+  // Somebody set the clock back meanwhile.
+  assert.equal(away({ away: true, sinceMs: wallTimeMs + 5_000 }), 0);
 });

@@ -79,7 +79,9 @@ export class MemoryManager implements SessionManager {
   }
 
   async samples(): Promise<readonly SessionSample[]> {
-    return this.list().map((view) => sampleOf(view, this.status, 0));
+    return this.list().map((view) =>
+      sampleOf(view, this.status, { now: () => 0, wallTimeMs: () => systemClock.wallTimeMs() }),
+    );
   }
 
   async reopen(session: string): Promise<SessionView> {
