@@ -32,8 +32,8 @@ export type HoldChoice = { readonly request: HeldRequest } | { readonly alone: s
 export const holdHelp = `
 While a daemon of this user runs (\`viaduct daemon\`) it has the session made there, for as long as the command runs; its rules then say what
 options leave open. It runs alone with --alone, and with options that a daemon cannot follow: --state-directory, --policy write-back or redirect
-and what is about their logs, --no-content, a --cache that is none of the daemon's, --lease-takeover, --working-sets. A session that outlives
-its command is made by \`viaduct session create\`.`;
+and what is about their logs, --no-content, a --cache that is none of the daemon's, --lease-takeover, --working-sets; also where the daemon's
+rules would have changes stay in a log. A session that outlives its command is made by \`viaduct session create\`.`;
 
 /** Options that mean the command's own process. */
 const ownOptions: Readonly<Record<string, string>> = {

@@ -5,17 +5,18 @@
  *     HeldRequest ──► cache of that directory? ──no──► refused: the command does it alone
  *                          └─► manager.create (temporary) ──► Held ──close──► changes kept, or discarded if the policy says so
  *
- * What the command line does not say, a rule says; where none matches, the defaults of the command hold, not those of the daemon.
+ * What the command line does not say, a rule says; where none matches, the defaults of the command hold, not those of the daemon. But where
+ * a policy would have changes stay in a log of this host, which the next start of the same command would not find, the command runs alone.
  */
 import { type Log, ViaductError } from '../../base/mod.ts';
 import type { Configuration } from '../../config/mod.ts';
 import type { Held } from '../../control/mod.ts';
 import { managerConfiguration, type RunningManager, type SessionRequest } from '../../daemon/mod.ts';
-import type { ErrorRecord, LeftBehind } from '../../sessions/mod.ts';
+import { type ErrorRecord, keepsLog, type LeftBehind } from '../../sessions/mod.ts';
 import { type HeldRequest, heldRequestSchema } from '../held-request.ts';
 
 export interface Holder {
-  readonly manager: RunningManager;
+  readonly manager: Pick<RunningManager, 'create' | 'close' | 'show' | 'subscribe'>;
   readonly log: Log;
   configuration(): Configuration;
 }
@@ -35,12 +36,23 @@ export async function holdIn(holder: Holder, input: unknown): Promise<Held | { r
     ...(connections === undefined ? {} : { connections }),
     settings: wanted.settings,
   };
-  const isRuled =
-    policy !== undefined || managerConfiguration(configuration).decide(request).resolved.rule !== undefined;
+  const { decide } = managerConfiguration(configuration);
+  const isRuled = policy !== undefined || decide(request).resolved.rule !== undefined;
   const settings = isRuled ? wanted.settings : { ...wanted.defaults, ...wanted.settings };
+  const decision = decide({ ...request, settings });
+  const { writes, onClose } = decision.settings.session;
+  if (keepsLog(writes) && onClose !== 'discard') return { refused: staysBehind(decision.resolved, writes) };
   const view = await manager.create({ ...request, settings });
   if (view.place === undefined) throw notListening(view.name);
   return { id: view.id, name: view.name, origin: view.origin, place: view.place, ...endOf(holder, view.id) };
+}
+
+function staysBehind(
+  { policy, rule }: { readonly policy: string; readonly rule?: string | undefined },
+  writes: string,
+): string {
+  const by = rule === undefined ? 'by default' : `by ${rule}`;
+  return `the policy ${policy} holds for it there, ${by}, and leaves changes in a log (writes: ${writes}); \`viaduct session create\` makes a session that has one`;
 }
 
 /** The cache that has the directory, or null for none. */
