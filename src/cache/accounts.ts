@@ -149,11 +149,12 @@ export class Accounts {
     if (holder.isPinned) this.pinTouched(frame, holder, slot);
   }
 
-  /** The frame is for a block of `holder` now. */
+  /** The frame is for a block of `holder` now, as if it were touched: what gives way to it is another one. */
   take(frame: number, holder: Holder): void {
     if (holder.isPinned) this.makeRoomForPin();
+    this.memory.referenced[frame] = holder.rounds;
     this.assign(frame, holder.number | (holder.isPinned ? framePin : 0));
-    this.trim(holder.number, mostPassed);
+    this.trim(holder.number, mostPassed, frame);
   }
 
   /** The frame is free. */
@@ -210,8 +211,11 @@ export class Accounts {
     this.swap(frame, word, word | framePin);
   }
 
-  /** What is over the quota becomes nobody's, the longest unused first, as a clock has it; `patience`: frames passed before any will do. */
-  private trim(number: number, patience: number): void {
+  /**
+   * What is over the quota becomes nobody's, the longest unused first, as a clock has it; `patience`: frames passed before any will do but
+   * the one `taken` just now.
+   */
+  private trim(number: number, patience: number, taken = -1): void {
     const quota = this.quota(number);
     if (quota === 0) return;
     const { accounts, frameAccount, referenced, geometry } = this.memory;
@@ -222,7 +226,7 @@ export class Accounts {
       const frame = hand;
       hand = hand + 1 === geometry.frameCount ? 0 : hand + 1;
       const word = frameAccount[frame]!;
-      if ((word & numberMask) !== number) continue;
+      if ((word & numberMask) !== number || frame === taken) continue;
       if (passed < patience && ((word & framePin) !== 0 || referenced[frame]! > 0)) {
         if ((word & framePin) === 0) cool(referenced, frame);
         passed++;

@@ -149,6 +149,20 @@ test('a full quota: the session’s own blocks go, others lose no more than a bl
   assert.equal(large.stat().occupiedBytes, presentBytes(theirs));
 });
 
+test('in a full quota the blocks that came last are kept, not those that came first', async () => {
+  await using fixture = new CacheFixture();
+  const cache = await fixture.open({ random: seededRandom(77) });
+  const mine = await fill(cache.owner({ name: 'mine', quotaBytes: 3 * MiB }).store(origin), 1, 9 * MiB);
+  // As much as is free, and as what is beyond the quota.
+  await stream(cache.owner({ name: 'other' }).store(origin), 12 * MiB);
+  const present = [0, 3, 6].map((at) => {
+    const missing = mine.missing(at * MiB, 3 * MiB).reduce((sum, range) => sum + range.count, 0);
+    return 3 * MiB - missing;
+  });
+  assert.ok(present[2]! >= 2.5 * MiB, `${present}`);
+  assert.ok(present[0]! <= MiB, `${present}`);
+});
+
 test('without a quota the same stream pushes the others out', async () => {
   await using fixture = new CacheFixture();
   const cache = await fixture.open({ random: seededRandom(77) });

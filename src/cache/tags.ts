@@ -182,7 +182,6 @@ export class Tags {
     if (memory.tags[at + tagWord.version] === 0) Atomics.add(memory.control, controlWord.framesUsed, 1);
     this.setValid(set, way, 0);
     memory.verified[set * ways + way] = 0;
-    memory.referenced[set * ways + way] = 0;
     memory.tags.fill(0, checksumIndex(set, way), checksumIndex(set, way) + ways);
     memory.tags[at + tagWord.version] = owner.version;
     memory.tags[at + tagWord.slot] = owner.slot;
