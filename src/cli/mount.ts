@@ -3,7 +3,7 @@
  *
  *   session ready ──► kernel mount ──► its bdi bounded ──► ready ──signal──► unmount ──► session closed
  *                                                            ▲               │ busy: say so and go on serving;
- *                                                            └───────────────┘ a second signal forces
+ *                                                            └───────────────┘ a second signal forces, and so does the session's own end
  *
  * Loopback mounts must not deadlock: when memory is short the kernel waits for this process to take dirty pages. So it is marked
  * as an I/O flusher (io-flusher.ts), and the mount's share of dirty memory is bounded.
@@ -69,12 +69,15 @@ async function mount(origin: string, mountPoint: string, flags: MountFlags, comm
   const extend = async (ready: Ready): Promise<Extra> => {
     await mountKernel(ready.place, target, flags.options);
     boundDirtyPages(target, ready.log);
-    ready.signals.onForce = () => void unmountFileSystem(target, UnmountFlag.FORCE | UnmountFlag.DETACH);
+    const abandon = (): void => void unmountFileSystem(target, UnmountFlag.FORCE | UnmountFlag.DETACH);
+    ready.signals.onForce = abandon;
     return {
       fields: { mountPoint: target },
       mountPoint: target,
       text: `viaduct mount: ${origin} is mounted on ${target}`,
       finish: () => unmountWhenTold(target, ready),
+      // Without a server a plain unmount of a hard mount can wait for ever, and this process with it.
+      abandon,
     };
   };
   await runSession({ command: 'mount', plan, flags, hold, extend });

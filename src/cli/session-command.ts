@@ -42,6 +42,8 @@ export interface Extra {
   readonly text: string;
   /** Waits for the end to be asked for and undoes the rest. The session still serves while it runs. */
   finish(): Promise<void>;
+  /** The session has ended by itself: undoes the rest at once, and waits for nobody, who might wait for the session. */
+  abandon(): void;
 }
 
 export function addSessionOptions(command: Command): Command {
@@ -101,14 +103,7 @@ export async function runSession(wanted: SessionCommand): Promise<void> {
             `${extra?.text ?? `viaduct ${command}: ${origin} is ready at ${describePlace(place)}`}${byDaemon(daemon)}`,
           );
         ended = { wasReady: true };
-        const end = extra === undefined ? signals.requested : extra.finish();
-        // A session that ends by itself ends the command; a mount on it is undone first.
-        const failed = await Promise.race([end.then(() => undefined), home.ended]);
-        if (failed !== undefined && extra !== undefined) {
-          signals.end();
-          await end;
-        }
-        if (failed !== undefined) throw failed;
+        await untilEnd(home.ended, extra ?? { finish: () => signals.requested, abandon: () => {} });
         log.info({}, 'ending');
       } finally {
         await control?.close();
@@ -121,6 +116,17 @@ export async function runSession(wanted: SessionCommand): Promise<void> {
     clearInterval(keptAlive);
   }
   if (ended?.left !== undefined) printEnd(command, ended.left, flags.json === true);
+}
+
+/** Until the end was asked for and all but the session is undone. Rejects with why the session ended by itself. */
+export async function untilEnd(
+  ended: SessionHome['ended'],
+  { finish, abandon }: Pick<Extra, 'finish' | 'abandon'>,
+): Promise<void> {
+  const failed = await Promise.race([finish(), ended]);
+  if (failed === undefined) return;
+  abandon();
+  throw failed;
 }
 
 interface Ended {

@@ -47,12 +47,6 @@ export class Signals {
     return this.#received;
   }
 
-  /** As if a signal had come. */
-  end(): void {
-    this.#received = true;
-    this.#request();
-  }
-
   /** A signal counts as the first one again: the command could not end and goes on. */
   rearm(): Promise<void> {
     this.#received = false;
