@@ -42,6 +42,7 @@ import { closeAfterError, closeEach } from './close-each.ts';
 import { FileGuard } from './file-guard.ts';
 import { FileRules } from './file-rules.ts';
 import { LinkFile } from './link-file.ts';
+import { refuseIfEnded, unlessEnded } from './opening-end.ts';
 import { Paths } from './paths.ts';
 import { ReadOnly } from './read-only.ts';
 import type { SessionLease } from './session-lease.ts';
@@ -62,6 +63,8 @@ export interface Surroundings {
   readonly owner?: CacheOwner | undefined;
   /** What is known of where chunks lie in that cache; default: a session's own. */
   readonly hints?: SharedHints | undefined;
+  /** It is not wanted any more: then OpeningEnded is thrown. */
+  readonly ending?: AbortSignal | undefined;
 }
 
 export interface Stack {
@@ -88,6 +91,8 @@ export async function buildStack(description: StackDescription, surroundings: Su
   const origin = await openOrigin(description.origin, surroundings);
   let ground: Ground | undefined;
   try {
+    // A directory has been waited for: its stores have one owner at a time.
+    refuseIfEnded(surroundings.ending);
     ground = await openGround(description, origin, surroundings);
     return pileUp(description, origin, ground, surroundings);
   } catch (error) {
@@ -119,6 +124,7 @@ async function openGround(
   let ground: Ground | undefined;
   let log: DirtyLog | undefined;
   try {
+    refuseIfEnded(tools.ending);
     const onPressure = () => ground?.layer?.relieve();
     log = await openSessionLog({ rule, writes, identity, isReopened, ...tools, onPressure });
     if (log === undefined) return undefined;
@@ -296,7 +302,10 @@ function watchOrigin(nfs: NfsOrigin | undefined, { clock, log }: Surroundings): 
 }
 
 /** Callers use their own credentials; the origin is mounted and checked with ours. */
-async function openOrigin(origin: StackDescription['origin'], { clock, log, random }: Surroundings): Promise<Origin> {
+async function openOrigin(
+  origin: StackDescription['origin'],
+  { clock, log, random, ending }: Surroundings,
+): Promise<Origin> {
   const address = parseOrigin(origin.text);
   const tools = { clock, log, random };
   const { stateDirectory, reach, relaysLeases } = origin;
@@ -307,7 +316,8 @@ async function openOrigin(origin: StackDescription['origin'], { clock, log, rand
   const connections = address.connections ?? origin.connections;
   const credential = ownCredential();
   const wish = { reach, relaysLeases, stateDirectory };
-  const opened = await openNfsOrigin({ address, connections, credential, ...wish, ...tools });
+  const opening = openNfsOrigin({ address, connections, credential, ...wish, ...tools });
+  const opened = await unlessEnded(opening, ending, (late) => late.close());
   return { filesystem: opened, nfs: opened };
 }
 
@@ -335,7 +345,7 @@ function buildLayer(
       return new ReadOnly(next);
     case 'file-guard':
       if (rules === undefined) throw new Error('the stack has a guard of files and the session no settings of files');
-      return new FileGuard(next, rules);
+      return new FileGuard(next, rules, { clock, log });
     case 'stats':
       return new Stats(next, { clock });
     case 'outage':

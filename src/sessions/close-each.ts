@@ -9,10 +9,12 @@ export async function closeEach(closes: Iterable<Close>): Promise<void> {
   if (failures.length > 0) throw failures[0];
 }
 
-/** The same because of an error, which must not be hidden by what comes of it. */
-export async function closeAfterError(closes: Iterable<Close>, log: Log): Promise<void> {
-  for (const failure of await failuresOf(closes))
+/** The same because of an error, which must not be hidden by what comes of it. False: something could not be closed. */
+export async function closeAfterError(closes: Iterable<Close>, log: Log): Promise<boolean> {
+  const failures = await failuresOf(closes);
+  for (const failure of failures)
     log.warn({ cause: String(failure) }, 'after a start that failed, something could not be closed');
+  return failures.length === 0;
 }
 
 async function failuresOf(closes: Iterable<Close>): Promise<unknown[]> {

@@ -17,6 +17,7 @@ import { buildStack } from './build.ts';
 import { closeAfterError, closeEach } from './close-each.ts';
 import { openListeners } from './listen.ts';
 import type { ListeningPlace, SessionOpening, WorkerStats } from './messages.ts';
+import { OpeningEnded, refuseIfEnded } from './opening-end.ts';
 import type { SessionPlan } from './plan.ts';
 import { describeStack } from './stack.ts';
 import { runTask } from './task-runner.ts';
@@ -36,6 +37,8 @@ export interface DataPathTools {
   readonly clock: Clock;
   readonly log: Log;
   readonly random: Random;
+  /** It is not wanted any more: opening it rejects with OpeningEnded. */
+  readonly ending?: AbortSignal | undefined;
 }
 
 export async function openDataPath(
@@ -57,8 +60,10 @@ export async function openDataPath(
     open.push(async () => {
       left = await stack.close();
     });
+    refuseIfEnded(tools.ending);
     const duplicates = await openDuplicates(replies, tools);
     open.push(() => duplicates.close());
+    refuseIfEnded(tools.ending);
     const admit = new PeerPolicy({ networks: plan.allow });
     const programs = [nfs3Program(stack.top), mount3Program({ filesystem: stack.top }), ...stack.programs];
     const server = new RpcServer({ programs, ...tools, admit, duplicates });
@@ -79,10 +84,11 @@ export async function openDataPath(
       },
     };
   } catch (error) {
-    await closeAfterError(open.reverse(), tools.log);
+    const isClean = await closeAfterError(open.reverse(), tools.log);
     // A start that failed leaves nothing where nothing was.
     if (replies !== undefined && isFirstUse) rmSync(replies, { force: true });
-    throw error;
+    if (tools.ending?.aborted !== true) throw error;
+    throw new OpeningEnded(left, isClean, error instanceof OpeningEnded ? error.rest : undefined);
   }
 }
 

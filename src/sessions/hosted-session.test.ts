@@ -67,7 +67,7 @@ test('an unexpected error is told first, then the last counters, then all is clo
   assert.deepEqual(broken, []);
 });
 
-test('one that is told to close while it is opened is closed when it is open', async (t) => {
+test('one that is told to close while it is opened is closed', async (t) => {
   const { session, kinds, isGone } = hosted(t);
   session.obey({ kind: 'close', session: 3 });
   await eventually(isGone, 'it is closed');
@@ -79,7 +79,7 @@ test('one that fails while it is opened serves nobody', async (t) => {
   const { session, kinds, isGone } = hosted(t);
   session.fail(new Error('boom'));
   await eventually(isGone, 'it is closed');
-  assert.deepEqual(kinds(), ['failed', 'stats', 'closed']);
+  assert.deepEqual(kinds(), ['failed', 'closed']);
 });
 
 test('one that cannot be opened says why, and is gone', async (t) => {
@@ -96,7 +96,7 @@ test('what the shared cache throws ends the worker, whoever called it; and so do
   session.fail(thrown(() => check(false, 'of a session')));
   assert.equal(broken.length, 1);
   await eventually(isGone, 'it is closed');
-  assert.deepEqual(kinds(), ['failed', 'stats', 'closed']);
+  assert.deepEqual(kinds(), ['failed', 'closed']);
 
   const alone = hosted(t, false);
   await eventually(() => alone.kinds().length === 1, 'it is ready');

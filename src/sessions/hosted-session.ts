@@ -3,7 +3,8 @@
  *
  *   opening ──► open ──close──────────────► closing ──► gone        ready | failed ... closed
  *      │          └───fail: `failed` first────► │
- *      └──cannot be opened: `failed`, `closed`──┴────► gone
+ *      ├──cannot be opened: `failed`, `closed`──┴────► gone
+ *      └──close, fail: broken off (opening-end.ts)───► gone
  *
  * Invariants: `closed` is posted once, last, when all that could be closed is; `failed` at most once before it. The log on the disk is
  * closed like the rest: what it holds is there for the session's next life.
@@ -13,6 +14,7 @@ import type { AttachedCache } from './attached-caches.ts';
 import { type DataPath, type DataPathTools, openDataPath } from './data-path.ts';
 import { recordOf } from './error-record.ts';
 import { type LogLevel, plainFields, type SessionOpening, type SessionOrder, type WorkerReport } from './messages.ts';
+import { OpeningEnded } from './opening-end.ts';
 import { SessionClock } from './session-clock.ts';
 import type { LeftBehind } from './write-back-status.ts';
 
@@ -40,6 +42,7 @@ export class HostedSession {
   readonly #log: Log;
   readonly #clock: SessionClock | undefined;
   readonly #path = Promise.withResolvers<DataPath>();
+  readonly #ending = new AbortController();
   #hasFailed = false;
   #isClosing = false;
   #isGone = false;
@@ -55,12 +58,17 @@ export class HostedSession {
   begin(): void {
     const { number, clock, random, post } = this.#options;
     const path = this.#path;
-    this.#open({ clock: this.#clock ?? clock, log: this.#log, random }).then(path.resolve, path.reject);
+    const { signal: ending } = this.#ending;
+    this.#open({ clock: this.#clock ?? clock, log: this.#log, random, ending }).then(path.resolve, path.reject);
     path.promise.then(
       ({ place }) => {
         if (!this.#hasFailed) post({ kind: 'ready', session: number, place });
       },
       (error: unknown) => {
+        if (error instanceof OpeningEnded) {
+          this.#end(error.left, error.isClean, error.rest);
+          return;
+        }
         if (!this.#hasFailed) post({ kind: 'failed', session: number, error: recordOf(error) });
         this.#end(undefined, true);
       },
@@ -122,10 +130,11 @@ export class HostedSession {
     );
   }
 
-  /** A data path that is still being opened is closed when it is open: it may wait for an origin that does not answer. */
+  /** A data path that is still being opened breaks off; past the point where it would, it is closed when it is open. */
   #close(): void {
     if (this.#isClosing) return;
     this.#isClosing = true;
+    this.#ending.abort();
     this.#path.promise.then(
       async (path) => {
         let left: LeftBehind | undefined;
@@ -152,10 +161,12 @@ export class HostedSession {
     if (stats !== undefined) post({ kind: 'stats', session, id: 0, stats });
   }
 
-  #end(left: LeftBehind | undefined, isClean: boolean): void {
+  /** `rest`: what needs the clock until it is over, if anything does. */
+  #end(left: LeftBehind | undefined, isClean: boolean, rest?: Promise<unknown>): void {
     if (this.#isGone) return;
     this.#isGone = true;
-    this.#clock?.stop();
+    if (rest === undefined) this.#clock?.stop();
+    else void rest.then(() => this.#clock?.stop());
     const { post, number, onGone } = this.#options;
     post({ kind: 'closed', session: number, left, isClean });
     onGone();
