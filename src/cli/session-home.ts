@@ -4,7 +4,7 @@
  *     homeFor ──► in the daemon ──there is none, --alone, or it cannot──► here ──signal before it is ready──► undefined
  */
 import { type Log, systemClock, systemRandom, ViaductError } from '../base/mod.ts';
-import { askProcesses, askTask, type HeldSession, holdSession, type ListedSession } from '../control/mod.ts';
+import { askBriefly, askTask, type HeldSession, holdSession, type ListedSession } from '../control/mod.ts';
 import {
   type ErrorRecord,
   isLoopback,
@@ -66,7 +66,7 @@ async function homeInDaemon(
   const { signals, log } = context;
   if ('alone' in hold) return undefined;
   const directory = controlDirectory();
-  const answers = await askProcesses({ directory, clock: systemClock });
+  const answers = await askBriefly({ directory, clock: systemClock });
   const daemon = answers.find((one) => one.kind === 'answered' && one.status.command === 'daemon');
   if (daemon?.kind !== 'answered') return undefined;
   const { pid } = daemon.status;

@@ -6,10 +6,13 @@ import { readdirSync, unlinkSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { type Clock, systemCode } from '../base/mod.ts';
-import type { ProcessStatus } from './status.ts';
+import { briefPath, statusPath } from './requests.ts';
+import type { BriefStatus, ProcessStatus } from './status.ts';
 
-export type StatusAnswer =
-  | { readonly kind: 'answered'; readonly status: ProcessStatus }
+export type StatusAnswer = Answer<ProcessStatus>;
+
+type Answer<Status> =
+  | { readonly kind: 'answered'; readonly status: Status }
   | { readonly kind: 'silent'; readonly pid: number; readonly reason: string };
 
 export interface AskOptions {
@@ -19,11 +22,21 @@ export interface AskOptions {
 }
 
 const defaultDeadlineMs = 2_000;
-/** An answer is a few KiB a session. */
-const answerBytes = 4 * 1024 * 1024;
+/** An answer is a few KiB a session, and as much again where many files wait: thousands of sessions. */
+const answerBytes = 64 * 1024 * 1024;
 
-export async function askProcesses(options: AskOptions): Promise<StatusAnswer[]> {
-  const answers = await Promise.all(socketsIn(options.directory).map((socket) => askOne(socket, options)));
+export function askProcesses(options: AskOptions): Promise<StatusAnswer[]> {
+  return askAll<ProcessStatus>(statusPath, options);
+}
+
+/** Only who they are, and which sessions they have. */
+export function askBriefly(options: AskOptions): Promise<Answer<BriefStatus>[]> {
+  return askAll<BriefStatus>(briefPath, options);
+}
+
+async function askAll<Status extends BriefStatus>(path: string, options: AskOptions): Promise<Answer<Status>[]> {
+  const sockets = socketsIn(options.directory);
+  const answers = await Promise.all(sockets.map((socket) => askOne<Status>(path, socket, options)));
   return answers.filter((answer) => answer !== undefined);
 }
 
@@ -46,14 +59,18 @@ function socketsIn(directory: string): StatusSocket[] {
     .map((pid) => ({ pid, path: join(directory, `${pid}.sock`) }));
 }
 
-function askOne({ path, pid }: StatusSocket, { clock, deadlineMs }: AskOptions): Promise<StatusAnswer | undefined> {
+function askOne<Status extends BriefStatus>(
+  what: string,
+  { path, pid }: StatusSocket,
+  { clock, deadlineMs }: AskOptions,
+): Promise<Answer<Status> | undefined> {
   return new Promise((resolve) => {
     const silent = (reason: string): void => {
       timer.cancel();
       asking.destroy();
       resolve({ kind: 'silent', pid, reason });
     };
-    const asking = request({ socketPath: path, path: '/status', agent: false }, (response) => {
+    const asking = request({ socketPath: path, path: what, agent: false }, (response) => {
       const chunks: Buffer[] = [];
       let size = 0;
       response.on('data', (chunk: Buffer) => {
@@ -64,7 +81,7 @@ function askOne({ path, pid }: StatusSocket, { clock, deadlineMs }: AskOptions):
       response.on('error', (error) => silent(error.message));
       response.on('end', () => {
         timer.cancel();
-        resolve(parseAnswer(pid, Buffer.concat(chunks).toString('utf8')));
+        resolve(parseAnswer<Status>(pid, Buffer.concat(chunks).toString('utf8')));
       });
     });
     const timer = clock.after(deadlineMs ?? defaultDeadlineMs, () => silent('no answer in time'));
@@ -78,9 +95,9 @@ function askOne({ path, pid }: StatusSocket, { clock, deadlineMs }: AskOptions):
   });
 }
 
-function parseAnswer(pid: number, text: string): StatusAnswer {
+function parseAnswer<Status extends BriefStatus>(pid: number, text: string): Answer<Status> {
   try {
-    const status: ProcessStatus = JSON.parse(text);
+    const status: Status = JSON.parse(text);
     if (typeof status.pid !== 'number' || !Array.isArray(status.sessions)) throw new Error('not a status');
     return { kind: 'answered', status };
   } catch (error) {

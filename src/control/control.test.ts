@@ -10,10 +10,12 @@ import { limits, silentLog, systemClock, ViaductError } from '../base/mod.ts';
 import type { TaskProgress } from '../sessions/mod.ts';
 import { KeptLog } from '../testing/mod.ts';
 import {
+  askBriefly,
   askProcesses,
   askTask,
   ControlServer,
   type ControlServerOptions,
+  type ListedSession,
   type ProcessStatus,
   runtimeDirectory,
 } from './mod.ts';
@@ -100,6 +102,45 @@ test('an answer that is not a status is reported, not thrown', async () => {
   const [answer] = await askProcesses({ directory, clock: systemClock });
   assert.equal(answer?.kind, 'silent');
   server.close();
+});
+
+test('a daemon with a thousand sessions says all of them, and who it is without asking any', async () => {
+  const session: ListedSession = {
+    ...{ id: 's-a', name: 'vm', kind: 'proxy', origin: `nfs://store/${'x'.repeat(6000)}`, writes: 'write-back' },
+    ...{ state: 'waiting', place: undefined, restarts: 0, lastError: undefined, cache: undefined, data: undefined },
+  };
+  let asked = 0;
+  const sessions = Array.from({ length: 1000 }, () => session);
+  const server = await ControlServer.start({
+    ...{ directory, pid: 88, uid, log: silentLog, run: nothing },
+    status: async () => {
+      asked++;
+      return { ...status, pid: 88, command: 'daemon', sessions };
+    },
+    brief: () => ({
+      pid: 88,
+      version: '0',
+      command: 'daemon',
+      sessions: sessions.map(({ id, name }) => ({ id, name })),
+    }),
+  });
+  const [brief] = await askBriefly({ directory, clock: systemClock });
+  assert.ok(brief?.kind === 'answered');
+  assert.deepEqual(
+    [brief.status.sessions.length, brief.status.sessions[0], asked],
+    [1000, { id: 's-a', name: 'vm' }, 0],
+  );
+  const [full] = await askProcesses({ directory, clock: systemClock });
+  assert.ok(full?.kind === 'answered');
+  assert.equal(full.status.sessions.length, 1000);
+  await server.close();
+});
+
+test('a process that has one session is asked the same either way', async () => {
+  const server = await start(99);
+  const answers = await askBriefly({ directory, clock: systemClock });
+  assert.deepEqual(answers, [{ kind: 'answered', status: { ...JSON.parse(JSON.stringify(status)), pid: 99 } }]);
+  await server.close();
 });
 
 test('other paths and methods get an HTTP error', async () => {

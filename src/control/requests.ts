@@ -2,6 +2,7 @@
  * What can be asked of a process over its control socket, and how it is written.
  *
  *   GET  /status                                   one JSON object (ProcessStatus)
+ *   GET  /status?brief                             one JSON object (BriefStatus)
  *   POST /writeback          {"file"?, "wait"?}    everything, or one file, to the origin
  *   POST /flush              {"wait"?}             the same, and forget what is cached
  *   POST /invalidate         {"wait"?}             forget what is cached at once; changes stay
@@ -13,6 +14,9 @@
  * Of a process with several sessions each names one: {"session": NAME or ID}. A POST is answered by lines of JSON, the last of which is a result, an error, or (without `wait`) `started`.
  */
 import { parseTask, type SessionTask, type TaskEvent, type TaskProgress } from '../sessions/mod.ts';
+
+export const statusPath = '/status';
+export const briefPath = '/status?brief';
 
 /** Never the last line but one: an answer ends with `started`, `result` or `error`. */
 export type TaskLine = TaskEvent | { readonly kind: 'started'; readonly progress: TaskProgress | undefined };

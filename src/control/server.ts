@@ -2,7 +2,7 @@
  * The control socket of a process: HTTP and JSON on a Unix socket named by pid, that only its owner can open. What can be asked is
  * in requests.ts.
  *
- *   GET /status ──► ProcessStatus
+ *   GET /status ──► ProcessStatus; of ?brief only who it is
  *   POST ... ──► task ──► lines of JSON until it is over; who hangs up ends the telling, not the task
  *
  * Without it a process serves as well: what goes wrong here is logged and never ends a session.
@@ -14,9 +14,9 @@ import { type Log, limits, systemCode, ViaductError } from '../base/mod.ts';
 import type { SessionTask, TaskProgress, TaskResult } from '../sessions/mod.ts';
 import { bodyOf } from './body.ts';
 import { type Hold, Holds, holdPath, releasePath } from './hold-server.ts';
-import { isTaskPath, parseRequest, type TaskLine, type TaskRequest } from './requests.ts';
+import { briefPath, isTaskPath, parseRequest, statusPath, type TaskLine, type TaskRequest } from './requests.ts';
 import { prepareRuntimeDirectory } from './runtime-directory.ts';
-import type { ProcessStatus } from './status.ts';
+import type { BriefStatus, ProcessStatus } from './status.ts';
 
 export interface ControlServerOptions {
   readonly directory: string;
@@ -24,6 +24,8 @@ export interface ControlServerOptions {
   readonly uid: number;
   readonly log: Log;
   status(): Promise<ProcessStatus>;
+  /** Absent: `status` is as quick. */
+  readonly brief?: (() => BriefStatus) | undefined;
   /** Rejects with a ViaductError if the task makes no sense. */
   /** `session`: which one, where there are several. */
   run(task: SessionTask, onProgress: (progress: TaskProgress) => void, session?: string): Promise<TaskResult>;
@@ -85,9 +87,10 @@ async function answer(
   response: ServerResponse,
 ): Promise<void> {
   const path = request.url ?? '';
-  if (path === '/status') {
+  if (path === statusPath || path === briefPath) {
     if (request.method !== 'GET') return send(response, 405, { error: 'only GET' });
-    return send(response, 200, await options.status());
+    const brief = path === briefPath ? options.brief?.() : undefined;
+    return send(response, 200, brief ?? (await options.status()));
   }
   const isHeld = holds !== undefined && (path === holdPath || path === releasePath);
   if (!isTaskPath(path) && !isHeld) return send(response, 404, { error: 'there is nothing here' });

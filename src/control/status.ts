@@ -27,3 +27,8 @@ export interface ProcessStatus {
   /** Of a command whose session runs in the daemon: it has none itself. */
   readonly holds?: HeldSession | undefined;
 }
+
+/** Of whom nothing more is asked than who it is: quick also of a daemon with a thousand sessions. */
+export interface BriefStatus extends Pick<ProcessStatus, 'pid' | 'version' | 'command'> {
+  readonly sessions: readonly Pick<ListedSession, 'id' | 'name'>[];
+}

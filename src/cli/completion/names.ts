@@ -1,6 +1,6 @@
 /** Names that only a running daemon or the configuration knows. Whoever presses a key waits for them: quick, or none. */
 import { systemClock } from '../../base/mod.ts';
-import { askProcesses } from '../../control/mod.ts';
+import { askBriefly } from '../../control/mod.ts';
 import { knownPolicies } from '../policy.ts';
 import { controlDirectory } from '../process-choice.ts';
 
@@ -18,7 +18,7 @@ export async function knownNames(kind: (typeof nameKinds)[number]): Promise<read
 }
 
 async function sessionNames(): Promise<readonly string[]> {
-  const answers = await askProcesses({ directory: controlDirectory(), clock: systemClock, deadlineMs: waitMs });
+  const answers = await askBriefly({ directory: controlDirectory(), clock: systemClock, deadlineMs: waitMs });
   return answers.flatMap((answer) =>
     answer.kind === 'answered' ? answer.status.sessions.flatMap(({ name }) => name ?? []) : [],
   );

@@ -15,7 +15,7 @@ import {
   inspectConfiguration,
   parseConfiguration,
 } from '../../config/mod.ts';
-import { ControlServer, type ListedSession, type ProcessStatus } from '../../control/mod.ts';
+import { type BriefStatus, ControlServer, type ListedSession, type ProcessStatus } from '../../control/mod.ts';
 import { openManager, type RunningManager, type SessionDetail, startApi } from '../../daemon/mod.ts';
 import { parseListen, type SessionTask, type TaskProgress } from '../../sessions/mod.ts';
 import { beginAsIoFlusher } from '../io-flusher.ts';
@@ -69,6 +69,7 @@ export async function runDaemon(flags: DaemonFlags, begun?: BegunDaemon): Promis
     const control = await ControlServer.start({
       ...{ ...common, directory: controlDirectory() },
       status: () => statusOf(manager),
+      brief: () => briefly(manager),
       run: (task, onProgress, session) => runIn(manager, task, onProgress, session),
       hold: (request) => holdIn({ manager, log, configuration: () => services.current }, request),
     });
@@ -171,6 +172,11 @@ async function statusOf(manager: RunningManager): Promise<ProcessStatus> {
     mountPoint: undefined,
     sessions: details.flatMap((detail) => (detail === undefined ? [] : [listed(detail)])),
   };
+}
+
+function briefly(manager: RunningManager): BriefStatus {
+  const sessions = manager.list().map(({ id, name }) => ({ id, name }));
+  return { pid: process.pid, version: packageVersion(), command: 'daemon', sessions };
 }
 
 /** One that does not run keeps what it keeps, and says nothing of it. */
