@@ -102,6 +102,8 @@ export const limits = {
   pathEntries: 4096,
   /** Files of which a session with rules for files remembers name, size and settings: as many as attributes, about 250 bytes each. */
   ruledFiles: 65_536,
+  /** Names that are read to find one that a change is for, where rules make files read-only: half of what is remembered, so that the rest stays. */
+  searchedNames: 32_768,
   /** Rules for files of one session, and the length of their patterns: each file is matched against all of them, once. */
   fileRules: 256,
   ruleGlobBytes: 1024,

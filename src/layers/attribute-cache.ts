@@ -62,7 +62,7 @@ export class AttributeCache extends ForwardingFilesystem {
     this.#attributes = new AttributeTable(this.#options.entries, this.#options, this.#settings);
     this.#names = new NameTable(this.#options.names);
     this.#lessons = new AttributeLessons(this.#attributes, this.#names, this.#options, clock, witness);
-    this.known = new KnownFiles(this.#attributes, this.#names);
+    this.known = new KnownFiles(this.#attributes, this.#names, witness);
     this.#presence = presence ?? new OriginPresence({ clock });
   }
 

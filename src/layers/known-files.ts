@@ -3,6 +3,7 @@
  * whose time has run out, so that the origin is asked first whenever it is there.
  */
 import type { Attributes, FileHandle, Place } from '../vfs/mod.ts';
+import type { FileWitness } from './attribute-cache-options.ts';
 import type { AttributeTable } from './attribute-table.ts';
 import type { NameTable } from './name-table.ts';
 
@@ -12,10 +13,12 @@ const longAgoMs = -Number.MAX_VALUE;
 export class KnownFiles {
   readonly #attributes: AttributeTable;
   readonly #names: NameTable;
+  readonly #witness: FileWitness | undefined;
 
-  constructor(attributes: AttributeTable, names: NameTable) {
+  constructor(attributes: AttributeTable, names: NameTable, witness?: FileWitness | undefined) {
     this.#attributes = attributes;
     this.#names = names;
+    this.#witness = witness;
   }
 
   /** The attributes last seen, if nothing that was learned since speaks against them. */
@@ -35,10 +38,12 @@ export class KnownFiles {
 
   putAttributes(handle: string, attributes: Attributes): void {
     this.#attributes.putBack(handle, attributes);
+    this.#witness?.seen(handle, attributes);
   }
 
   putName(directory: string, name: string, handle: string): void {
     this.#names.record(directory, name, handle, longAgoMs);
+    this.#witness?.named(directory, name, handle);
   }
 
   /** The origin let the caller search the directory. */

@@ -4,34 +4,52 @@
  *     WRITE, SETATTR, LINK        by handle
  *     REMOVE, RENAME, CREATE ...  LOOKUP of each name (answered from memory, mostly) ──► the file that has it, or one that would be made there
  *
- * A file whose name is not known may be changed as the session may. A directory that is renamed takes what is below it along.
- * Invariant: while no rule makes any file read-only, every call is passed on as it is.
+ * A file or a directory whose name the rules do not know, of which a client has had the handle since before a worker was started anew, is
+ * looked for first (file-guard-search.ts); a change of one that is not found is refused, and the log says so. ACCESS of it is answered as
+ * the session may: the change itself decides. Of a file with several names the one that is known counts. A directory that is renamed
+ * takes what is below it along.
+ * Invariants: while no rule makes any file read-only, every call is passed on as it is. While one does, nothing is changed whose name is
+ * not known.
  */
-import { chain, type Eventual } from '../base/mod.ts';
+import { type Clock, chain, type Eventual, type Log } from '../base/mod.ts';
 import * as vfs from '../vfs/mod.ts';
+import { FileSearch } from './file-guard-search.ts';
 import type { FileRules } from './file-rules.ts';
 import { changing, refusedName, refusedRename, refusedWcc } from './read-only.ts';
 
+const { Status } = vfs;
+
+/** Why a change may not be; 0: it may. */
+type Refusal = Eventual<0 | vfs.Failure>;
+
 export class FileGuard extends vfs.ForwardingFilesystem {
   readonly #rules: FileRules;
+  readonly #search: FileSearch;
 
-  constructor(next: vfs.Filesystem, rules: FileRules) {
+  constructor(next: vfs.Filesystem, rules: FileRules, tools: { readonly clock: Clock; readonly log: Log }) {
     super(next);
     this.#rules = rules;
+    this.#search = new FileSearch(next, rules, tools);
   }
 
   override access(call: vfs.Call, args: vfs.AccessArguments): Eventual<vfs.AccessReply> {
-    if (!this.#isRefused(args.object)) return this.next.access(call, args);
+    if (!this.#isReadOnly(args.object)) return this.next.access(call, args);
     return this.next.access(call, { object: args.object, access: args.access & ~changing });
   }
   override setattr(call: vfs.Call, args: vfs.SetattrArguments): Eventual<vfs.WccReply> {
-    return this.#isRefused(args.object) ? refusedWcc : this.next.setattr(call, args);
+    return chain(this.#refusal(call, args.object), (status) =>
+      status === 0 ? this.next.setattr(call, args) : { ...refusedWcc, status },
+    );
   }
   override write(call: vfs.Call, args: vfs.WriteArguments): Eventual<vfs.WriteReply> {
-    return this.#isRefused(args.object) ? refusedWcc : this.next.write(call, args);
+    return chain(this.#refusal(call, args.object), (status) =>
+      status === 0 ? this.next.write(call, args) : { ...refusedWcc, status },
+    );
   }
   override link(call: vfs.Call, args: vfs.LinkArguments): Eventual<vfs.LinkReply> {
-    return this.#isRefused(args.object) ? refusedName : this.next.link(call, args);
+    return chain(this.#refusal(call, args.object), (status) =>
+      status === 0 ? this.next.link(call, args) : { ...refusedName, status },
+    );
   }
   override create(call: vfs.Call, args: vfs.CreateArguments): Eventual<vfs.CreateReply> {
     const over = args.how.mode === 'unchecked';
@@ -54,16 +72,28 @@ export class FileGuard extends vfs.ForwardingFilesystem {
   }
   override rename(call: vfs.Call, args: vfs.RenameArguments): Eventual<vfs.RenameReply> {
     if (!this.#rules.hasReadOnly) return this.next.rename(call, args);
-    return chain(this.#holder(call, args.from), (moved) =>
-      chain(this.#holder(call, args.to), (replaced) => {
-        const isRefused = [moved, replaced].some((file) => file !== undefined && this.#isRefused(file));
-        return isRefused ? refusedRename : this.next.rename(call, args);
-      }),
-    );
+    const { from, to } = args;
+    const refusal = chain(this.#refusalAt(call, from), (moved) => moved || this.#refusalAt(call, to));
+    return chain(refusal, (status) => (status === 0 ? this.next.rename(call, args) : { ...refusedRename, status }));
   }
 
-  #isRefused(file: vfs.FileHandle): boolean {
+  #isReadOnly(file: vfs.FileHandle): boolean {
     return this.#rules.hasReadOnly && this.#rules.of(file).isReadOnly;
+  }
+
+  /** Why the file may not be changed; 0: it may. */
+  #refusal(call: vfs.Call, file: vfs.FileHandle): Refusal {
+    if (!this.#rules.hasReadOnly) return 0;
+    return chain(this.#knownName(call, file), (status) => status || (this.#isReadOnly(file) ? Status.ROFS : 0));
+  }
+
+  /** Of the file that has the name; 0 if there is none, too. */
+  #refusalAt(call: vfs.Call, place: vfs.Place): Refusal {
+    return chain(this.#holder(call, place), (holder) => (holder === undefined ? 0 : this.#refusal(call, holder)));
+  }
+
+  #knownName(call: vfs.Call, file: vfs.FileHandle): Refusal {
+    return this.#rules.isSure(file) ? 0 : this.#search.find(call, file);
   }
 
   /** `over`: what has the name already may be changed by it; else the origin refuses it. */
@@ -74,21 +104,31 @@ export class FileGuard extends vfs.ForwardingFilesystem {
     proceed: () => Eventual<vfs.CreateReply>,
   ): Eventual<vfs.CreateReply> {
     if (!this.#rules.hasReadOnly) return proceed();
-    return chain(this.#holder(call, where), (holder) => {
-      const isRefused = holder === undefined ? this.#rules.ofNew(where).isReadOnly : over && this.#isRefused(holder);
-      return isRefused ? refusedName : proceed();
+    const refusal = chain(this.#holder(call, where), (holder) => {
+      if (holder !== undefined) return over ? this.#refusal(call, holder) : 0;
+      return this.#refusalOfNew(call, where);
+    });
+    return chain(refusal, (status) => (status === 0 ? proceed() : { ...refusedName, status }));
+  }
+
+  #refusalOfNew(call: vfs.Call, where: vfs.Place): Refusal {
+    return chain(this.#knownName(call, where.directory), (status) => {
+      return status || (this.#rules.ofNew(where).isReadOnly ? Status.ROFS : 0);
     });
   }
 
   #unname(call: vfs.Call, place: vfs.Place, proceed: () => Eventual<vfs.RemoveReply>): Eventual<vfs.RemoveReply> {
     if (!this.#rules.hasReadOnly) return proceed();
-    return chain(this.#holder(call, place), (holder) =>
-      holder !== undefined && this.#isRefused(holder) ? refusedName : proceed(),
-    );
+    return chain(this.#refusalAt(call, place), (status) => (status === 0 ? proceed() : { ...refusedName, status }));
   }
 
   /** What has the name. Undefined: nothing, or the caller may not know it; the origin decides then. */
   #holder(call: vfs.Call, place: vfs.Place): Eventual<vfs.FileHandle | undefined> {
-    return chain(this.next.lookup(call, place), (found) => (found.status === 0 ? found.object : undefined));
+    return chain(this.next.lookup(call, place), (found) => {
+      if (found.status !== 0) return undefined;
+      // The caches do not tell of a name that may be out of date; here it says which file the call is about.
+      if (!this.#rules.isSure(found.object)) this.#rules.named(place.directory, place.name, found.object);
+      return found.object;
+    });
   }
 }

@@ -37,12 +37,14 @@ interface Entry {
   /** Asked for since the last roll call, or above what was. */
   touched: boolean;
   place: Place | undefined;
-  /** Of a file; undefined: not known yet, or something else. */
-  size: number | undefined;
+  /** Of a file; null: it is something else; undefined: not known yet. */
+  size: number | null | undefined;
   /** Places below it are known. */
   isAbove: boolean;
   /** Undefined: nobody has asked since it was last looked at. */
   answer: FileSettings | undefined;
+  /** The answer follows from its path, and from its size if that says whether it is read-only. */
+  isSure: boolean;
   epoch: number;
 }
 
@@ -73,6 +75,7 @@ export class FileRules implements FileSettingsProvider, FileWitness {
   #known: Known | undefined;
   #own: FileSettings;
   #rules: readonly Rule[] = [];
+  #sizedReadOnly: readonly Rule[] = [];
   #path = '/';
   /** Sizes at which another rule may hold, ascending: the first size of each part. */
   #bounds: readonly number[] = [];
@@ -100,6 +103,7 @@ export class FileRules implements FileSettingsProvider, FileWitness {
       ...{ ...rule, matches: globMatcher(rule.path, `rule ${rule.name}: path`) },
       merged: { ...this.#own, ...given(rule.settings) },
     }));
+    this.#sizedReadOnly = this.#rules.filter((rule) => rule.merged.isReadOnly && isSized(rule));
     const sizes = this.#rules.flatMap(({ minBytes = 0, maxBytes = Number.POSITIVE_INFINITY }) => [
       minBytes,
       maxBytes + 1,
@@ -120,6 +124,33 @@ export class FileRules implements FileSettingsProvider, FileWitness {
     this.#touch(entry);
     if (entry.answer !== undefined && entry.epoch === this.#epoch) return entry.answer;
     return this.#answer(file, entry);
+  }
+
+  /** Whether `of` says what is so: not while the name is not known, nor the size where read-only depends on it. */
+  isSure(file: FileHandle): boolean {
+    if (this.#rules.length === 0) return true;
+    this.of(file);
+    const entry = this.#entries.get(file)!;
+    if (entry.isSure) return true;
+    // What was not known then may be by now: a directory above it that had been forgotten, for example.
+    const before = entry.answer;
+    this.#answer(file, entry);
+    entry.answer = before;
+    if (entry.isSure) this.#look(file, entry);
+    return entry.isSure;
+  }
+
+  /** Looks for its name, and those of the directories above it, among those that the caches know. */
+  recall(file: FileHandle): void {
+    const places = new Map<FileHandle, Place>();
+    for (const [place, object] of this.#known?.names() ?? []) places.set(object, place);
+    let at = file;
+    for (let depth = 0; at !== this.#root && depth < deepest; depth++) {
+      const place = this.#entries.get(at)?.place ?? places.get(at);
+      if (place === undefined) return;
+      this.named(place.directory, place.name, at);
+      at = place.directory;
+    }
   }
 
   /** Of a file that is made there. */
@@ -159,7 +190,8 @@ export class FileRules implements FileSettingsProvider, FileWitness {
     const size = sizeOf(attributes);
     if (size === before) return;
     entry.size = size;
-    if (before === undefined || size === undefined || this.#crosses(before, size)) this.#look(object, entry);
+    if (typeof before !== 'number' || typeof size !== 'number' || this.#crosses(before, size))
+      this.#look(object, entry);
   }
 
   #learnNames(): void {
@@ -170,7 +202,8 @@ export class FileRules implements FileSettingsProvider, FileWitness {
   #add(file: FileHandle): Entry {
     if (this.#entries.size >= limits.ruledFiles) this.#callRoll();
     const size = sizeOf(this.#known?.attributes(file));
-    const entry: Entry = { touched: false, place: undefined, size, isAbove: false, answer: undefined, epoch: 0 };
+    const nothing = { place: undefined, answer: undefined, isSure: false, epoch: 0 };
+    const entry: Entry = { touched: false, isAbove: false, size, ...nothing };
     this.#entries.set(file, entry);
     return entry;
   }
@@ -235,15 +268,16 @@ export class FileRules implements FileSettingsProvider, FileWitness {
   #answer(object: FileHandle, entry: Entry): FileSettings {
     const path = this.#pathOf(object);
     entry.answer = path === undefined ? this.#own : this.#match(path, entry.size);
+    entry.isSure =
+      path !== undefined && (entry.size !== undefined || !this.#sizedReadOnly.some((rule) => rule.matches(path)));
     entry.epoch = this.#epoch;
     return entry.answer;
   }
 
-  #match(path: string, size: number | undefined): FileSettings {
+  #match(path: string, size: number | null | undefined): FileSettings {
     for (const rule of this.#rules) {
-      const { minBytes, maxBytes } = rule;
-      const isSized = minBytes !== undefined || maxBytes !== undefined;
-      if (isSized && (size === undefined || size < (minBytes ?? 0) || size > (maxBytes ?? size))) continue;
+      const { minBytes = 0, maxBytes = Number.POSITIVE_INFINITY } = rule;
+      if (isSized(rule) && (typeof size !== 'number' || size < minBytes || size > maxBytes)) continue;
       if (rule.matches(path)) return rule.merged;
     }
     return this.#own;
@@ -277,6 +311,11 @@ function isLinked(attributes: Attributes | undefined): boolean {
   return attributes !== undefined && attributes.type !== FileType.DIRECTORY && attributes.nlink > 1;
 }
 
-function sizeOf(attributes: Attributes | undefined): number | undefined {
-  return attributes?.type === FileType.REGULAR ? attributes.size : undefined;
+function isSized({ minBytes, maxBytes }: FileRule): boolean {
+  return minBytes !== undefined || maxBytes !== undefined;
+}
+
+function sizeOf(attributes: Attributes | undefined): number | null | undefined {
+  if (attributes === undefined) return undefined;
+  return attributes.type === FileType.REGULAR ? attributes.size : null;
 }
