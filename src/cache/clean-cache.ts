@@ -30,7 +30,16 @@ import { Engine } from './engine.ts';
 import { geometryFor, statOffset } from './geometry.ts';
 import { freeIndexOf } from './index-writer.ts';
 import { loadIndex } from './loader.ts';
-import { attachments, type CacheMemory, controlWord, identify, sharedSizeBytes, viewMemory } from './memory.ts';
+import {
+  attachments,
+  type CacheMemory,
+  controlWord,
+  identify,
+  sharedSizeBytes,
+  shareMemory,
+  viewMemory,
+  viewOwn,
+} from './memory.ts';
 import { NamedOwner } from './named-owner.ts';
 import { Reader } from './reader.ts';
 import { reserveMemory } from './reserve.ts';
@@ -38,6 +47,7 @@ import { freeLocks } from './spin-lock.ts';
 import { cacheStat, encodeStatPage, readStat } from './stat.ts';
 import { Store } from './store.ts';
 import { verifyCache } from './verify.ts';
+import { endGuards } from './write-guard.ts';
 
 const statPeriodMs = 1000;
 const ownerAttachment = 0;
@@ -102,9 +112,10 @@ export class CleanCache {
   /** For one attachment; each worker gets a share of its own. */
   share(): CacheShare {
     const { memory, parts } = this.parts.engine;
+    const shared = shareMemory(memory);
     for (let attachment = ownerAttachment + 1; attachment < attachments; attachment++) {
       if (Atomics.compareExchange(memory.attached, attachment, 0, 2) !== 0) continue;
-      return { directory: parts.directory, attachment, memory: memory.share };
+      return { directory: parts.directory, attachment, memory: shared };
     }
     throw new ViaductError('UNEXPECTED', {
       cause: `the cache has ${attachments} attachments already`,
@@ -114,16 +125,20 @@ export class CleanCache {
 
   /**
    * The worker that had this share has ended without closing its attachment, its disk writes included ('exit' comes after them). Nobody has to
-   * wait for a lock of it, and what it had noted for the index file, or written there in part, is written by this thread.
+   * wait for a lock of it, or goes without what it was writing; what it had noted for the index file, or written there in part, is written
+   * by this thread.
    */
   lost(share: CacheShare): void {
-    const { memory, records, index } = this.parts.engine;
+    const { memory, records, tags, index } = this.parts.engine;
     const { attachment } = share;
+    const own = viewOwn(share.memory);
     // What it held goes first: whoever gets the attachment next may hold the same.
     records.lost(attachment);
     freeLocks(memory.setLocks, attachment);
     freeLocks(memory.control.subarray(controlWord.accountLock, controlWord.accountLock + 1), attachment);
     freeIndexOf(memory, attachment);
+    for (const set of tags.lost(own)) index.noteSet(set);
+    endGuards(memory, own);
     index.adoptAll();
     Atomics.store(memory.attached, attachment, 0);
   }

@@ -8,11 +8,12 @@ import {
   cacheStamp,
   checkPattern,
   fillPattern,
+  patternBytes,
   readAll,
   SimulatedClock,
 } from '../testing/mod.ts';
 import { systemDisk } from './disk.ts';
-import { recordWays, recordWords, setBytes } from './geometry.ts';
+import { frameBytes, recordWays, recordWords, setBytes } from './geometry.ts';
 import { controlWord, recordFlag, recordWord } from './memory.ts';
 import { type CacheDisk, type CacheShare, CleanCache } from './mod.ts';
 
@@ -137,4 +138,51 @@ test('a record without a version is nobody’s, whoever finds it', async () => {
   assert.equal(await readAll(file, 0, 4096), undefined);
   assert.equal(cache.stat().filesUsed, 1);
   assert.notEqual(records[slot - recordWord.flags + recordWord.version], 0);
+});
+
+test('writes that a thread had under way hinder nobody from keeping what is read later; those of others still do', async () => {
+  await using fixture = new CacheFixture();
+  const cache = await fixture.open();
+  const stamp = cacheStamp(size);
+  const [share, living] = [cache.share(), cache.share()];
+  const [lost, other] = [share, living].map((one) => CleanCache.attach(one, sources));
+  const file = cache.file(cacheKey(1), stamp);
+  await lost!.file(cacheKey(1), stamp).beginWrite(0, size);
+  await lost!.file(cacheKey(1), stamp).beginWrite(0, 4096);
+  await lost!.file(cacheKey(2), stamp).beginWrite(0, Number.POSITIVE_INFINITY);
+  (await lost!.file(cacheKey(1), stamp).beginWrite(0, size)).abandon();
+  const write = await other!.file(cacheKey(1), stamp).beginWrite(0, 8192);
+  const asked = file.ticket(65_536, 4096);
+  assert.equal(asked.good, false);
+  cache.lost(share);
+  assert.equal(await file.fill(asked, stamp, 65_536, [patternBytes(1, 65_536, 4096)], 4096), 0, 'asked before');
+  assert.equal(await fillPattern(file, stamp, 1, 8192, size - 8192), size - 8192);
+  assert.equal(await fillPattern(cache.file(cacheKey(2), stamp), stamp, 2, 0, size), size);
+  assert.equal(await fillPattern(file, stamp, 1, 0, 4096), 0, 'the other thread’s write is still under way');
+  write.abandon();
+  assert.equal(await fillPattern(file, stamp, 1, 0, 8192), 8192);
+  assert.ok(words(living, 'guardInFlight').every((count) => count === 0));
+  cache.lost(share);
+  assert.ok(words(living, 'guardInFlight').every((count) => count === 0));
+  await other!.close();
+});
+
+test('what a thread was putting on the disk may be put there by others; its places are free', async () => {
+  await using fixture = new CacheFixture();
+  const cache = await fixture.open();
+  const stamp = cacheStamp(size);
+  const file = cache.file(cacheKey(1), stamp);
+  await fillPattern(file, stamp, 1, 0, 4096);
+  const share = cache.share();
+  const disk: CacheDisk = { ...systemDisk, writev: () => new Promise(() => {}) };
+  const other = CleanCache.attach(share, { ...sources, disk });
+  void fillPattern(other.file(cacheKey(1), stamp), stamp, 1, 0, size);
+  void fillPattern(other.file(cacheKey(2), stamp), stamp, 2, 0, size);
+  const frames = size / frameBytes;
+  assert.equal(cache.stat().framesUsed, 2 * frames);
+  cache.lost(share);
+  assert.equal(cache.stat().framesUsed, 1);
+  assert.equal(await fillPattern(file, stamp, 1, 0, size), size - 4096);
+  assert.equal(await checkPattern(file, 1, size), size / 4096);
+  assert.equal(cache.stat().framesUsed, frames);
 });

@@ -6,9 +6,11 @@
  *   records   recordCount x 32 words
  *   runtime   busy, verified (u16 a frame), generation (u32 a frame), referenced (u8 a frame), locks, write guards, counters;
  *             owners: accounts (a row each), frameAccount (u16 a frame), recordPin (u16 a record)
+ *   own       one for each attachment: its part of busy and of the guards in flight, to be given back if its thread ends in the middle
  *
  * Invariants: version 0 is no version; a frame whose version is 0 is free; valid and busy bits of a sector are never both set;
- * generation moves before any byte of the frame can change.
+ * generation moves before any byte of the frame can change; what
+ * is own is counted in what is shared: added there first and here second, taken from here first and there second.
  */
 import type { CacheShare } from './contract.ts';
 import { type Geometry, recordWords, setWords, ways } from './geometry.ts';
@@ -80,15 +82,24 @@ export interface CacheMemory {
   readonly dirtyRecords: Uint8Array;
   readonly guardSequence: Uint32Array;
   readonly guardInFlight: Int32Array;
+  /** Changed by its thread only, until that has ended. */
+  readonly own: OwnMemory;
   readonly control: Int32Array;
   readonly attached: Int32Array;
   readonly counters: Float64Array;
   readonly share: Readonly<Record<string, SharedArrayBuffer>>;
 }
 
+/** What one attachment has under way. */
+export interface OwnMemory {
+  readonly busy: Uint16Array;
+  readonly guardInFlight: Uint16Array;
+}
+
 /** What `createMemory` will ask for. All of it is used only by a cache that is full. */
 export function memoryBytes(geometry: Geometry): number {
-  return Object.values(partBytes(geometry)).reduce((sum, bytes) => sum + bytes, 0);
+  const bytes = { ...partBytes(geometry), ...ownBytes(geometry) };
+  return Object.values(bytes).reduce((sum, one) => sum + one, 0);
 }
 
 function partBytes(geometry: Geometry): Record<string, number> {
@@ -118,10 +129,17 @@ function partBytes(geometry: Geometry): Record<string, number> {
   };
 }
 
+function ownBytes(geometry: Geometry): Record<string, number> {
+  return { ownBusy: geometry.frameCount * 2, ownGuards: (guardCount + fileGuardCount) * 2 };
+}
+
+function allocate(parts: Record<string, number>): Record<string, SharedArrayBuffer> {
+  return Object.fromEntries(Object.entries(parts).map(([name, size]) => [name, new SharedArrayBuffer(size)]));
+}
+
 /** The uuid is set later, by `identify`. Throws a RangeError if there is not so much memory. */
 export function createMemory(geometry: Geometry, boot: Uint32Array): CacheMemory {
-  const share: Record<string, SharedArrayBuffer> = {};
-  for (const [name, size] of Object.entries(partBytes(geometry))) share[name] = new SharedArrayBuffer(size);
+  const share = { ...allocate(partBytes(geometry)), ...allocate(ownBytes(geometry)) };
   const identity = new Float64Array(share.identity!);
   identity[0] = geometry.sizeBytes;
   const memory = viewMemory(share, geometry);
@@ -131,6 +149,15 @@ export function createMemory(geometry: Geometry, boot: Uint32Array): CacheMemory
 
 export function identify(memory: CacheMemory, uuid: Uint8Array): void {
   new Uint8Array(memory.share.identity!, 16, 16).set(uuid.subarray(0, 16));
+}
+
+/** The same memory for another attachment. */
+export function shareMemory({ share, geometry }: CacheMemory): CacheShare['memory'] {
+  return { ...share, ...allocate(ownBytes(geometry)) };
+}
+
+export function viewOwn(share: CacheShare['memory']): OwnMemory {
+  return { busy: new Uint16Array(share.ownBusy!), guardInFlight: new Uint16Array(share.ownGuards!) };
 }
 
 export function viewMemory(share: CacheShare['memory'], geometry: Geometry): CacheMemory {
@@ -159,6 +186,7 @@ export function viewMemory(share: CacheShare['memory'], geometry: Geometry): Cac
     dirtyRecords: new Uint8Array(of('dirtyRecords')),
     guardSequence: new Uint32Array(of('guardSequence')),
     guardInFlight: new Int32Array(of('guardInFlight')),
+    own: viewOwn(share),
     control: new Int32Array(of('control')),
     attached: new Int32Array(of('attached')),
     counters: new Float64Array(of('counters')),

@@ -10,7 +10,15 @@
 import type { Accounts, Holder } from './accounts.ts';
 import { Eviction } from './eviction.ts';
 import { setWords, ways } from './geometry.ts';
-import { bitCount, type CacheMemory, checksumIndex, controlWord, tagWord, validIndex } from './memory.ts';
+import {
+  bitCount,
+  type CacheMemory,
+  checksumIndex,
+  controlWord,
+  type OwnMemory,
+  tagWord,
+  validIndex,
+} from './memory.ts';
 import type { SpinLocks } from './spin-lock.ts';
 
 /** A version of a file, as tags name it. */
@@ -92,12 +100,34 @@ export class Tags {
         }
         this.setValid(set, way, memory.tagHalves[validIndex(set, way)]! | mask);
       }
+      memory.own.busy[frame]! &= ~mask;
       memory.busy[frame]! &= ~mask;
       if (!good) this.freeIfEmpty(set, way);
       return good;
     } finally {
       this.locks.release(set);
     }
+  }
+
+  /**
+   * The thread whose claims these are is known to have ended, its disk writes with it: others may write those sectors, and the frame is
+   * free if nothing in it is valid. Answers in which sets that was.
+   */
+  lost({ busy }: OwnMemory): number[] {
+    const { memory, locks } = this;
+    const sets: number[] = [];
+    for (let frame = 0; frame < busy.length; frame++) {
+      const mask = busy[frame]!;
+      if (mask === 0) continue;
+      const set = Math.floor(frame / ways);
+      locks.acquire(set);
+      busy[frame] = 0;
+      memory.busy[frame]! &= ~mask;
+      this.freeIfEmpty(set, frame % ways);
+      locks.release(set);
+      sets.push(set);
+    }
+    return sets;
   }
 
   /** Drops sectors of a block and their sums (a flipped valid bit must not bring one back). True if any was valid. */
@@ -171,6 +201,7 @@ export class Tags {
     }
     Atomics.add(memory.generation, frame, 1);
     memory.busy[frame]! |= mask;
+    memory.own.busy[frame]! |= mask;
     memory.verified[frame]! &= ~mask;
     if (memory.referenced[frame]! < holder.rounds) memory.referenced[frame] = holder.rounds;
     return { set, way, block, mask, evicted };

@@ -6,10 +6,12 @@
  *   file counters:   for ranges too long to count by sector (truncations)
  *   each: a sequence (moves when a write begins) and the number in flight
  *
+ * What a thread has in flight it counts for itself, too: a thread that ends in the middle leaves no sector that is never kept again.
+ *
  * Keyed by the file's key and not by its version: a write is one whatever version the cache gives the file meanwhile.
  */
 import { sectorBytes } from './geometry.ts';
-import { type CacheMemory, fileGuardCount, guardCount } from './memory.ts';
+import { type CacheMemory, fileGuardCount, guardCount, type OwnMemory } from './memory.ts';
 
 /** Longer ranges use the file's counter. */
 const longRangeBytes = 16 * 1024 * 1024;
@@ -23,12 +25,15 @@ export interface GuardState {
 export class WriteGuard {
   private readonly sequence: Uint32Array;
   private readonly inFlight: Int32Array;
+  /** Of this thread. */
+  private readonly own: Uint16Array;
   private readonly hash: number;
   private readonly fileIndex: number;
 
   constructor(memory: CacheMemory, hash: number) {
     this.sequence = memory.guardSequence;
     this.inFlight = memory.guardInFlight;
+    this.own = memory.own.guardInFlight;
     this.hash = hash;
     this.fileIndex = guardCount + (hash & (fileGuardCount - 1));
   }
@@ -39,12 +44,14 @@ export class WriteGuard {
     this.each(offset, count, (index) => {
       if (Atomics.add(this.inFlight, index, 1) !== 0) alone = false;
       Atomics.add(this.sequence, index, 1);
+      this.own[index]! += 1;
     });
     return alone;
   }
 
   end(offset: number, count: number): void {
     this.each(offset, count, (index) => {
+      this.own[index]! -= 1;
       Atomics.sub(this.inFlight, index, 1);
     });
   }
@@ -78,5 +85,19 @@ export class WriteGuard {
     const first = Math.floor(offset / sectorBytes);
     const end = Math.ceil((offset + count) / sectorBytes);
     for (let sector = first; sector < end; sector++) action((this.hash + sector) & (guardCount - 1));
+  }
+}
+
+/**
+ * The thread is known to have ended: what it had in flight is over as far as anybody will learn. The origin may still get it, which shows
+ * in the stamp as a foreign change does; sequences move for what was asked for before.
+ */
+export function endGuards({ guardInFlight, guardSequence }: CacheMemory, { guardInFlight: own }: OwnMemory): void {
+  for (let index = 0; index < own.length; index++) {
+    const count = own[index]!;
+    if (count === 0) continue;
+    own[index] = 0;
+    Atomics.add(guardSequence, index, 1);
+    Atomics.sub(guardInFlight, index, count);
   }
 }
