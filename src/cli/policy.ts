@@ -13,6 +13,7 @@ import {
   policyLines,
 } from '../policy/mod.ts';
 import { explainIn } from './daemon/explain.ts';
+import { FileSizes } from './daemon/file-sizes.ts';
 import { printJson, printLine } from './output.ts';
 import { candidatesOf, controlDirectory } from './process-choice.ts';
 import { tableOf } from './session-text.ts';
@@ -121,7 +122,7 @@ async function show(name: string, flags: PolicyFlags): Promise<void> {
 async function explain(path: string, flags: PolicyFlags): Promise<void> {
   const configuration = await configurationOf(flags);
   const size = flags.size === undefined ? undefined : parseSize(flags.size, '--size');
-  const explanation = await explainIn(configuration, path, size, await atOrigin(path));
+  const explanation = await explainIn(configuration, { path, size, mounted: await atOrigin(path) }, new FileSizes());
   if (flags.json === true) printJson(explanation);
   else for (const line of explanationLines(explanation)) printLine(line);
 }

@@ -4,6 +4,9 @@ import { test } from 'node:test';
 import { type Configuration, parseConfiguration } from '../../config/mod.ts';
 import { managerConfiguration } from '../../daemon/mod.ts';
 import { explainIn } from './explain.ts';
+import { FileSizes } from './file-sizes.ts';
+
+const sizes = new FileSizes();
 
 function configurationOf(text: string): Configuration {
   const { configuration, problems } = parseConfiguration(text, { file: '/etc/viaduct/viaduct.yaml' });
@@ -37,7 +40,7 @@ test('a rule for an origin holds however a place there is written, for the daemo
   for (const [origin, policy, connections] of places) {
     const decision = decide({ origin });
     assert.deepEqual([decision.resolved.policy, decision.connections], [policy, connections], origin);
-    assert.equal((await explainIn(nested, origin, 0)).session.policy, policy, origin);
+    assert.equal((await explainIn(nested, { path: origin, size: 0 }, sizes)).session.policy, policy, origin);
   }
 });
 
@@ -52,7 +55,11 @@ rules:
 sessions:
   all: { origin: store }
 `);
-  const { file } = await explainIn(configuration, 'nfs://store.example/images/vms/7.raw', 2 ** 30);
+  const { file } = await explainIn(
+    configuration,
+    { path: 'nfs://store.example/images/vms/7.raw', size: 2 ** 30 },
+    sizes,
+  );
   const { files } = managerConfiguration(configuration).decide({ origin: 'store' });
   assert.deepEqual([file.policy, files.rules.map(({ path }) => path)], ['golden', ['/images/vms/**']]);
 });

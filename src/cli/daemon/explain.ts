@@ -6,21 +6,25 @@
  *
  * The root is that of the session of viaduct.yaml which holds the path (the innermost), else of the origin that has a name, else its folder.
  */
-import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { systemClock } from '../../base/mod.ts';
 import { type Configuration, isBelow, isSameServer, resolveOrigin } from '../../config/mod.ts';
 import { type Explanation, explainPath, type Question } from '../../policy/mod.ts';
+import type { FileSizes } from './file-sizes.ts';
 
-/** A stat on a dead mount never ends. */
-const lookMs = 2_000;
+/** What somebody asks about. */
+export interface AskedPath {
+  readonly path: string;
+  /** Undefined: that of a local file is looked at. */
+  readonly size?: number | undefined;
+  /** What a local path is at the origin, if it lies below a mount. */
+  readonly mounted?: string | undefined;
+}
 
-/** `mounted`: what a local path is at the origin, if it lies below a mount. Rejects with ORIGIN_INVALID or CONFIGURATION_INVALID. */
+/** Rejects with ORIGIN_INVALID or CONFIGURATION_INVALID. */
 export async function explainIn(
   configuration: Configuration,
-  path: string,
-  size: number | undefined,
-  mounted?: string | undefined,
+  { path, size, mounted }: AskedPath,
+  sizes: FileSizes,
 ): Promise<Explanation> {
   const { origins, sessions } = configuration;
   const asked = resolveOrigin(mounted ?? path, origins, process.cwd());
@@ -34,20 +38,8 @@ export async function explainIn(
   const question: Question = {
     root: { ...(name === undefined ? {} : { origin: name }), path: root?.path ?? dirname(asked.path) },
     path: asked.path,
-    sizeBytes: size ?? (await sizeOf(path)),
+    sizeBytes: size ?? (await sizes.of(path)),
     request: inside === undefined ? {} : inside.session,
   };
   return explainPath(question, configuration);
-}
-
-/** Of a file of this host; undefined: it is none, or nobody knows. */
-async function sizeOf(path: string): Promise<number | undefined> {
-  if (!/^\.{0,2}\//.test(path)) return undefined;
-  const late = Promise.withResolvers<undefined>();
-  const timer = systemClock.after(lookMs, () => late.resolve(undefined));
-  const looked = stat(path).then(
-    (found) => (found.isFile() ? found.size : undefined),
-    () => undefined,
-  );
-  return await Promise.race([looked, late.promise]).finally(() => timer.cancel());
 }

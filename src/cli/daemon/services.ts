@@ -11,6 +11,7 @@ import { describeModels, describePolicy } from '../../policy/mod.ts';
 import type { ErrorRecord } from '../../sessions/mod.ts';
 import { packageVersion } from '../session-command.ts';
 import { explainIn } from './explain.ts';
+import { FileSizes } from './file-sizes.ts';
 
 export interface ServicesOptions {
   readonly manager: RunningManager;
@@ -25,6 +26,7 @@ export interface ServicesOptions {
 export class DaemonServices implements ApiServices {
   readonly manager: RunningManager;
   readonly #options: ServicesOptions;
+  readonly #sizes = new FileSizes();
   #configuration: Configuration;
   #loadedAt: string;
   #problem: ErrorRecord | undefined;
@@ -61,7 +63,7 @@ export class DaemonServices implements ApiServices {
   }
 
   explain({ path, size }: { readonly path: string; readonly size?: number | undefined }) {
-    return explainIn(this.#configuration, path, size);
+    return explainIn(this.#configuration, { path, size }, this.#sizes);
   }
 
   configuration() {
