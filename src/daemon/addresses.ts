@@ -19,12 +19,14 @@ export interface AddressesOptions {
 }
 
 export class Addresses {
-  readonly #held = new Map<string, { readonly rule: ListenRule; readonly name: string }>();
+  /** More than one while a session moves. */
+  readonly #held = new Map<string, { readonly rules: readonly ListenRule[]; readonly name: string }>();
   readonly #hasPortmapper: boolean;
   #first = 0;
   #last = 0;
   #at = 0;
   #pool = '';
+  #reserved: ReadonlySet<string> = new Set();
 
   /** `pool`: a network in CIDR form. Throws ADDRESS_INVALID. */
   constructor(pool: string, { hasPortmapper = true }: AddressesOptions = {}) {
@@ -40,22 +42,37 @@ export class Addresses {
     this.#first = first;
     this.#last = last;
     this.#at = first;
-    for (const { rule } of this.#held.values()) {
-      const number = numberOf(rule.host);
+    for (const { host } of [...this.#held.values()].flatMap(({ rules }) => rules)) {
+      const number = numberOf(host);
       if (number !== undefined && number >= first && number <= last) this.#at = Math.max(this.#at, number + 1);
     }
   }
 
-  /** `session`: its id; `name`: for errors. Throws ADDRESS_IN_USE if another session has it. */
+  /** Somebody asks for these by name, now or later: nobody is given one of them unasked. */
+  setReserved(hosts: readonly string[]): void {
+    this.#reserved = new Set(hosts);
+  }
+
+  /** In place of what it had. `session`: its id; `name`: for errors. Throws ADDRESS_IN_USE if another session has it. */
   claim(session: string, name: string, rule: ListenRule): void {
+    this.#hold(session, name, rule, []);
+  }
+
+  /** Beside what it has, until it claims one of them. Throws ADDRESS_IN_USE. */
+  claimToo(session: string, name: string, rule: ListenRule): void {
+    this.#hold(session, name, rule, this.#held.get(session)?.rules ?? []);
+  }
+
+  #hold(session: string, name: string, rule: ListenRule, before: readonly ListenRule[]): void {
     for (const [other, held] of this.#held) {
-      if (other === session || !overlaps(held.rule, rule)) continue;
+      const found = held.rules.find((its) => overlaps(its, rule));
+      if (other === session || found === undefined) continue;
       throw new ViaductError('ADDRESS_IN_USE', {
-        cause: `${placeText(rule)} is where session ${held.name} (${other}) listens${placeText(held.rule) === placeText(rule) ? '' : ` (${placeText(held.rule)})`}.`,
+        cause: `${placeText(rule)} is where session ${held.name} (${other}) listens${placeText(found) === placeText(rule) ? '' : ` (${placeText(found)})`}.`,
         remedy: 'Choose another address (all of 127.0.0.0/8 is this host’s), or none: then the next free one is taken.',
       });
     }
-    this.#held.set(session, { rule, name });
+    this.#held.set(session, { rules: [...before, rule], name });
     const number = numberOf(rule.host);
     if (number !== undefined && number >= this.#at && number <= this.#last) this.#at = number + 1;
   }
@@ -68,9 +85,9 @@ export class Addresses {
       const number = this.#first + ((start + step) % count);
       const host = textOf(number);
       const rule = this.#hasPortmapper ? { host } : { host, port: nfsPort };
-      const isFree = [...this.#held.values()].every((held) => !overlaps(held.rule, rule));
-      if (!isFree) continue;
-      this.#held.set(session, { rule, name });
+      const isFree = [...this.#held.values()].every(({ rules }) => !rules.some((its) => overlaps(its, rule)));
+      if (!isFree || this.#reserved.has(host)) continue;
+      this.#held.set(session, { rules: [rule], name });
       this.#at = number + 1;
       return rule;
     }

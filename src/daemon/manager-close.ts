@@ -9,12 +9,18 @@
  * Killed before `stored`, it is a session like any other; after that, the next start goes on from there. A log that holds changes is never
  * removed with its session, but by `discard`.
  */
-import { existsSync } from 'node:fs';
 import { type ErrorCode, ViaductError } from '../base/mod.ts';
-import { keepsLog, type LeftBehind, type SessionTask, type TaskProgress, type TaskResult } from '../sessions/mod.ts';
-import type { CloseOptions, CloseResult } from './contract.ts';
+import {
+  holdsLog,
+  keepsLog,
+  type LeftBehind,
+  type SessionTask,
+  type TaskProgress,
+  type TaskResult,
+} from '../sessions/mod.ts';
+import type { CloseOptions, CloseResult, SessionState } from './contract.ts';
 import type { Ground } from './manager-ground.ts';
-import { holdsChanges } from './manager-notes.ts';
+import { holdsChanges, removeDirectory } from './manager-logs.ts';
 import type { ManagedSession } from './manager-session.ts';
 import { runTask } from './manager-task.ts';
 
@@ -27,16 +33,15 @@ export async function closeSession(
 ): Promise<CloseResult> {
   const how = changes ?? session.row.resolved.onClose;
   checkHow(session, how, changes !== undefined);
+  const stateBefore = session.state();
   session.begin('closing');
-  const { state } = session.row;
   try {
-    await dealWithChanges(ground, session, how, onProgress);
+    await dealWithChanges(ground, session, { how, stateBefore, onProgress });
     ground.onStep('close:changes');
     const row = { ...session.row, state: 'closing', step: how } as const;
     ground.store.must(row);
     session.row = row;
   } catch (error) {
-    session.row = { ...session.row, state };
     session.done();
     throw error;
   }
@@ -52,28 +57,32 @@ export async function forget(
   session: ManagedSession,
   left: LeftBehind | undefined,
 ): Promise<CloseResult> {
-  const { store, sessions, addresses, notes, events } = ground;
+  const { store, sessions, addresses, notes, events, listeners } = ground;
   const { id, name, row } = session;
   const isDiscarded = row.step === 'discard' && row.plan.writes === 'redirect';
-  if (isDiscarded) notes.removeDirectory(id);
+  if (isDiscarded) await removeDirectory(id, ground);
   const isLeft = await notes.ended(row, left);
   ground.onStep('close:noted');
   store.remove(id);
   ground.onStep('close:removed');
-  if (!isLeft) notes.removeDirectory(id);
+  if (!isLeft) await removeDirectory(id, ground);
   ground.onStep('close:done');
   addresses.release(id);
   sessions.delete(id);
+  if (row.place !== undefined) listeners?.take(row.place.host, row.place.port)?.close();
   events.tell({ kind: 'session-closed', session: id, view: session.view() });
   return { id, name, ...(isLeft && left !== undefined ? { left } : {}) };
 }
 
 /** What it left, if it could say so. Never rejects: it is over either way. */
-export async function endInPool(session: ManagedSession): Promise<LeftBehind | undefined> {
+export async function endInPool(
+  session: ManagedSession,
+  options: { readonly isLast?: boolean } = {},
+): Promise<LeftBehind | undefined> {
   const { running } = session;
   session.running = undefined;
   try {
-    return await running?.close();
+    return await running?.close(options);
   } catch (error) {
     session.log.warn({ cause: String(error) }, 'the session did not close in order; its log is looked into');
     return undefined;
@@ -89,24 +98,28 @@ function checkHow({ row, name }: ManagedSession, how: Changes, isAsked: boolean)
   });
 }
 
+interface Dealing {
+  readonly how: Changes;
+  /** Before it was to be closed, for people. */
+  readonly stateBefore: SessionState;
+  readonly onProgress: ((progress: TaskProgress) => void) | undefined;
+}
+
 async function dealWithChanges(
   ground: Ground,
   session: ManagedSession,
-  how: Changes,
-  onProgress: ((progress: TaskProgress) => void) | undefined,
+  { how, stateBefore, onProgress }: Dealing,
 ): Promise<void> {
+  // What is discarded goes with its directory where nobody is there to do it.
+  const isAway = (): boolean => session.running?.status().state !== 'running';
   const { writes, dirty } = session.row.plan;
-  if (how === 'keep' || !keepsLog(writes)) return;
-  if (session.running?.status().state !== 'running') {
-    // Who is not there cannot write back; with nothing to write back that is no matter. What is discarded goes with its directory.
-    if (how === 'discard' || session.running !== undefined) {
-      if (how === 'discard') return;
-      throw cannotNow(session, `it is ${session.state()}`);
-    }
-    const isEmpty =
-      dirty === undefined || !existsSync(dirty.directory) || !(await holdsChanges(dirty.directory, ground.clock));
-    if (isEmpty) return;
-    throw cannotNow(session, `it is ${session.row.state}`);
+  if (how === 'keep' || (how === 'discard' && isAway())) return;
+  // The disk tells, not the plan: a session may have had another one when it wrote. One that runs and keeps no log found none.
+  if (!keepsLog(writes) && (!isAway() || dirty === undefined || !holdsLog(dirty.directory))) return;
+  if (isAway()) {
+    // Who is not there cannot write back; with nothing to write back that is no matter.
+    if (dirty === undefined || !(await holdsChanges(dirty.directory, ground))) return;
+    if (isAway() || !keepsLog(writes)) throw cannotNow(session, `it is ${stateBefore}`);
   }
   const task: SessionTask =
     writes === 'write-back'

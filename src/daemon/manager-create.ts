@@ -14,7 +14,8 @@ import { makeDirectory } from '../native/mod.ts';
 import { type LeftBehind, type ListenRule, parseListen } from '../sessions/mod.ts';
 import type { SessionRequest, SessionView } from './contract.ts';
 import { type Ground, tellState } from './manager-ground.ts';
-import { attach } from './manager-open.ts';
+import { removeDirectory } from './manager-logs.ts';
+import { attach, openedRow } from './manager-open.ts';
 import { ManagedSession } from './manager-session.ts';
 import { planFor, sessionDirectory } from './opening.ts';
 import type { StoredSession } from './session-store.ts';
@@ -70,7 +71,7 @@ async function tryCreate(
     makeDirectory(sessionDirectory(stateDirectory, id), 0o700);
     // Nobody knows the address yet; who guessed it, and wrote, finds it kept and noted.
     undo.push(async () => {
-      if (!(await notes.ended(row, left))) notes.removeDirectory(id);
+      if (!(await notes.ended(row, left))) await removeDirectory(id, ground);
     });
     ground.onStep('create:directory');
     const running = await pool.start(plan, { log: session.log, onChange: () => tellState(ground, session) });
@@ -81,7 +82,7 @@ async function tryCreate(
     session.running = running;
     const place = await running.ready;
     ground.onStep('create:opened');
-    session.row = { ...row, state: 'running', step: '', place };
+    session.row = openedRow({ ...session.row, state: 'running', step: '' }, place);
     store.must(session.row);
     ground.onStep('create:running');
     attach(ground, session, running);
@@ -168,6 +169,11 @@ export function newId({
   }
 }
 
+/** Nothing that looks like an id: these must tell one session from all others. */
+export function looksLikeId(name: string): boolean {
+  return /^s-[a-z2-7]{8}$/.test(name);
+}
+
 function nameOf({ sessions }: Ground, { name, origin }: SessionRequest): string {
   const taken = new Map([...sessions.values()].map((session) => [session.name, session]));
   if (name === undefined) {
@@ -181,7 +187,7 @@ function nameOf({ sessions }: Ground, { name, origin }: SessionRequest): string 
       if (!taken.has(candidate)) return candidate;
     }
   }
-  if (!namePattern.test(name) || /^s-[a-z2-7]{8}$/.test(name)) {
+  if (!namePattern.test(name) || looksLikeId(name)) {
     throw new ViaductError('CONFIGURATION_INVALID', {
       cause: `"${name}" is not a name for a session.`,
       remedy:

@@ -48,6 +48,10 @@ export interface Ground {
   /** The one that holds now. */
   configuration(): ManagerConfiguration;
   onStep(step: Step): void;
+  /** The daemon ends: nothing is begun any more. */
+  isStopping(): boolean;
+  /** It is waited for when the daemon ends. */
+  during<Result>(work: Promise<Result>): Promise<Result>;
 }
 
 /** Tells of a session's state, if it is another than was told last. */

@@ -14,7 +14,7 @@ import type { SessionView } from './contract.ts';
 import { openManager } from './manager.ts';
 import { clientOf, configuration, house, read, waiting, write } from './manager-fixture.test.ts';
 import { type Step, steps } from './manager-ground.ts';
-import { holdsChanges } from './manager-notes.ts';
+import { holdsChanges } from './manager-logs.ts';
 
 const [, , role, scratch = '', fatal = ''] = process.argv;
 if (role === 'victim') await perish(scratch, fatal);
@@ -81,7 +81,7 @@ async function killedAt(t: TestContext, step: Step): Promise<void> {
     assert.equal(directories.length, hasWritten ? 1 : 0, step);
     for (const id of directories) {
       const log = join(place.state, 'sessions', id, 'dirty');
-      assert.ok(existsSync(log) && (await holdsChanges(log, systemClock)), `${step}: the change is lost`);
+      assert.ok(existsSync(log) && (await holdsChanges(log, { clock: systemClock })), `${step}: the change is lost`);
       assert.equal(new LogIndex(place.state).find(log)?.policy, 'write-back', step);
     }
   }

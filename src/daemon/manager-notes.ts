@@ -1,17 +1,15 @@
 /**
- * Dirty logs of the daemon's sessions: what is in one while no session has it open, the note that `viaduct status` finds it by, and the end
- * of its directory.
+ * Dirty logs of the daemon's sessions: the notes that `viaduct status` finds them by.
  *
- * Invariant: a log that holds changes, or that cannot be read, is never removed (but by who discards it).
+ * Invariant: the note of a log that another process has open is that process's.
  */
-import { existsSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Clock, Log } from '../base/mod.ts';
-import { conflictsIn, type LogIndex, type LogNote, pendingIn } from '../control/mod.ts';
-import { type InspectedLog, inspectLog, logId, systemLogDirectory } from '../dirty/mod.ts';
+import type { LogIndex, LogNote } from '../control/mod.ts';
+import { logId } from '../dirty/mod.ts';
 import { formatOrigin, parseOrigin } from '../origins/mod.ts';
-import { keepsLog, type LeftBehind } from '../sessions/mod.ts';
-import { sessionDirectory } from './opening.ts';
+import { holdsLog, keepsLog, type LeftBehind } from '../sessions/mod.ts';
+import { holdsChanges, whileLocked } from './manager-logs.ts';
 import type { StoredSession } from './session-store.ts';
 
 const aloneCacheSize = '256M';
@@ -19,7 +17,6 @@ const aloneCacheSize = '256M';
 const daemonCommand = 'viaduct daemon';
 
 export interface NotesOptions {
-  readonly stateDirectory: string;
   readonly index: LogIndex;
   /** Of this process, as its status says it. */
   readonly startedAt: string;
@@ -36,7 +33,7 @@ export class ManagerNotes {
 
   /** The session has the log open: if this process is killed and none comes after it, its changes are found. */
   async opened(session: StoredSession): Promise<void> {
-    const note = await this.#noteOf(session, daemonCommand);
+    const note = keepsLog(session.plan.writes) ? await this.#noteOf(session, daemonCommand) : undefined;
     if (note !== undefined) this.#carefully(note, () => this.#options.index.write(note));
   }
 
@@ -45,15 +42,15 @@ export class ManagerNotes {
    * cannot be read counts as something.
    */
   async ended(session: StoredSession, left: LeftBehind | undefined): Promise<boolean> {
-    const { index } = this.#options;
+    const { index, clock } = this.#options;
     const directory = session.plan.dirty?.directory;
-    if (directory === undefined || !existsSync(directory)) {
+    if (directory === undefined || !holdsLog(directory)) {
       const note = await this.#noteOf(session, '');
       if (note !== undefined) this.#carefully(note, () => index.remove(note));
       return false;
     }
-    const isLeft =
-      left === undefined ? await holdsChanges(directory, this.#options.clock) : left.files > 0 || left.conflicts > 0;
+    if (left === undefined && (await isInUse(directory, clock))) return true;
+    const isLeft = left === undefined ? await holdsChanges(directory, { clock }) : left.files > 0 || left.conflicts > 0;
     const known = await this.#noteOf(session, '');
     if (known === undefined) return isLeft;
     const { host, port } = session.plan.listen;
@@ -71,6 +68,15 @@ export class ManagerNotes {
     return isLeft;
   }
 
+  /** That this log, and no other in its place, held changes at the end of its session, and nobody had it open since. */
+  async saysLeft(directory: string): Promise<boolean> {
+    const note = this.#options.index.find(directory);
+    if (note?.left === undefined || note.log === undefined) return false;
+    if (note.left.files === 0 && note.left.conflicts === 0) return false;
+    const id = await logId(directory, this.#options.clock).catch(() => 'unknown' as const);
+    return typeof id === 'object' && id.uuid === note.log;
+  }
+
   /** No row tells of the log any more, so that a daemon will not open it. */
   orphaned(directory: string): void {
     const { index } = this.#options;
@@ -80,24 +86,16 @@ export class ManagerNotes {
     this.#carefully(note, () => index.write({ ...rest, restart: aloneCommand(rest) }));
   }
 
-  /** The session's directory, when nothing is in it that anybody needs. */
-  removeDirectory(id: string): void {
-    const { stateDirectory, log } = this.#options;
-    const directory = sessionDirectory(stateDirectory, id);
-    try {
-      rmSync(directory, { recursive: true, force: true });
-    } catch (error) {
-      log.warn(
-        { session: id, directory, cause: String(error) },
-        'a directory that nobody needs stays, until the daemon starts again',
-      );
-    }
-  }
-
   async #noteOf(session: StoredSession, restart: string): Promise<LogNote | undefined> {
     const { plan, place } = session;
-    const { writes: policy, dirty, origin, listen } = plan;
-    if (dirty === undefined || !keepsLog(policy)) return undefined;
+    const { writes, dirty, origin, listen } = plan;
+    if (dirty === undefined) return undefined;
+    // A session that keeps no log may have one of a time when it did.
+    const earlier = holdsLog(dirty.directory)
+      ? (this.#options.index.find(dirty.directory)?.policy ?? 'write-back')
+      : undefined;
+    const policy = keepsLog(writes) ? writes : earlier;
+    if (policy === undefined) return undefined;
     const id = await logId(dirty.directory, this.#options.clock).catch(() => 'unknown' as const);
     const { host, port } = place ?? { host: listen.host, port: listen.port ?? 2049 };
     return {
@@ -119,20 +117,9 @@ export class ManagerNotes {
   }
 }
 
-/** Also true if that cannot be told. */
-export async function holdsChanges(directory: string, clock: Clock): Promise<boolean> {
-  if (!existsSync(directory)) return false;
-  try {
-    const opened = await systemLogDirectory(directory, { clock, isReadOnly: true });
-    const inspected = await inspectLog(opened).finally(() => opened.close());
-    return inspected !== undefined && isSomething(inspected);
-  } catch {
-    return true;
-  }
-}
-
-function isSomething(inspected: InspectedLog): boolean {
-  return inspected.damaged !== undefined || pendingIn(inspected).pendingFiles > 0 || conflictsIn(inspected).length > 0;
+async function isInUse(directory: string, clock: Clock): Promise<boolean> {
+  const found = await whileLocked(directory, clock, () => Promise.resolve('free' as const)).catch(() => 'free');
+  return found === 'in-use';
 }
 
 /** Opens the log by itself, without the daemon, and with a small cache beside it: the daemon's is in use. */

@@ -5,9 +5,10 @@
  *     running ─────┼──► state ──► view        what it is busy with (create, close, reopen): one thing at a time
  *     trouble ─────┘
  *
- * Invariant: `running` is what is in the pool, at most one at a time.
+ * Invariants: `running` is what is in the pool, at most one at a time; who is busy with a session ends an opening that was under way by
+ * itself, before anything of it is in the pool.
  */
-import type { Log } from '../base/mod.ts';
+import type { Log, Timer } from '../base/mod.ts';
 import { limits, ViaductError } from '../base/mod.ts';
 import type { ErrorRecord, ListeningPlace, RunningSession, SessionStatus } from '../sessions/mod.ts';
 import type { SessionDetail, SessionState, SessionView } from './contract.ts';
@@ -31,7 +32,12 @@ export class ManagedSession {
   /** What was told of it last. */
   toldState: SessionState | undefined;
   readonly log: Log;
+  /** When it is tried again. */
+  retry: Timer | undefined;
+  /** What it is opened by, without anybody having asked for it. */
+  opening: symbol | undefined;
   readonly #lines: KeptLine[] = [];
+  readonly #waiting: (() => void)[] = [];
   #errand: Errand | undefined;
 
   constructor(row: StoredSession, log: Log) {
@@ -69,10 +75,17 @@ export class ManagedSession {
       });
     }
     this.#errand = errand;
+    this.opening = undefined;
   }
 
   done(): void {
     this.#errand = undefined;
+    for (const action of this.#waiting.splice(0)) action();
+  }
+
+  /** Once nobody is busy with it; one that is gone by then has nothing to do. */
+  whenFree(action: () => void): void {
+    this.#waiting.push(action);
   }
 
   state(): SessionState {

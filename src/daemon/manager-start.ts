@@ -5,21 +5,21 @@
  *     row closing    its end goes on from where it was
  *     row running    opened again on its address; temporary ones are closed for good
  *     row failed     shown; opened when somebody says so
- *     directory without a row   removed; one whose log holds changes stays, and is noted
+ *     directory without a row   removed (while sessions are opened); one whose log holds changes, or is open, stays, and is noted
  */
-import { readdirSync } from 'node:fs';
-import { systemCode } from '../base/mod.ts';
 import { forget } from './manager-close.ts';
 import type { Ground } from './manager-ground.ts';
-import { holdsChanges } from './manager-notes.ts';
-
+import { holdsChanges, namesOfDirectories, removeUnlessNeeded } from './manager-logs.ts';
 import { ManagedSession } from './manager-session.ts';
-import { sessionDirectory, sessionsDirectory } from './opening.ts';
+import { sessionDirectory } from './opening.ts';
+import { claimAgain } from './reload.ts';
 import type { StoredSession, StoredSessions } from './session-store.ts';
 
-/** Leaves those in `sessions` that are there to stay. */
-export async function recover(ground: Ground, { sessions: rows, damaged }: StoredSessions): Promise<void> {
-  const { log, sessions, addresses } = ground;
+/** Leaves those in `sessions` that are there to stay. Directories that no row tells of are answered, for `sweep`. */
+export async function recover(ground: Ground, { sessions: rows, damaged }: StoredSessions): Promise<string[]> {
+  const { log, sessions, addresses, stateDirectory } = ground;
+  const known = new Set([...rows.map(({ id }) => id), ...damaged]);
+  const unknown = namesOfDirectories(stateDirectory).filter((name) => !known.has(name));
   for (const id of damaged)
     log.error({ session: id }, 'the store’s row of a session cannot be read; it is left alone, with its directory');
   for (const found of rows) {
@@ -31,22 +31,22 @@ export async function recover(ground: Ground, { sessions: rows, damaged }: Store
       continue;
     }
     sessions.set(row.id, session);
-    try {
-      addresses.claim(row.id, row.name, row.plan.listen);
-    } catch (error) {
-      // It was there when both were made: the system decides.
-      log.warn({ session: row.id, cause: String(error) }, 'two sessions want the same address');
-    }
+    claimAgain(addresses, session);
   }
-  await sweep(ground, new Set([...rows.map(({ id }) => id), ...damaged]));
+  return unknown;
+}
+
+/** How a session ends that ends with the daemon. */
+export function endOf({ resolved }: StoredSession): 'discard' | 'keep' {
+  return resolved.onClose === 'discard' ? 'discard' : 'keep';
 }
 
 /** What the row stands for now: a session that was not finished is on its way out, unless somebody has written to it. */
 async function settled({ clock, log }: Ground, row: StoredSession): Promise<StoredSession> {
-  if (row.isTemporary) return { ...row, state: 'closing', step: 'keep' };
+  if (row.isTemporary) return { ...row, state: 'closing', step: endOf(row) };
   if (row.state !== 'creating') return row;
   const directory = row.plan.dirty?.directory;
-  if (directory === undefined || !(await holdsChanges(directory, clock)))
+  if (directory === undefined || !(await holdsChanges(directory, { clock })))
     return { ...row, state: 'closing', step: 'keep' };
   log.warn(
     { session: row.id, name: row.name },
@@ -55,22 +55,21 @@ async function settled({ clock, log }: Ground, row: StoredSession): Promise<Stor
   return { ...row, state: 'running', step: '' };
 }
 
-async function sweep({ stateDirectory, clock, log, notes }: Ground, known: ReadonlySet<string>): Promise<void> {
-  for (const id of directoriesIn(sessionsDirectory(stateDirectory))) {
-    if (known.has(id)) continue;
-    const directory = `${sessionDirectory(stateDirectory, id)}/dirty`;
-    if (await holdsChanges(directory, clock)) {
-      log.warn({ directory }, 'a dirty log of a session that is closed holds changes that the origin does not have');
-      notes.orphaned(directory);
-    } else notes.removeDirectory(id);
-  }
-}
-
-function directoriesIn(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return [];
-    throw error;
+/** What the store does not know of, among the directories that were there before anything was created. */
+export async function sweep(ground: Ground, names: readonly string[]): Promise<void> {
+  const { stateDirectory, clock, log, notes, sessions, isStopping } = ground;
+  for (const name of names) {
+    if (isStopping()) return;
+    if (sessions.has(name)) continue;
+    const directory = `${sessionDirectory(stateDirectory, name)}/dirty`;
+    const isNoted = (found: string): Promise<boolean> => notes.saysLeft(found);
+    try {
+      if (!(await removeUnlessNeeded(name, { stateDirectory, clock, log, isOver: isStopping, isNoted }))) continue;
+    } catch (error) {
+      log.warn({ directory, cause: String(error) }, 'what an earlier daemon left could not be looked into');
+      continue;
+    }
+    log.warn({ directory }, 'a dirty log of a session that is closed holds changes that the origin does not have');
+    notes.orphaned(directory);
   }
 }

@@ -38,6 +38,9 @@ export class StoreKeeper {
 
   /** Throws if it cannot be written now. */
   must(session: StoredSession): void {
+    // A removal that waits may have its name.
+    const error = this.#flush();
+    if (error !== undefined && !isOfRow(error)) throw error;
     this.#options.store.put(session);
     this.#waiting.delete(session.id);
   }
@@ -90,13 +93,36 @@ export class StoreKeeper {
   #retry(): void {
     this.#timer = undefined;
     if (this.#waiting.size === 0) return;
-    try {
-      for (const [id, session] of [...this.#waiting]) this.#put(id, session);
-    } catch (error) {
+    const error = this.#flush();
+    if (error !== undefined) {
       this.#failed(error);
       return;
     }
     this.#retryMs = firstRetryMs;
     this.#options.log.info({}, 'what the daemon knows of its sessions is stored again');
   }
+
+  /** Removals first: their names are taken until then. What is wrong with one row keeps no other; what is wrong with the store ends it. */
+  #flush(): unknown {
+    const waiting = [...this.#waiting].sort(
+      ([, one], [, other]) => Number(one !== undefined) - Number(other !== undefined),
+    );
+    let first: unknown;
+    for (const [id, session] of waiting) {
+      try {
+        this.#put(id, session);
+      } catch (error) {
+        if (!isOfRow(error)) return error;
+        first ??= error;
+      }
+    }
+    return first;
+  }
+}
+
+const sqliteConstraint = 19;
+
+function isOfRow(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return cause instanceof Error && 'errcode' in cause && (Number(cause.errcode) & 0xff) === sqliteConstraint;
 }

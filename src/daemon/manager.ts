@@ -36,7 +36,7 @@ import { ManagerNotes } from './manager-notes.ts';
 import { openAll } from './manager-open.ts';
 import { reopenSession } from './manager-reopen.ts';
 import type { ManagedSession } from './manager-session.ts';
-import { recover } from './manager-start.ts';
+import { endOf, recover, sweep } from './manager-start.ts';
 import { StoreKeeper } from './manager-store.ts';
 import { runTask } from './manager-task.ts';
 import { ManagerThreads } from './manager-threads.ts';
@@ -110,10 +110,12 @@ export async function openManager(options: ManagerOptions): Promise<RunningManag
   const manager: Manager = new Manager(lock, startedAt, configuration, {
     ...{ stateDirectory, clock, log, random, events, pool, addresses, listeners: options.begun?.listeners },
     store: new StoreKeeper({ store, clock, log }),
-    notes: new ManagerNotes({ stateDirectory, index, startedAt, clock, log }),
+    notes: new ManagerNotes({ index, startedAt, clock, log }),
     sessions: new Map(),
     configuration: () => manager.current,
     onStep: options.onStep ?? (() => {}),
+    isStopping: () => manager.isStopping,
+    during: (work) => manager.during(work),
   });
   try {
     await manager.start(store.read());
@@ -136,6 +138,7 @@ class Manager implements RunningManager {
   #warmed: Promise<void> = Promise.resolve();
   #reloading: Promise<unknown> = Promise.resolve();
   #stopping: Promise<void> | undefined;
+  isStopping = false;
 
   constructor(lock: DaemonLock, startedAt: string, configuration: ManagerConfiguration, ground: Ground) {
     this.#lock = lock;
@@ -156,12 +159,13 @@ class Manager implements RunningManager {
   async start(stored: Parameters<typeof recover>[1]): Promise<void> {
     const ground = this.#ground;
     this.#warmed = ground.pool.warm();
-    await recover(ground, stored);
+    const unknown = await recover(ground, stored);
     const wanted = [...ground.sessions.values()].filter(({ row }) => row.state === 'running');
     for (const session of ground.sessions.values()) tellState(ground, session);
     const { opened } = await reconfigure(ground, this.current, { isStart: true });
     ground.listeners?.keep(wanted.flatMap(({ row }) => row.place ?? []));
-    this.#settled = this.#during(openAll(ground, [...wanted, ...opened]));
+    const tried = [openAll(ground, [...wanted, ...opened]), sweep(ground, unknown)];
+    this.#settled = this.during(Promise.all(tried).then(() => {}));
     this.#settled.catch(() => {});
   }
 
@@ -222,9 +226,12 @@ class Manager implements RunningManager {
       this.#reloading = done.promise;
       await before;
       try {
-        this.current = managerConfiguration(configuration);
+        const next = managerConfiguration(configuration);
+        // Nothing has changed yet if it is refused; what follows is not.
+        this.#ground.addresses.setPool(next.listenPool);
+        this.current = next;
         const { reloaded, opened } = await reconfigure(this.#ground, this.current, { isStart: false });
-        void this.#during(openAll(this.#ground, opened));
+        void this.during(openAll(this.#ground, opened));
         return reloaded;
       } finally {
         done.resolve();
@@ -233,12 +240,14 @@ class Manager implements RunningManager {
   }
 
   stop(): Promise<void> {
+    this.isStopping = true;
     this.#stopping ??= this.#stop();
     return this.#stopping;
   }
 
   async #stop(): Promise<void> {
     const { sessions, store, pool, log } = this.#ground;
+    for (const { retry } of sessions.values()) retry?.cancel();
     try {
       await Promise.all([...sessions.values()].map((session) => this.#stopOne(session)));
       // What was being created or closed ends with its session in the pool.
@@ -256,9 +265,9 @@ class Manager implements RunningManager {
   async #stopOne(session: ManagedSession): Promise<void> {
     const { errand } = session;
     if (errand === 'creating' || errand === 'closing') return;
-    const left = await endInPool(session);
+    const left = await endInPool(session, { isLast: true });
     if (!session.row.isTemporary) return;
-    session.row = { ...session.row, state: 'closing', step: 'keep' };
+    session.row = { ...session.row, state: 'closing', step: endOf(session.row) };
     await forget(this.#ground, session, left);
   }
 
@@ -273,16 +282,16 @@ class Manager implements RunningManager {
   }
 
   async #do<Result>(action: () => Promise<Result>): Promise<Result> {
-    if (this.#stopping !== undefined) {
+    if (this.isStopping) {
       throw new ViaductError('SESSION_BUSY', {
         cause: 'the daemon is being stopped.',
         remedy: 'Ask again when it runs again: its sessions come back by themselves.',
       });
     }
-    return await this.#during(action());
+    return await this.during(action());
   }
 
-  #during<Result>(work: Promise<Result>): Promise<Result> {
+  during<Result>(work: Promise<Result>): Promise<Result> {
     this.#work.add(work);
     const over = (): void => void this.#work.delete(work);
     work.then(over, over);

@@ -14,6 +14,7 @@ export function managerConfiguration(configuration: Configuration): ManagerConfi
   const { daemon, caches, sessions } = configuration;
   return {
     listenPool: daemon.listenPool,
+    reservedAddresses: daemon.reservedAddresses,
     workers: daemon.workers,
     caches: new Map(caches.map(({ name, directory, sizeBytes }) => [name, { directory, sizeBytes }])),
     sessions,

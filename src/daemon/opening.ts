@@ -31,6 +31,8 @@ export interface Decision {
 export interface ManagerConfiguration {
   /** A network of loopback addresses, in CIDR form. */
   readonly listenPool: string;
+  /** Hosts of the pool that somebody asks for by name. */
+  readonly reservedAddresses: readonly string[];
   readonly workers?: number | undefined;
   /** By name, in the order of the file: the first is the default. */
   readonly caches: ReadonlyMap<string, NonNullable<SessionPlan['cache']>>;

@@ -119,3 +119,35 @@ test('a disk without room refuses what is new, and takes what has happened when 
   assert.equal(clock.timers(), 0);
   keeper.close();
 });
+
+test('a name is free when its session is gone, also while the removal waits; a row that is refused keeps no other from being stored', async (t) => {
+  const store = new SessionStore(place(t));
+  const clock = new SimulatedClock();
+  let isFull = false;
+  const full = new Proxy(store, {
+    get: (target, name) => {
+      if (isFull && (name === 'put' || name === 'remove'))
+        return () => {
+          throw new ViaductError('DISK_FULL', { cause: 'full', remedy: 'make room' });
+        };
+      const value = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+  const keeper = new StoreKeeper({ store: full, clock, log: silentLog });
+  keeper.must(session('s-a', { name: 'vm' }));
+  isFull = true;
+  keeper.remove('s-a');
+  isFull = false;
+  keeper.must(session('s-b', { name: 'vm' }));
+  assert.equal(keeper.waiting, 0);
+  isFull = true;
+  keeper.later(session('s-c', { name: 'vm' }));
+  keeper.later(session('s-d'));
+  isFull = false;
+  await clock.advance(60_000);
+  assert.equal(keeper.waiting, 1);
+  const ids = store.read().sessions.map(({ id }) => id);
+  assert.deepEqual(ids, ['s-b', 's-d']);
+  keeper.close();
+});

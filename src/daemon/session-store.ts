@@ -10,7 +10,7 @@ import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { ViaductError } from '../base/mod.ts';
-import type { ErrorRecord, ListeningPlace, SessionPlan } from '../sessions/mod.ts';
+import { type ErrorRecord, keepsLog, type ListeningPlace, type SessionPlan } from '../sessions/mod.ts';
 import type { CloseOptions, SessionRequest, SettingRow } from './contract.ts';
 import { migrate } from './store/migrations.ts';
 
@@ -37,6 +37,8 @@ export interface StoredSession {
   readonly plan: SessionPlan;
   readonly resolved: Resolved;
   readonly place?: ListeningPlace | undefined;
+  /** It kept a log when it was open last, which must be there when it is opened again. */
+  readonly hadLog?: boolean | undefined;
   readonly error?: ErrorRecord | undefined;
 }
 
@@ -47,7 +49,7 @@ export interface StoredSessions {
 }
 
 const columns =
-  'id, name, state, step, source, temporary, created, request, plan, resolved, host, port, portmapper, error';
+  'id, name, state, step, source, temporary, created, request, plan, resolved, host, port, portmapper, error, log';
 
 export class SessionStore {
   readonly #path: string;
@@ -95,12 +97,13 @@ export class SessionStore {
   /** New, or in the place of what was there. */
   put(session: StoredSession): void {
     const { id, name, state, step, source, isTemporary, createdMs, request, plan, resolved, place, error } = session;
+    const { hadLog } = session;
     this.#guard('written', () =>
       this.#put.run(
         ...[id, name, state, step, source, isTemporary ? 1 : 0, Math.floor(createdMs)],
         ...[JSON.stringify(request), JSON.stringify(plan), JSON.stringify(resolved)],
         ...[place?.host ?? null, place?.port ?? null, place?.portmapper ?? null],
-        error === undefined ? null : JSON.stringify(error),
+        ...[error === undefined ? null : JSON.stringify(error), hadLog === true ? 1 : 0],
       ),
     );
   }
@@ -169,20 +172,23 @@ function isFull(directory: string): boolean {
 function sessionOf(row: Record<string, unknown>): StoredSession | undefined {
   try {
     const parse = (name: string) => JSON.parse(String(row[name]));
+    const plan: SessionPlan = parse('plan');
     const place =
       row.host === null || row.port === null
         ? undefined
         : { host: String(row.host), port: Number(row.port), portmapper: portmapperOf(row.portmapper) };
+    const hadLog = row.log === null ? place !== undefined && keepsLog(plan.writes) : row.log === 1;
     return {
       ...{ id: String(row.id), name: String(row.name), state: stateOf(row.state), step: String(row.step) },
       ...{ source: row.source === 'configuration' ? 'configuration' : 'api', isTemporary: row.temporary === 1 },
       ...{
         createdMs: Number(row.created),
         request: parse('request'),
-        plan: parse('plan'),
+        plan,
         resolved: parse('resolved'),
       },
       ...{ place, error: row.error === null ? undefined : parse('error') },
+      ...(hadLog ? { hadLog } : {}),
     };
   } catch {
     return undefined;

@@ -18,6 +18,7 @@ export {
 export { RestartDelay } from './restart-delay.ts';
 export type { RunningSession, SessionStatus } from './running-session.ts';
 export { type SessionOptions, startSession } from './session.ts';
+export { holdsLog } from './session-log.ts';
 export { SqliteLeaseStore } from './sqlite-lease-store.ts';
 export { describeStack, type LayerDescription, type StackDescription } from './stack.ts';
 export {

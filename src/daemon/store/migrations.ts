@@ -11,6 +11,8 @@ const migrations = [
      temporary INTEGER NOT NULL, created INTEGER NOT NULL, request TEXT NOT NULL, plan TEXT NOT NULL, resolved TEXT NOT NULL,
      host TEXT, port INTEGER, portmapper TEXT, error TEXT
    ) STRICT;`,
+  // Whether it kept a log when it was open last; NULL: as its plan and place say.
+  'ALTER TABLE sessions ADD COLUMN log INTEGER;',
 ] as const;
 
 /** Each step is taken whole or not at all. */
