@@ -17,6 +17,7 @@ interface Hosted {
   readonly session: HostedSession;
   /** Of all reports but log lines. */
   readonly kinds: () => string[];
+  readonly lines: () => string[];
   readonly broken: unknown[];
   readonly isGone: () => boolean;
 }
@@ -31,7 +32,7 @@ function hosted(t: TestContext, isolates = true, origin?: string): Hosted {
   const plan = servePlan({ origin: origin ?? join(scratch, 'images'), stateDirectory: join(scratch, 'state') });
   mkdirSync(plan.stateDirectory);
   const session = new HostedSession({
-    ...{ number: 3, opening: { plan, port: undefined }, attach: () => undefined, isolates },
+    ...{ number: 3, opening: { plan, port: undefined, life: 1 }, attach: () => undefined, isolates },
     breakDown: (error) => broken.push(error),
     onGone: () => {
       isGone = true;
@@ -42,7 +43,8 @@ function hosted(t: TestContext, isolates = true, origin?: string): Hosted {
   });
   session.begin();
   const kinds = (): string[] => reports.map(({ kind }) => kind).filter((kind) => kind !== 'log');
-  return { session, kinds, broken, isGone: () => isGone };
+  const lines = (): string[] => reports.flatMap((report) => (report.kind === 'log' ? [report.message] : []));
+  return { session, kinds, lines, broken, isGone: () => isGone };
 }
 
 function thrown(action: () => void): unknown {
@@ -82,9 +84,11 @@ test('one that fails while it is opened serves nobody', async (t) => {
   assert.deepEqual(kinds(), ['failed', 'closed']);
 });
 
-test('one that cannot be opened says why, and is gone', async (t) => {
-  const { kinds, isGone } = hosted(t, true, '/nowhere/at/all');
+test('one that cannot be opened says why, and is gone; what it throws later is logged', async (t) => {
+  const { session, kinds, lines, isGone } = hosted(t, true, '/nowhere/at/all');
   await eventually(isGone, 'it is gone');
+  session.fail(new Error('boom'));
+  await eventually(() => lines().includes('an unexpected error in a session that ends'), 'the late error is logged');
   assert.deepEqual(kinds(), ['failed', 'closed']);
 });
 

@@ -13,7 +13,14 @@ import { type Clock, type Log, type Random, sleep } from '../base/mod.ts';
 import type { AttachedCache } from './attached-caches.ts';
 import { type DataPath, type DataPathTools, openDataPath } from './data-path.ts';
 import { recordOf } from './error-record.ts';
-import { type LogLevel, plainFields, type SessionOpening, type SessionOrder, type WorkerReport } from './messages.ts';
+import {
+  type LogLevel,
+  plainFields,
+  type SessionOpening,
+  type SessionOrder,
+  type SessionWord,
+  type WorkerReport,
+} from './messages.ts';
 import { OpeningEnded } from './opening-end.ts';
 import { SessionClock } from './session-clock.ts';
 import type { LeftBehind } from './write-back-status.ts';
@@ -56,34 +63,35 @@ export class HostedSession {
 
   /** Once, in the session's own context: all that follows of it is attributed to it. */
   begin(): void {
-    const { number, clock, random, post } = this.#options;
+    const { number, clock, random } = this.#options;
     const path = this.#path;
     const { signal: ending } = this.#ending;
     this.#open({ clock: this.#clock ?? clock, log: this.#log, random, ending }).then(path.resolve, path.reject);
     path.promise.then(
       ({ place }) => {
-        if (!this.#hasFailed) post({ kind: 'ready', session: number, place });
+        if (!this.#hasFailed) this.#say({ kind: 'ready', session: number, place });
       },
       (error: unknown) => {
         if (error instanceof OpeningEnded) {
           this.#end(error.left, error.isClean, error.rest);
           return;
         }
-        if (!this.#hasFailed) post({ kind: 'failed', session: number, error: recordOf(error) });
+        if (!this.#hasFailed) this.#say({ kind: 'failed', session: number, error: recordOf(error) });
         this.#end(undefined, true);
       },
     );
   }
 
   obey(order: SessionOrder): void {
-    const { post } = this.#options;
     const session = this.#options.number;
     switch (order.kind) {
       case 'stats':
-        this.#withPath(async (path) => post({ kind: 'stats', session, id: order.id, stats: await path.stats() }));
+        this.#withPath(async (path) => this.#say({ kind: 'stats', session, id: order.id, stats: await path.stats() }));
         return;
       case 'task':
-        this.#withPath((path) => path.run(order.task, (event) => post({ kind: 'task', session, id: order.id, event })));
+        this.#withPath((path) =>
+          path.run(order.task, (event) => this.#say({ kind: 'task', session, id: order.id, event })),
+        );
         return;
       case 'rules':
         this.#withPath((path) => path.setFiles(order.files));
@@ -95,26 +103,30 @@ export class HostedSession {
 
   /** Something that nobody expected happened in it. */
   fail(error: unknown): void {
-    const { isolates, breakDown, post, number } = this.#options;
+    const { isolates, breakDown, number } = this.#options;
     if (!isolates || isOfCache(error)) {
       breakDown(error);
       return;
     }
     const record = recordOf(error);
-    if (this.#isClosing) {
+    if (this.#isClosing || this.#isGone) {
       // Whoever saw the first error knows enough; a part that throws without end must not fill the log.
       const level = this.#hasFailed ? 'debug' : 'error';
       this.#log[level]({ ...record }, 'an unexpected error in a session that ends');
       return;
     }
     this.#hasFailed = true;
-    post({ kind: 'failed', session: number, error: record });
+    this.#say({ kind: 'failed', session: number, error: record });
     this.#close();
   }
 
   async #open(tools: DataPathTools): Promise<DataPath> {
     const { opening, attach } = this.#options;
     return await openDataPath(opening, attach(), tools);
+  }
+
+  #say(word: SessionWord): void {
+    this.#options.post({ ...word, life: this.#options.opening.life });
   }
 
   #withPath(action: (path: DataPath) => unknown): void {
@@ -154,11 +166,11 @@ export class HostedSession {
 
   /** For the report about its failure; what is broken in it may be what would count. */
   async #postLastStats(path: DataPath): Promise<void> {
-    const { clock, post, number: session } = this.#options;
+    const { clock, number: session } = this.#options;
     const asked = Promise.try(() => path.stats()).catch(() => undefined);
     const late = sleep(clock, lastStatsMs).then(() => undefined);
     const stats = await Promise.race([asked, late]);
-    if (stats !== undefined) post({ kind: 'stats', session, id: 0, stats });
+    if (stats !== undefined) this.#say({ kind: 'stats', session, id: 0, stats });
   }
 
   /** `rest`: what needs the clock until it is over, if anything does. */
@@ -167,8 +179,8 @@ export class HostedSession {
     this.#isGone = true;
     if (rest === undefined) this.#clock?.stop();
     else void rest.then(() => this.#clock?.stop());
-    const { post, number, onGone } = this.#options;
-    post({ kind: 'closed', session: number, left, isClean });
+    const { number, onGone } = this.#options;
+    this.#say({ kind: 'closed', session: number, left, isClean });
     onGone();
   }
 }

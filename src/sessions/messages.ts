@@ -1,6 +1,6 @@
 /**
  * What the main thread and a worker say to each other. All of it is plain data. A worker has many sessions: what is of one of them carries
- * its number.
+ * its number, and what one of them says also which life of it says so (a session that is opened again begins another).
  *
  *   main ── WorkerStart (workerData) ──► worker
  *   main ── open ──► worker ── ready ──► main ...    or    failed, closed
@@ -38,6 +38,8 @@ export interface CacheTicket {
 
 export interface SessionOpening {
   readonly plan: SessionPlan;
+  /** Counted by its keeper: what an earlier one still says is not of this one. */
+  readonly life: number;
   /** The port that the session had before it was opened again: clients know it by now. */
   readonly port: number | undefined;
   /** The session's last life had its log open: a new one must not take its place. */
@@ -81,12 +83,11 @@ export type WorkerOrder =
   /** `wantsLoad`: since this was asked last. */
   | { readonly kind: 'ping'; readonly id: number; readonly wantsLoad?: boolean | undefined };
 
-export type SessionReport =
+/** What a session says, before it is told which life of it that is. */
+export type SessionWord =
   | (OfSession & { readonly kind: 'ready'; readonly place: ListeningPlace })
   | (OfSession & { readonly kind: 'failed'; readonly error: ErrorRecord })
   | (OfSession & { readonly kind: 'stats'; readonly id: number; readonly stats: WorkerStats })
-  /** Without a number it is of the worker itself. */
-  | (LogLine & { readonly session: number | undefined })
   | (OfSession & { readonly kind: 'task'; readonly id: number; readonly event: TaskEvent })
   | (OfSession & {
       readonly kind: 'closed';
@@ -94,6 +95,11 @@ export type SessionReport =
       /** False: some part of it could not be closed, and may still hold what it had open. */
       readonly isClean: boolean;
     });
+
+export type SessionReport =
+  | (SessionWord & { readonly life: number })
+  /** Without a number it is of the worker itself. */
+  | (LogLine & { readonly session: number | undefined });
 
 export type WorkerReport =
   | SessionReport

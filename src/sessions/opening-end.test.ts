@@ -67,7 +67,7 @@ for (const how of ['closed', 'failed'] as const) {
     const reports: WorkerReport[] = [];
     let isGone = false;
     const session = new HostedSession({
-      ...{ number: 3, opening: { plan: planOf(scratchOf(t), silent), port: undefined }, isolates: true },
+      ...{ number: 3, opening: { plan: planOf(scratchOf(t), silent), port: undefined, life: 1 }, isolates: true },
       attach: () => undefined,
       breakDown: (error) => assert.fail(String(error)),
       onGone: () => {

@@ -233,9 +233,9 @@ export class PooledWorker {
     try {
       seat.attachment = tenant.cache === undefined ? undefined : this.#attach(tenant.cache);
     } catch (error) {
-      tenant.opening();
-      tenant.take({ kind: 'failed', session: number, error: recordOf(error) });
-      tenant.take({ kind: 'closed', session: number, left: undefined, isClean: true });
+      const { life } = tenant.opening();
+      tenant.take({ kind: 'failed', session: number, life, error: recordOf(error) });
+      tenant.take({ kind: 'closed', session: number, life, left: undefined, isClean: true });
       return;
     }
     const attachment = seat.attachment;

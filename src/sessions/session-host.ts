@@ -68,10 +68,10 @@ export class SessionHost {
     else session.fail(error);
   }
 
-  #open({ session: number, plan, port, hadLog, listener, cache }: OpenOrder): void {
+  #open({ kind: _, session: number, cache, ...opening }: OpenOrder): void {
     const { breakDown, post, clock, random, isolates } = this.#options;
     const session = new HostedSession({
-      ...{ number, opening: { plan, port, hadLog, listener }, isolates, breakDown, post, clock, random },
+      ...{ number, opening, isolates, breakDown, post, clock, random },
       attach: () => (cache === undefined ? undefined : this.#caches.use(cache, String(number))),
       onGone: () => this.#sessions.delete(number),
     });

@@ -2,7 +2,7 @@
 import { EventEmitter } from 'node:events';
 import { type Log, silentLog } from '../base/mod.ts';
 import { SimulatedClock } from '../testing/mod.ts';
-import type { ListeningPlace, OpenOrder, WorkerOrder, WorkerReport } from './messages.ts';
+import type { ListeningPlace, OpenOrder, SessionWord, WorkerOrder, WorkerReport } from './messages.ts';
 import type { SessionPlan } from './plan.ts';
 import { servePlan } from './plan-fixture.test.ts';
 import { PooledWorker, type WorkerHandle } from './pooled-worker.ts';
@@ -40,17 +40,21 @@ export class FakeWorker extends EventEmitter implements WorkerHandle {
   report(report: WorkerReport): void {
     this.emit('message', report);
   }
+  /** By that life of it; default: the one that was opened last. */
+  say(word: SessionWord, life = this.opened().findLast(({ session }) => session === word.session)?.life ?? 0): void {
+    this.report({ ...word, life });
+  }
   opened(): OpenOrder[] {
     return this.orders.filter((order) => order.kind === 'open');
   }
   ready(session = 1): void {
-    this.report({ kind: 'ready', session, place: { ...place, port: place.port + session - 1 } });
+    this.say({ kind: 'ready', session, place: { ...place, port: place.port + session - 1 } });
   }
   failed(session = 1): void {
-    this.report({ kind: 'failed', session, error: boom });
+    this.say({ kind: 'failed', session, error: boom });
   }
   closed(session = 1, isClean = true): void {
-    this.report({ kind: 'closed', session, left: undefined, isClean });
+    this.say({ kind: 'closed', session, left: undefined, isClean });
   }
 }
 

@@ -7,7 +7,7 @@ import { boom, place, supervised } from './supervisor-fixture.test.ts';
 test('a session that fails before it was ever ready is not opened again, and its error is told', async () => {
   const { clock, workers, supervisor, worker } = supervised();
   const error = { code: 'ADDRESS_IN_USE', cause: 'taken', remedy: 'another' } as const;
-  workers[0]!.report({ kind: 'failed', session: 1, error });
+  workers[0]!.say({ kind: 'failed', session: 1, error });
   workers[0]!.closed();
   await assert.rejects(supervisor.ready, { code: 'ADDRESS_IN_USE', message: 'taken', remedy: 'another' });
   assert.deepEqual(await supervisor.ended, error);
@@ -154,6 +154,27 @@ test('a failed session that may still hold its log takes its worker with it; wit
   assert.equal(third.status().state, 'running');
 });
 
+test('what an earlier life of a session says late does not end its next one, nor the worker', async () => {
+  const { clock, workers, supervisor, another } = supervised();
+  another();
+  for (const number of [1, 2]) workers[0]!.ready(number);
+  workers[0]!.emit('exit', 1);
+  await clock.advance(100);
+  const worker = workers[1]!;
+  worker.ready(2);
+  worker.failed(1);
+  worker.closed(1);
+  await clock.advance(100);
+  const lives = worker.opened().flatMap(({ session, life }) => (session === 1 ? [life] : []));
+  assert.equal(new Set(lives).size, 2);
+  worker.ready(1);
+  worker.say({ kind: 'failed', session: 1, error: boom }, lives[0]);
+  worker.say({ kind: 'closed', session: 1, left: undefined, isClean: false }, lives[0]);
+  await clock.advance(20_000);
+  assert.equal(supervisor.status().state, 'running');
+  assert.equal(worker.terminated, false);
+});
+
 test('closing asks the worker, and stops it when it does not end in time', async () => {
   const polite = supervised();
   polite.workers[0]!.ready();
@@ -167,7 +188,7 @@ test('closing asks the worker, and stops it when it does not end in time', async
     conflicts: 0,
     lostTo: undefined,
   } as const;
-  polite.workers[0]!.report({ kind: 'closed', session: 1, left, isClean: true });
+  polite.workers[0]!.say({ kind: 'closed', session: 1, left, isClean: true });
   assert.deepEqual(await closed, left);
   assert.equal(polite.workers[0]!.terminated, false);
   await polite.worker.close();
@@ -273,7 +294,7 @@ test('counters come from the worker; one that is stuck or dead has none, after a
   workers[0]!.ready();
   const answered = supervisor.stats();
   const stats = { server: { calls: 3 }, layers: {}, writeBack: undefined };
-  workers[0]!.report({ kind: 'stats', session: 1, id: 1, stats });
+  workers[0]!.say({ kind: 'stats', session: 1, id: 1, stats });
   assert.deepEqual(await answered, stats);
   const late = supervisor.stats();
   await clock.advance(1_000);

@@ -12,7 +12,7 @@
  * What cannot be closed in time ends with its worker if no other session is in that one, if it does not answer, or if it may hold a
  * dirty log, which somebody else must be able to open; else it is left behind.
  *
- * Invariants: in one worker at most once; after `close` it is not opened again; `ready`, `ended` and `released` settle once.
+ * Invariants: in one worker at most once; what an earlier life of it says late is not heard; after `close` it is not opened again; `ready`, `ended` and `released` settle once.
  */
 import { type Clock, type Log, limits, type Timer, ViaductError } from '../base/mod.ts';
 import type { CleanCache } from '../cache/mod.ts';
@@ -87,6 +87,8 @@ export class Supervisor implements Tenant {
   readonly #released = Promise.withResolvers<void>();
   readonly #delay = new RestartDelay();
   #state: SupervisorState = 'starting';
+  /** How often it was opened. */
+  #life = 0;
   #place: ListeningPlace | undefined;
   #restarts = 0;
   #lostStarts = 0;
@@ -213,6 +215,7 @@ export class Supervisor implements Tenant {
     const { plan } = this.#options;
     return {
       plan: this.#files === undefined ? plan : { ...plan, files: this.#files },
+      life: ++this.#life,
       port: this.#place?.port ?? this.#options.port,
       hadLog: this.#options.hadLog === true || (this.#place !== undefined && keepsLog(plan.writes)),
       listener: this.#options.takeListener?.(),
@@ -220,6 +223,7 @@ export class Supervisor implements Tenant {
   }
 
   take(report: SessionReport): void {
+    if (report.kind !== 'log' && report.life !== this.#life) return;
     switch (report.kind) {
       case 'ready':
         if (this.#state !== 'starting') return;
