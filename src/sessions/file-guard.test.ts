@@ -117,3 +117,25 @@ test('names that are put back into the caches after a restart are names that rul
   cache.known.putName(memory.root, 'images', images);
   assert.equal(settings.of(image).isReadOnly, true);
 });
+
+test('no name makes a file read-only: by rename and link neither, of a size that a rule is about', async () => {
+  const large: FileRule = { name: 'large', path: '/images/**', minBytes: 3, settings: { isReadOnly: true } };
+  const { make, memory, images, deep, top, life } = setup(large, golden);
+  const place = (directory: string, name: string) => ({ directory, name });
+  const small = make(memory.root, 'small');
+  const big = make(memory.root, 'big');
+  ok(memory.write(call, { object: big, offset: 0, count: 3, stable: 2, data: [Buffer.from('abc')] }));
+  const link = async (object: string, where: ReturnType<typeof place>) =>
+    (await top.link(call, { object, where })).status;
+  const rename = async (name: string, to: ReturnType<typeof place>) =>
+    (await top.rename(call, { from: place(memory.root, name), to })).status;
+  assert.equal(await link(big, place(images, 'big')), Status.ROFS);
+  assert.equal(await rename('big', place(deep, 'big')), Status.ROFS);
+  assert.equal(await link(small, place(images, 'a.img')), Status.ROFS);
+  assert.equal(await rename('small', place(deep, 'a.img')), Status.ROFS);
+  const next = life();
+  next.settings.named(memory.root, 'big', big);
+  assert.equal((await next.top.link(call, { object: big, where: place(images, 'big') })).status, Status.ROFS);
+  assert.equal(await rename('small', place(deep, 'small')), 0);
+  assert.equal(await rename('big', place(memory.root, 'huge')), 0);
+});

@@ -47,9 +47,12 @@ export class FileGuard extends vfs.ForwardingFilesystem {
     );
   }
   override link(call: vfs.Call, args: vfs.LinkArguments): Eventual<vfs.LinkReply> {
-    return chain(this.#refusal(call, args.object), (status) =>
-      status === 0 ? this.next.link(call, args) : { ...refusedName, status },
+    const { object, where } = args;
+    const refusal = firstOf(
+      () => this.#refusal(call, object),
+      () => this.#refusalOfNew(call, where, object),
     );
+    return chain(refusal, (status) => (status === 0 ? this.next.link(call, args) : { ...refusedName, status }));
   }
   override create(call: vfs.Call, args: vfs.CreateArguments): Eventual<vfs.CreateReply> {
     const over = args.how.mode === 'unchecked';
@@ -73,7 +76,16 @@ export class FileGuard extends vfs.ForwardingFilesystem {
   override rename(call: vfs.Call, args: vfs.RenameArguments): Eventual<vfs.RenameReply> {
     if (!this.#rules.hasReadOnly) return this.next.rename(call, args);
     const { from, to } = args;
-    const refusal = chain(this.#refusalAt(call, from), (moved) => moved || this.#refusalAt(call, to));
+    const refusal = chain(this.#holder(call, from), (moved) =>
+      chain(this.#holder(call, to), (replaced) =>
+        // The same file by two names stays as it is; without the one nothing is moved.
+        firstOf(
+          () => (moved === undefined ? 0 : this.#refusal(call, moved)),
+          () => (replaced === undefined ? 0 : this.#refusal(call, replaced)),
+          () => (moved === undefined || moved === replaced ? 0 : this.#refusalOfNew(call, to, moved)),
+        ),
+      ),
+    );
     return chain(refusal, (status) => (status === 0 ? this.next.rename(call, args) : { ...refusedRename, status }));
   }
 
@@ -84,7 +96,10 @@ export class FileGuard extends vfs.ForwardingFilesystem {
   /** Why the file may not be changed; 0: it may. */
   #refusal(call: vfs.Call, file: vfs.FileHandle): Refusal {
     if (!this.#rules.hasReadOnly) return 0;
-    return chain(this.#knownName(call, file), (status) => status || (this.#isReadOnly(file) ? Status.ROFS : 0));
+    return firstOf(
+      () => this.#knownName(call, file),
+      () => (this.#isReadOnly(file) ? Status.ROFS : 0),
+    );
   }
 
   /** Of the file that has the name; 0 if there is none, too. */
@@ -108,13 +123,25 @@ export class FileGuard extends vfs.ForwardingFilesystem {
       if (holder !== undefined) return over ? this.#refusal(call, holder) : 0;
       return this.#refusalOfNew(call, where);
     });
-    return chain(refusal, (status) => (status === 0 ? proceed() : { ...refusedName, status }));
+    return chain(refusal, (status) =>
+      status === 0 ? chain(proceed(), (reply) => this.#made(where, reply)) : { ...refusedName, status },
+    );
   }
 
-  #refusalOfNew(call: vfs.Call, where: vfs.Place): Refusal {
-    return chain(this.#knownName(call, where.directory), (status) => {
-      return status || (this.#rules.ofNew(where).isReadOnly ? Status.ROFS : 0);
-    });
+  /** The caches do not tell of what is made while other changes of its directory are under way. */
+  #made({ directory, name }: vfs.Place, reply: vfs.CreateReply): vfs.CreateReply {
+    const object = reply.status === 0 ? reply.object : undefined;
+    if (object !== undefined && !this.#rules.isSure(object)) this.#rules.named(directory, name, object);
+    return reply;
+  }
+
+  /** Of a name that a new file is to have, or `object`: not if that makes it read-only. */
+  #refusalOfNew(call: vfs.Call, where: vfs.Place, object?: vfs.FileHandle): Refusal {
+    if (!this.#rules.hasReadOnly) return 0;
+    return firstOf(
+      () => this.#knownName(call, where.directory),
+      () => (this.#rules.ofNew(where, object).isReadOnly ? Status.ROFS : 0),
+    );
   }
 
   #unname(call: vfs.Call, place: vfs.Place, proceed: () => Eventual<vfs.RemoveReply>): Eventual<vfs.RemoveReply> {
@@ -131,4 +158,9 @@ export class FileGuard extends vfs.ForwardingFilesystem {
       return found.object;
     });
   }
+}
+
+function firstOf(...reasons: (() => Refusal)[]): Refusal {
+  const [reason, ...others] = reasons;
+  return reason === undefined ? 0 : chain(reason(), (status) => status || firstOf(...others));
 }

@@ -169,9 +169,10 @@ test('a read-only file is changed by nobody, nor made, replaced, moved or remove
   assert.equal((await top.create(call, { where: at('a.iso'), how: over })).status, Status.ROFS);
   assert.equal((await top.create(call, { where: at('new.iso'), how: over })).status, Status.ROFS);
   assert.equal(await write(image), 0);
-  // Moved there it is one.
-  ok(await top.rename(call, { from: at('b.img'), to: at('b.iso') }));
-  assert.equal(await write(image), Status.ROFS);
+  assert.equal((await top.rename(call, { from: at('b.img'), to: at('b.iso') })).status, Status.ROFS);
+  assert.equal((await top.link(call, { object: image, where: at('b.iso') })).status, Status.ROFS);
+  ok(await top.rename(call, { from: at('b.img'), to: at('b.raw') }));
+  assert.equal(await write(image), 0);
   stack.setFiles(setOf());
   assert.equal(await write(iso), 0);
   assert.equal(await write(image), 0);

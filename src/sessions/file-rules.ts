@@ -43,7 +43,7 @@ interface Entry {
   isAbove: boolean;
   /** Undefined: nobody has asked since it was last looked at. */
   answer: FileSettings | undefined;
-  /** The answer follows from its path, and from its size if that says whether it is read-only. */
+  /** The answer follows from its path, and from its size if that may say whether it is read-only. */
   isSure: boolean;
   epoch: number;
 }
@@ -75,7 +75,7 @@ export class FileRules implements FileSettingsProvider, FileWitness {
   #known: Known | undefined;
   #own: FileSettings;
   #rules: readonly Rule[] = [];
-  #sizedReadOnly: readonly Rule[] = [];
+  #hasSizedReadOnly = false;
   #path = '/';
   /** Sizes at which another rule may hold, ascending: the first size of each part. */
   #bounds: readonly number[] = [];
@@ -103,7 +103,7 @@ export class FileRules implements FileSettingsProvider, FileWitness {
       ...{ ...rule, matches: globMatcher(rule.path, `rule ${rule.name}: path`) },
       merged: { ...this.#own, ...given(rule.settings) },
     }));
-    this.#sizedReadOnly = this.#rules.filter((rule) => rule.merged.isReadOnly && isSized(rule));
+    this.#hasSizedReadOnly = this.#rules.some((rule) => rule.merged.isReadOnly && isSized(rule));
     const sizes = this.#rules.flatMap(({ minBytes = 0, maxBytes = Number.POSITIVE_INFINITY }) => [
       minBytes,
       maxBytes + 1,
@@ -153,10 +153,11 @@ export class FileRules implements FileSettingsProvider, FileWitness {
     }
   }
 
-  /** Of a file that is made there. */
-  ofNew({ directory, name }: Place): FileSettings {
+  /** Of a file that is made there, or of `object` once it has that name. */
+  ofNew({ directory, name }: Place, object?: FileHandle): FileSettings {
     const above = this.#pathOf(directory);
-    return above === undefined ? this.#own : this.#match(`${above}/${readable(name)}`, 0);
+    const size = object === undefined ? 0 : this.#entries.get(object)?.size;
+    return above === undefined ? this.#own : this.#match(`${above}/${readable(name)}`, size);
   }
 
   named(directory: FileHandle, name: Name, object: FileHandle): void {
@@ -268,8 +269,7 @@ export class FileRules implements FileSettingsProvider, FileWitness {
   #answer(object: FileHandle, entry: Entry): FileSettings {
     const path = this.#pathOf(object);
     entry.answer = path === undefined ? this.#own : this.#match(path, entry.size);
-    entry.isSure =
-      path !== undefined && (entry.size !== undefined || !this.#sizedReadOnly.some((rule) => rule.matches(path)));
+    entry.isSure = path !== undefined && (entry.size !== undefined || !this.#hasSizedReadOnly);
     entry.epoch = this.#epoch;
     return entry.answer;
   }
