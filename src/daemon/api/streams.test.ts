@@ -272,6 +272,22 @@ describe('tasks', () => {
     assert.equal(ids.at(-1), `x${limits.apiTasks + 9}`);
   });
 
+  it('of others that are under way are not forgotten either, nor those who follow them', async () => {
+    api.manager.emit({ kind: 'task-started', session: 's', taskId: 'old', task: { task: 'flush' } });
+    const head = 'GET /v1/tasks/old HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n';
+    const one = new Follower(api.server.socketPath, head);
+    await until(() => one.messages.length === 1);
+    for (let i = 0; i < limits.apiTasks + 1; i++) {
+      api.manager.emit({ kind: 'task-started', session: 's', taskId: `x${i}` });
+      api.manager.emit({ kind: 'task-ended', session: 's', taskId: `x${i}` });
+    }
+    assert.equal((await ask(api.server, '/v1/tasks/old')).status, 200);
+    api.manager.emit({ kind: 'task-ended', session: 's', taskId: 'old', result: { outcome: 'done', problems: [] } });
+    await until(() => one.isClosed || one.text.includes('\r\n0\r\n'));
+    assert.equal(one.messages.at(-1)?.event, 'result');
+    one.socket.destroy();
+  });
+
   it('refuse more than may be under way', async () => {
     for (let i = 0; i < limits.apiTasks; i++) assert.equal((await start()).status, 202);
     const refused = await start();

@@ -1,7 +1,7 @@
 /**
  * Tasks of sessions, from their start until they are forgotten.
  *
- *     start ──► running ──► ended (result or error) ──► forgotten, when 1,000 newer ones are known
+ *     start ──► running ──► ended (result or error) ──► forgotten, the oldest first, while more than 1,000 are known
  *                  └─ progress ──► whoever follows; who hangs up ends the telling, not the task
  *
  * What others start (a command, the page of another client) is known from the manager's events and listed alike.
@@ -131,11 +131,14 @@ export class TaskBook {
     }
   }
 
-  /** Those of ours that are under way stay: there are at most as many. */
+  /**
+   * What is under way stays, with those who follow it: of ours there are at most as many, and of others what sessions take
+   * (`limits.sessionTasks`).
+   */
   #forget(): void {
-    for (const id of this.#entries.keys()) {
+    for (const [id, { view }] of this.#entries) {
       if (this.#entries.size <= limits.apiTasks) return;
-      if (!this.#own.has(id)) this.#entries.delete(id);
+      if (view.state === 'ended') this.#entries.delete(id);
     }
   }
 
