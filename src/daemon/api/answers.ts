@@ -49,6 +49,7 @@ const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
   DAEMON_BUSY: 503,
   DISK_FULL: 503,
   ORIGIN_UNREACHABLE: 503,
+  STORE_FAILED: 503,
   TIMED_OUT: 503,
   UNEXPECTED: 500,
 };
