@@ -3,7 +3,7 @@
  *
  * The origin is asked for all bits once; what is answered is masked to the bits asked for (libnfs opens a file only if the
  * reply equals its request). Grants of a file go when its mode, owner, group or ctime changed, as seen in the attributes of
- * any reply that passes; when an operation is refused or its handle is stale; and after a time-out (of a `fixed` file: a day), unless the
+ * any reply that passes; when an operation is refused or its handle is stale; and after a time-out (a day for what is `fixed` and no directory), unless the
  * origin is away then (origin-presence.ts).
  *
  *     grants of a file   { 0:0: -> 0x3f, 1000:1000: -> 0x01 }   stand for the state `seen` of the file
@@ -13,7 +13,15 @@
  */
 import { type Clock, type Eventual, limits } from '../base/mod.ts';
 import type * as fs from '../vfs/mod.ts';
-import { Access, type Attributes, ForwardingFilesystem, Status, timeEquals, type WccData } from '../vfs/mod.ts';
+import {
+  Access,
+  type Attributes,
+  FileType,
+  ForwardingFilesystem,
+  Status,
+  timeEquals,
+  type WccData,
+} from '../vfs/mod.ts';
 import { fixedMs, samePermissions } from './attribute-table.ts';
 import { BoundedMap, type Touchable } from './bounded-map.ts';
 import { OriginPresence } from './origin-presence.ts';
@@ -102,7 +110,7 @@ export class AccessCache extends ForwardingFilesystem {
     if (entry !== undefined) {
       entry.touched = true;
       const grant = entry.grants.get(call.credential.key);
-      if (grant !== undefined && this.#holds(args.object, grant, this.#clock.now())) {
+      if (grant !== undefined && this.#holds(args.object, entry, grant)) {
         this.#hits++;
         return { status: 0, access: grant.access & args.access };
       }
@@ -114,8 +122,10 @@ export class AccessCache extends ForwardingFilesystem {
     );
   }
 
-  #holds(object: string, { validUntilMs }: Grant, nowMs: number): boolean {
+  #holds(object: string, { seen }: Entry, { validUntilMs }: Grant): boolean {
+    const nowMs = this.#clock.now();
     if (nowMs < validUntilMs) return true;
+    if (seen?.type === FileType.DIRECTORY) return false;
     const isYoung = nowMs < validUntilMs - this.#options.grantMs + fixedMs;
     return isYoung && this.#settings?.of(object).consistency === 'fixed';
   }

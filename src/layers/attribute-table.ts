@@ -15,7 +15,7 @@
  * end, back to the minimum when somebody else changed it.
  *
  * Between which bounds they lie is a setting of the file. One that is `fixed` is believed for a day, one that is `strict` never: what was
- * learned of it is known, and never fresh. Settings that change hold at once for what was learned before.
+ * learned of it is known, and never fresh. A directory that is `fixed` keeps its own time-outs: what is added to it is seen. Settings that change hold at once for what was learned before.
  */
 import {
   type Attributes,
@@ -162,6 +162,9 @@ export class AttributeTable {
     const entry = this.#entries.get(handle) ?? this.#add(handle);
     entry.reply = undefined;
     entry.target = undefined;
+    // Its settings may be others by the next reply: how long the last one was believed says nothing of that one.
+    entry.validUntilMs = longAgoMs;
+    entry.confirmedMs = longAgoMs;
     entry.arrivalTick = ++this.#tick;
   }
 
@@ -276,9 +279,10 @@ export class AttributeTable {
 /** Past for every clock. */
 const longAgoMs = Number.NEGATIVE_INFINITY;
 
-function believedMs({ settings, timeoutMs }: Entry): number {
+function believedMs({ settings, timeoutMs, reply }: Entry): number {
   if (settings?.consistency === 'strict') return longAgoMs;
-  return settings?.consistency === 'fixed' ? fixedMs : timeoutMs;
+  const isFile = reply?.attributes.type !== FileType.DIRECTORY;
+  return settings?.consistency === 'fixed' && isFile ? fixedMs : timeoutMs;
 }
 
 /** The last third of its time. */

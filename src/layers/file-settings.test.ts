@@ -37,7 +37,7 @@ async function setup(change: vfs.FileChanges = {}) {
   const object = ok(memory.create(root, { where: place, how: { mode: 'guarded', set: { mode: 0o644 } } })).object!;
   const calls = () => (['getattr', 'lookup', 'access'] as const).reduce((sum, of) => sum + origin.calls(of), 0);
   return {
-    ...{ clock, origin, settings, cache, object },
+    ...{ clock, memory, origin, settings, cache, object },
     look: async () => ok(await cache.lookup(root, place)).object,
     size: async () => ok(await cache.getattr(root, { object })).attributes.size,
     grant: async () => ok(await cache.access(root, { object, access: vfs.Access.READ })).access,
@@ -77,6 +77,46 @@ test('a fixed file that was seen to change is asked about when it is opened anew
   assert.equal(await size(), 7, 'a reply told it');
   assert.equal(await asked(look), 1);
   assert.equal(await asked(look), 0);
+});
+
+test('a fixed file that gets other settings as it is renamed is believed as long as those say', async () => {
+  const { cache, clock, object, origin, settings, look, size, foreignWrite } = await setup({ consistency: 'fixed' });
+  await look();
+  await size();
+  const from = { directory: origin.root, name: 'a' };
+  ok(await cache.rename(root, { from, to: { ...from, name: 'b' } }));
+  settings.change({ consistency: 'close-to-open' });
+  assert.equal(await size(), 0);
+  foreignWrite('changed');
+  await clock.advance(attributeCacheDefaults.fileMaximumMs);
+  assert.equal(await size(), 7);
+  // Likewise when the rules change while nothing is known of it.
+  settings.change({ consistency: 'fixed' });
+  await size();
+  origin.on('write', () => ({ status: 0, wcc: {}, count: 1, committed: 2, verifier: '\0'.repeat(8) }));
+  ok(await cache.write(root, { object, offset: 0, count: 1, stable: 2, data: [Buffer.from('x')] }));
+  settings.change({ consistency: 'strict' });
+  await size();
+  foreignWrite('once more');
+  assert.equal(await size(), 9);
+});
+
+test('a directory that is fixed keeps its own time-outs: what is added to it is seen', async () => {
+  const { cache, clock, memory, asked } = await setup({ consistency: 'fixed' });
+  const seen = async () => ok(await cache.getattr(root, { object: memory.root })).attributes.mtime;
+  const grant = async () => ok(await cache.access(root, { object: memory.root, access: vfs.Access.READ })).access;
+  const place = { directory: memory.root, name: 'new.img' };
+  const before = await seen();
+  await grant();
+  assert.equal((await cache.lookup(root, place)).status, vfs.Status.NOENT);
+  assert.equal(await asked(seen), 0);
+  await clock.advance(1000);
+  ok(memory.create(root, { where: place, how: { mode: 'guarded', set: {} } }));
+  await clock.advance(attributeCacheDefaults.directoryMaximumMs);
+  assert.notDeepEqual(await seen(), before);
+  ok(await cache.lookup(root, place));
+  await clock.advance(hourMs);
+  assert.equal(await asked(grant), 1);
 });
 
 test('each GETATTR of a strict file is a call of its own, and none is answered by one that was sent before it', async () => {
