@@ -100,7 +100,7 @@ export const limits = {
   sessionTasks: 64,
   /** Directories whose names a session remembers, to tell paths of files. */
   pathEntries: 4096,
-  /** Files of which a session with rules for files remembers name, size and settings: as many as attributes, about 250 bytes each. */
+  /** Files of which a session with rules for files remembers name, size and settings: as many as attributes, about 350 bytes each. */
   ruledFiles: 65_536,
   /** Names that are read to find one that a change is for, where rules make files read-only: half of what is remembered, so that the rest stays. */
   searchedNames: 32_768,

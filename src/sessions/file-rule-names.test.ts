@@ -107,6 +107,48 @@ test('what is in use stays known, however many other names there are', () => {
   assert.equal(rules.of('a').isPinned, true);
 });
 
+test('what is moved, replaced or removed by name alone is found, also after another file had the name', () => {
+  const rules = start(pinned);
+  const isPinned = (...files: string[]) => files.map((file) => rules.of(file).isPinned);
+  rules.named('root', 'images', 'i');
+  rules.named('i', 'a', 'a');
+  rules.named('i', 'b', 'b');
+  rules.renamed({ directory: 'i', name: 'a' }, { directory: 'i', name: 'b' }, undefined);
+  assert.deepEqual(isPinned('a', 'b'), [true, false]);
+  rules.unnamed({ directory: 'i', name: 'a' }, undefined);
+  assert.deepEqual(isPinned('a', 'b'), [true, false], 'nothing is there any more');
+  // Somebody else put it there.
+  rules.named('i', 'b', 'c');
+  rules.renamed({ directory: 'i', name: 'b' }, { directory: 'root', name: 'b' }, undefined);
+  assert.deepEqual(isPinned('c'), [false]);
+  rules.named('i', 'b', 'd');
+  rules.unnamed({ directory: 'i', name: 'b' }, undefined);
+  assert.deepEqual(isPinned('d'), [false]);
+});
+
+test('a rename or a remove costs as much among many known files as among few', () => {
+  const microseconds = (files: number): number => {
+    const rules = start(pinned);
+    for (let file = 0; file < files; file++) rules.named('root', `name ${file}`, `${file}`);
+    // Names that nobody has are found last if all are looked at.
+    const place = { directory: 'root', name: 'other' };
+    let least = Number.POSITIVE_INFINITY;
+    for (let round = 0; round < 5; round++) {
+      const before = process.threadCpuUsage().user;
+      for (let times = 0; times < 100; times++) {
+        rules.unnamed(place, undefined);
+        rules.renamed(place, { directory: 'root', name: 'another' }, undefined);
+      }
+      least = Math.min(least, process.threadCpuUsage().user - before);
+    }
+    return least;
+  };
+  microseconds(100);
+  const [few, many] = [microseconds(100), microseconds(50_000)];
+  // The clock of a thread ticks in up to milliseconds; looking at all of them takes 100.
+  assert.ok(many < 10 * few + 10_000, `${few} µs of the processor among 100, ${many} µs among 50,000`);
+});
+
 test('directories that are in each other do not hang it', () => {
   const rules = start(pinned);
   rules.named('x', 'y', 'y');

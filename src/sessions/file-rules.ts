@@ -31,6 +31,7 @@ import {
   type Name,
   type Place,
 } from '../vfs/mod.ts';
+import { FilePlaces } from './file-rules-places.ts';
 import { readable } from './paths.ts';
 
 interface Entry {
@@ -72,6 +73,8 @@ export class FileRules implements FileSettingsProvider, FileWitness {
   readonly #root: FileHandle;
   readonly #session: FileSettings;
   readonly #entries = new Map<FileHandle, Entry>();
+  /** Of entries, by their places. */
+  readonly #places = new FilePlaces();
   #known: Known | undefined;
   #own: FileSettings;
   #rules: readonly Rule[] = [];
@@ -112,8 +115,10 @@ export class FileRules implements FileSettingsProvider, FileWitness {
     const all = [this.#own, ...this.#rules.map(({ merged }) => merged)];
     this.hasReadOnly = all.some(({ isReadOnly }) => isReadOnly);
     this.readAheadBytes = Math.max(...all.map(({ readAheadBytes }) => readAheadBytes));
-    if (this.#rules.length === 0) this.#entries.clear();
-    else if (!knewNames) this.#learnNames();
+    if (this.#rules.length === 0) {
+      this.#entries.clear();
+      this.#places.clear();
+    } else if (!knewNames) this.#learnNames();
     this.#epoch++;
     this.generation++;
   }
@@ -220,31 +225,33 @@ export class FileRules implements FileSettingsProvider, FileWitness {
 
   #callRoll(): void {
     const most = limits.ruledFiles * keptShare;
-    for (const [file, entry] of this.#entries) if (!entry.touched) this.#entries.delete(file);
+    for (const [file, entry] of this.#entries) if (!entry.touched) this.#drop(file, entry);
     // More is in use than can be known: the oldest go.
-    for (const file of this.#entries.keys()) {
+    for (const [file, entry] of this.#entries) {
       if (this.#entries.size <= most) break;
-      this.#entries.delete(file);
+      this.#drop(file, entry);
     }
     for (const entry of this.#entries.values()) entry.touched = false;
     this.#epoch++;
     this.generation++;
   }
 
-  /** The file that has the place, as far as is known. Names that the caches have forgotten are looked for one by one. */
+  #drop(file: FileHandle, { place }: Entry): void {
+    this.#entries.delete(file);
+    if (place !== undefined) this.#places.remove(place, file);
+  }
+
+  /** The file that has the place, as far as is known: that one, or any. */
   #find(place: Place, object: FileHandle | undefined): readonly [FileHandle, Entry] | undefined {
-    if (this.#rules.length === 0) return undefined;
-    const isThere = (entry: Entry): boolean =>
-      entry.place?.name === place.name && entry.place.directory === place.directory;
-    if (object === undefined) {
-      for (const found of this.#entries) if (isThere(found[1])) return found;
-      return undefined;
-    }
-    const entry = this.#entries.get(object);
-    return entry !== undefined && isThere(entry) ? [object, entry] : undefined;
+    const file = object ?? this.#places.at(place);
+    const entry = file === undefined ? undefined : this.#entries.get(file);
+    if (file === undefined || entry === undefined) return undefined;
+    const isThere = entry.place?.name === place.name && entry.place.directory === place.directory;
+    return isThere ? [file, entry] : undefined;
   }
 
   #place(object: FileHandle, entry: Entry, place: Place | undefined): void {
+    if (entry.place !== undefined) this.#places.remove(entry.place, object);
     entry.place = place;
     if (place !== undefined && place.directory !== this.#root) {
       const above = this.#entries.get(place.directory) ?? this.#add(place.directory);
@@ -252,6 +259,7 @@ export class FileRules implements FileSettingsProvider, FileWitness {
       // A roll call on the way must not lose it.
       this.#entries.set(object, entry);
     }
+    if (place !== undefined) this.#places.put(place, object);
     this.#look(object, entry);
   }
 
