@@ -3,10 +3,12 @@
  * in the new one.
  *
  *   none ──first session──► up ──died, sessions left──► waiting (0.1 s, doubling to 10 s) ──► up
- *                           └────died, none left──► none          close ──► ended
+ *                           │ └──died, none left──► none          close ──► ended
+ *                           └──told to end, still there after 10 s──► stuck ──died──► as above
  *
  * It is asked for a sign of life all the time: one that something blocks is ended. If it died twice in five minutes, half of its sessions go to
- * another thread, so that the one at fault is soon alone, and told apart.
+ * another thread, so that the one at fault is soon alone, and told apart. A thread in a call of the system that does not return cannot be
+ * ended: its sessions are told so, and wait.
  *
  * It also counts who uses which clean cache through it: one attachment for each cache, made with the first session, given back when the
  * last has closed, or with the thread.
@@ -51,6 +53,8 @@ export interface Tenant {
   take(report: SessionReport): void;
   /** The thread ended. Whether to be opened in the next one. */
   died(error: ErrorRecord, about: Death): boolean;
+  /** The thread should end and does not: nothing of it answers, until it has died. */
+  stuck(error: ErrorRecord): void;
   /** To be opened by that one from now on. */
   moved(worker: PooledWorker): void;
 }
@@ -94,6 +98,9 @@ const pingLimitMs = 1_000;
  */
 const watchMs = 10_000;
 const missedPings = 3;
+/** So often it is said again that a thread does not end. */
+const stuckMs = 60_000;
+const endLimitMs = 5_000;
 /** A death that long ago is forgotten. */
 export const deathMemoryMs = 5 * 60_000;
 
@@ -114,6 +121,8 @@ export class PooledWorker {
   #lastError: ErrorRecord | undefined;
   /** Why this thread is being ended, if it is; a fault: something in it is to blame. */
   #verdict: { readonly error: ErrorRecord; readonly isFault: boolean } | undefined;
+  /** Why nothing in this thread answers any more. */
+  #stuck: ErrorRecord | undefined;
   #isClosed = false;
   #onEnd: () => void = () => {};
 
@@ -123,6 +132,11 @@ export class PooledWorker {
 
   status(): PooledWorkerStatus {
     return { sessions: this.#seats.size, restarts: this.#restarts, lastError: this.#lastError };
+  }
+
+  /** Nothing can be opened in it at present. */
+  get isStuck(): boolean {
+    return this.#stuck !== undefined;
   }
 
   /** Starts the thread before it is needed: its program takes longer to load than a session to open. */
@@ -143,7 +157,8 @@ export class PooledWorker {
   /** Has the session opened, now or when the thread is back. */
   add(number: number, tenant: Tenant): void {
     this.#seats.set(number, { tenant, attachment: undefined });
-    if (this.#worker !== undefined) this.#open(number);
+    if (this.#stuck !== undefined) tenant.stuck(this.#stuck);
+    else if (this.#worker !== undefined) this.#open(number);
     else this.warm();
   }
 
@@ -181,20 +196,27 @@ export class PooledWorker {
       cause: `The worker was ended, since session ${number} in it could not be closed.`,
       remedy: 'Its other sessions are opened again by themselves.',
     } as const;
-    this.#verdict = { error, isFault: false };
-    void this.#worker?.terminate();
+    this.#end({ error, isFault: false });
     return true;
   }
 
-  /** Ends the thread as it is: its sessions have been closed before, or are lost. */
+  /** Ends the thread as it is: its sessions have been closed before, or are lost. One that does not end is not waited for long. */
   close(): Promise<void> {
     this.#isClosed = true;
     this.#timer?.cancel();
     this.#watchdog?.cancel();
     const worker = this.#worker;
     if (worker === undefined) return Promise.resolve();
+    const { clock, log } = this.#options;
     return new Promise((resolve) => {
-      this.#onEnd = resolve;
+      const timer = clock.after(endLimitMs, () => {
+        log.error({ limitMs: endLimitMs }, 'a worker does not end; it is not waited for');
+        resolve();
+      });
+      this.#onEnd = () => {
+        timer.cancel();
+        resolve();
+      };
       void worker.terminate();
     });
   }
@@ -329,12 +351,40 @@ export class PooledWorker {
       cause: `The worker has not answered for ${(missedPings * watchMs) / 1000} s: something in one of its sessions blocks it. It was ended.`,
       remedy: 'Its sessions are opened again by themselves. This is a bug in Viaduct; please report it with the log.',
     } as const;
-    this.#verdict = { error, isFault: true };
-    void this.#worker?.terminate();
+    this.#end({ error, isFault: true });
+  }
+
+  #end(verdict: { readonly error: ErrorRecord; readonly isFault: boolean }): void {
+    const worker = this.#worker;
+    // One that is stuck has been told.
+    if (worker === undefined || this.#stuck !== undefined) return;
+    this.#verdict = verdict;
+    this.#watchdog?.cancel();
+    const toldAt = this.#options.clock.now();
+    this.#watchdog = this.#options.clock.after(watchMs, () => this.#stillThere(toldAt));
+    void worker.terminate();
+  }
+
+  /** Only a call of the system that does not return keeps a thread from its end. */
+  #stillThere(toldAt: number): void {
+    const { clock, log } = this.#options;
+    const seconds = Math.round((clock.now() - toldAt) / 1000);
+    const error = {
+      code: 'UNEXPECTED',
+      cause: `The worker was told to end ${seconds} s ago and is still there: something in it waits for this host’s kernel, and cannot be ended.`,
+      remedy:
+        'A disk or a file system of this host may hang: look into its log (`dmesg`). The sessions are opened again when the worker has ended; if it never does, end the daemon (kill -9) and start it again.',
+    } as const;
+    this.#lastError = error;
+    if (this.#seats.size > 0) log.error({ ...error, sessions: this.#seats.size }, 'a worker does not end');
+    if (this.#stuck === undefined) for (const { tenant } of [...this.#seats.values()]) tenant.stuck(error);
+    this.#stuck = error;
+    this.#watchdog = clock.after(stuckMs, () => this.#stillThere(toldAt));
   }
 
   #died(error: ErrorRecord): void {
     this.#worker = undefined;
+    this.#stuck = undefined;
     this.#watchdog?.cancel();
     this.#watchdog = undefined;
     this.#lastError = error;

@@ -15,6 +15,8 @@ const plan = servePlan({ origin: '/images', stateDirectory: '/state' });
 export class FakeWorker extends EventEmitter implements WorkerHandle {
   readonly orders: WorkerOrder[] = [];
   terminated = false;
+  /** In a call of the system that does not return: it ends when the test says so. */
+  isStuck = false;
   readonly #pings: number[] = [];
   #isBlocked = false;
 
@@ -34,7 +36,7 @@ export class FakeWorker extends EventEmitter implements WorkerHandle {
   }
   terminate(): Promise<number> {
     this.terminated = true;
-    this.emit('exit', 1);
+    if (!this.isStuck) this.emit('exit', 1);
     return Promise.resolve(1);
   }
   report(report: WorkerReport): void {

@@ -175,6 +175,54 @@ test('what an earlier life of a session says late does not end its next one, nor
   assert.equal(worker.terminated, false);
 });
 
+test('the sessions of a worker that should end and does not wait for it and say so, again and again; one that is to close is over', async () => {
+  const said: string[] = [];
+  const log = { ...silentLog, error: (_: object, message: string) => said.push(message) };
+  const { clock, workers, worker, supervisor, another } = supervised(log);
+  const second = another();
+  for (const number of [1, 2]) workers[0]!.ready(number);
+  workers[0]!.isBlocked = true;
+  workers[0]!.isStuck = true;
+  await clock.advance(30_000);
+  assert.equal(workers[0]!.terminated, true);
+  const task = supervisor.run({ task: 'invalidate' }, () => {});
+  await clock.advance(10_000);
+  assert.equal(supervisor.status().state, 'waiting');
+  assert.match(supervisor.status().lastError!.cause, /told to end 10 s ago and is still there/);
+  assert.match(worker.status().lastError!.cause, /told to end 10 s ago/);
+  assert.equal((await task).outcome, 'closed');
+  const third = another();
+  assert.equal(third.status().state, 'waiting');
+  assert.equal(await second.close(), undefined);
+  assert.deepEqual([second.status().state, second.isReleased], ['ended', false]);
+  await clock.advance(120_000);
+  assert.equal(said.filter((line) => line === 'a worker does not end').length, 3);
+  workers[0]!.emit('exit', 1);
+  assert.equal(second.isReleased, true);
+  await clock.advance(100);
+  assert.deepEqual(
+    workers[1]!.opened().map(({ session, port }) => [session, port]),
+    [
+      [1, 40_000],
+      [3, undefined],
+    ],
+  );
+  workers[1]!.ready(1);
+  assert.equal(supervisor.status().state, 'running');
+});
+
+test('a session that is closed and whose worker cannot be ended is over, and so is the end of the worker', async () => {
+  const { clock, workers, worker, supervisor } = supervised();
+  workers[0]!.ready();
+  workers[0]!.isStuck = true;
+  const closed = supervisor.close();
+  await clock.advance(20_000);
+  assert.equal(await closed, undefined);
+  const ended = worker.close();
+  await clock.advance(5_000);
+  await ended;
+});
+
 test('closing asks the worker, and stops it when it does not end in time', async () => {
   const polite = supervised();
   polite.workers[0]!.ready();

@@ -9,10 +9,13 @@
  *    ended (`ready` rejects)            closing ──closed, or 10 s (0.3 s while starting, without a log)──► ended
  * ```
  *
+ * While its worker is stuck (it should end and does not), the session waits; one that is to close is over then, and left behind.
+ *
  * What cannot be closed in time ends with its worker if no other session is in that one, if it does not answer, or if it may hold a
  * dirty log, which somebody else must be able to open; else it is left behind.
  *
- * Invariants: in one worker at most once; what an earlier life of it says late is not heard; after `close` it is not opened again; `ready`, `ended` and `released` settle once.
+ * Invariants: in one worker at most once; what an earlier life of it says late is not heard; after `close` it is not opened again; `ready`,
+ * `ended` and `released` settle once.
  */
 import { type Clock, type Log, limits, type Timer, ViaductError } from '../base/mod.ts';
 import type { CleanCache } from '../cache/mod.ts';
@@ -98,6 +101,8 @@ export class Supervisor implements Tenant {
   /** What ended it, if that was not `close`. */
   #verdict: ErrorRecord | undefined;
   #isReleased = false;
+  /** Its worker should end and does not. */
+  #isStuck = false;
   /** In place of the plan's. */
   #files: FileRuleSet | undefined;
   #timer: Timer | undefined;
@@ -223,7 +228,7 @@ export class Supervisor implements Tenant {
   }
 
   take(report: SessionReport): void {
-    if (report.kind !== 'log' && report.life !== this.#life) return;
+    if (report.kind !== 'log' && (report.life !== this.#life || this.#isStuck)) return;
     switch (report.kind) {
       case 'ready':
         if (this.#state !== 'starting') return;
@@ -257,8 +262,23 @@ export class Supervisor implements Tenant {
     this.#worker = worker;
   }
 
+  stuck(error: ErrorRecord): void {
+    if (this.#state === 'ended') return;
+    this.#timer?.cancel();
+    this.#isStuck = true;
+    this.#lastError = error;
+    this.#silence('the session’s worker does not answer');
+    if (this.#state === 'closing') {
+      this.#leaveBehind();
+      return;
+    }
+    this.#state = 'waiting';
+    this.#changed();
+  }
+
   died(error: ErrorRecord, { isAlone, isFault }: Death): boolean {
     this.#timer?.cancel();
+    this.#isStuck = false;
     this.#silence('the session’s worker ended');
     if (this.#state === 'closing' || this.#state === 'ended') {
       this.#end();
@@ -385,7 +405,11 @@ export class Supervisor implements Tenant {
     // Who is to come back needs its place in the worker; who has a log, its lock.
     const mustEnd = this.#state === 'starting' || (!isQuick && keepsLog(plan.writes));
     if ((await worker.giveUp(number, mustEnd)) || this.#isReleased) return;
-    log.warn({}, 'what is left of the session stays in its worker, which other sessions use');
+    this.#leaveBehind();
+  }
+
+  #leaveBehind(): void {
+    this.#options.log.warn({}, 'what is left of the session stays in its worker');
     this.#over();
   }
 
@@ -404,7 +428,8 @@ export class Supervisor implements Tenant {
       this.#isOpeningEnded = opening;
       this.#limit(isQuick ? openingCloseLimitMs : closeLimitMs, isQuick);
       if (!worker.post({ kind: 'close', session: number })) await this.#leave();
-    } else if (this.#state === 'waiting') await this.#leave();
+    } else if (this.#isStuck && this.#state === 'waiting') this.#leaveBehind();
+    else if (this.#state === 'waiting') await this.#leave();
     await this.ended;
     return this.#left;
   }

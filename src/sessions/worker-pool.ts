@@ -148,7 +148,10 @@ export class WorkerPool {
   #host(number: number, plan: SessionPlan, use: CacheUse | undefined, options: StartOptions): RunningSession {
     const { clock, log } = this.#options;
     const regular = this.#slots.filter(({ isExtra }) => !isExtra);
-    const slot = regular.reduce((least, other) => (other.sessions < least.sessions ? other : least));
+    const able = regular.filter(({ worker }) => !worker.isStuck);
+    const slot = (able.length > 0 ? able : regular).reduce((least, other) =>
+      other.sessions < least.sessions ? other : least,
+    );
     slot.sessions++;
     const supervisor = new Supervisor({
       ...{ number, plan, cache: use?.cache, worker: slot.worker, clock },
