@@ -55,7 +55,7 @@ export class ApiServer {
     const { services, clock, log, random, runtimeDirectory: directory, tcp, patience = defaultPatience } = options;
     const { manager } = services;
     prepareRuntimeDirectory(directory, options.uid);
-    const token = tcp && tokenFrom(tcp.tokenFile, random);
+    const token = tcp && tokenFrom(tcp.tokenFile, { random, uid: options.uid });
     const onBug = (error: unknown): void => log.error({ error }, 'a task failed by an error that nobody expected');
     const streams = new EventStreams({ clock, log });
     const events = new EventRing({ manager, clock, random });

@@ -1,8 +1,8 @@
 /**
  * The token of the API over TCP: 256 bits in a file that only its owner can read, made when it is missing. Whoever can read the file may
- * do all that the daemon does.
+ * do all that the daemon does, and whoever owns it knows or chooses what is in it: the daemon's user, or root.
  */
-import { chmodSync, closeSync, fstatSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { chmodSync, closeSync, constants, fstatSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Random, systemCode, ViaductError } from '../../base/mod.ts';
 import { makeDirectory } from '../../native/mod.ts';
@@ -10,9 +10,9 @@ import { makeDirectory } from '../../native/mod.ts';
 const shortest = 16;
 const longestBytes = 4096;
 
-export function tokenFrom(file: string, random: Random): string {
+export function tokenFrom(file: string, { random, uid }: { readonly random: Random; readonly uid: number }): string {
   try {
-    return readToken(file);
+    return readToken(file, uid);
   } catch (error) {
     if (systemCode(error) !== 'ENOENT') throw failed(file, error);
   }
@@ -24,16 +24,24 @@ export function tokenFrom(file: string, random: Random): string {
     if (systemCode(error) !== 'EEXIST') throw failed(file, error);
   }
   try {
-    return readToken(file);
+    return readToken(file, uid);
   } catch (error) {
     throw failed(file, error);
   }
 }
 
-function readToken(file: string): string {
-  const descriptor = openSync(file, 'r');
+function readToken(file: string, uid: number): string {
+  // A pipe would be waited for.
+  const descriptor = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    const { mode, size } = fstatSync(descriptor);
+    const found = fstatSync(descriptor);
+    const { mode, size } = found;
+    if (!found.isFile()) throw invalid(`${file} is not a regular file`, 'Name a file; the daemon makes it.');
+    if (found.uid !== uid && found.uid !== 0)
+      throw invalid(
+        `${file} belongs to another user (uid ${found.uid}), who knows the token`,
+        'Remove the file: the daemon then makes one with a new token.',
+      );
     if ((mode & 0o077) !== 0) throw invalid(`${file} can be read by others than its owner`, `Run: chmod 600 ${file}`);
     const text = size > longestBytes ? '' : readFileSync(descriptor, 'utf8').trim();
     if (text.length >= shortest && /^[\x21-\x7e]+$/.test(text)) return text;
