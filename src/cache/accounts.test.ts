@@ -14,6 +14,9 @@ import {
   patternBytes,
   readAll,
 } from '../testing/mod.ts';
+import { Accounts, roundsOf } from './accounts.ts';
+import { geometryFor } from './geometry.ts';
+import { accountWord, accountWords, createMemory } from './memory.ts';
 import { type CacheShare, CleanCache } from './mod.ts';
 
 const MiB = 1024 * 1024;
@@ -128,6 +131,31 @@ if (!isMainThread) {
     assert.ok(Math.abs(owner.stat().occupiedBytes / frameBytes - (counted[0]?.[1] ?? 0)) <= 1);
     owner.end();
     assert.ok([...recount(cache).byNumber.keys()].every((number) => !isOwners(number)));
+  });
+
+  test('a claim looks at a bounded part of a large cache; a small quota is exceeded by a small part of it, and kept once it can be', () => {
+    const geometry = geometryFor(128 * 1024 * MiB);
+    const memory = createMemory(geometry, new Uint32Array(2));
+    const accounts = new Accounts(memory, 0);
+    const random = seededRandom(5);
+    for (const rounds of [roundsOf.normal, roundsOf.high]) {
+      const number = accounts.enter(`rounds ${rounds}`);
+      accounts.setQuota(number, 4 * MiB);
+      const hand = number * accountWords + accountWord.hand;
+      const occupied = (): number => memory.accounts[number * accountWords + accountWord.frames]!;
+      let most = 0;
+      for (let claim = 0; claim < 4000; claim++) {
+        const before = memory.accounts[hand]!;
+        accounts.take(random.uint32() % geometry.frameCount, { number, rounds, isPinned: false });
+        const moved = (memory.accounts[hand]! - before + geometry.frameCount) % geometry.frameCount;
+        assert.ok(moved <= 40_000, `claim ${claim}: the hand moved by ${moved} of ${geometry.frameCount} frames`);
+        most = Math.max(most, occupied());
+      }
+      assert.ok(most < geometry.frameCount / 6000, `${most} of ${geometry.frameCount} frames`);
+      // The same frame again brings no new one: what was left over goes.
+      for (let claim = 0; claim < 400; claim++) accounts.take(0, { number, rounds, isPinned: false });
+      assert.equal(occupied(), 64);
+    }
   });
 
   test('any bits in owners, pins, priorities and hands cost speed, nothing else', async () => {
