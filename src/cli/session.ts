@@ -8,6 +8,7 @@ import type { SessionTask } from '../sessions/mod.ts';
 import type { DaemonPort } from './daemon-port.ts';
 import { withDaemon } from './daemon-reach.ts';
 import { exitCodes, printJson, printLine } from './output.ts';
+import { type CloseFlags, changesSaid, taskBeforeClose } from './session-close.ts';
 import { closedText, sessionTable, sessionText, settingOf } from './session-text.ts';
 import { followTask, timeoutOf } from './task-output.ts';
 import { collect, notEmpty, wholeNumber } from './values.ts';
@@ -30,13 +31,6 @@ interface CreateFlags {
 interface TaskFlags {
   readonly wait?: boolean;
   readonly timeout?: string;
-  readonly json?: boolean;
-}
-
-interface CloseFlags {
-  readonly writeBack?: boolean;
-  readonly keep?: boolean;
-  readonly discard?: boolean;
   readonly json?: boolean;
 }
 
@@ -284,27 +278,16 @@ async function runTask(
 
 async function close(daemon: DaemonPort, name: string, flags: CloseFlags): Promise<void> {
   const json = flags.json === true;
-  const said =
-    flags.writeBack === true
-      ? 'write-back'
-      : flags.keep === true
-        ? 'keep'
-        : flags.discard === true
-          ? 'discard'
-          : undefined;
-  const detail = await named(daemon, name, daemon.show(name));
-  const how = said ?? detail.settings.find(({ key }) => key === 'on-close')?.value;
-  const waits = (detail.status?.data?.writeBack?.pendingFiles ?? 0) > 0;
-  // What takes long is shown while it goes on; the close itself then has little to bring.
-  if (how === 'write-back' && waits && detail.status?.writes === 'write-back') {
-    const view = { wait: true, json, doneText: undefined };
-    const code = await followTask(daemon, name, { task: 'write-back' }, view);
+  const changes = changesSaid(flags);
+  const task = taskBeforeClose(await named(daemon, name, daemon.show(name)), changes);
+  if (task !== undefined) {
+    const code = await followTask(daemon, name, task, { wait: true, json, doneText: undefined });
     if (code !== exitCodes.done) {
       process.exitCode = code;
       return;
     }
   }
-  const closed = await daemon.close(name, said === undefined ? {} : { changes: said });
+  const closed = await daemon.close(name, changes === undefined ? {} : { changes });
   if (json) printJson({ kind: 'closed', ...closed });
   else printLine(closedText(closed));
 }
