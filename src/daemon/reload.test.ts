@@ -1,10 +1,11 @@
 /** Another configuration under sessions that run, and the same at the start. */
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Configuration } from '../config/mod.ts';
 import { eventually } from '../testing/mod.ts';
 import type { RunningManager } from './manager.ts';
-import { configuration, house, type ManagerHouse, waiting, write } from './manager-fixture.test.ts';
+import { configuration, house, type ManagerHouse, read, waiting, write } from './manager-fixture.test.ts';
 
 type ConfiguredSession = Configuration['sessions'][number];
 
@@ -88,4 +89,105 @@ test('a policy that vanished leaves its sessions as they are, also over a restar
   await second.settled;
   assert.deepEqual(states(second), [['vm', 'running']]);
   assert.equal((await second.show('vm')).status?.writes, 'write-back');
+});
+
+test('who says where to listen gets it, whatever comes first in the file; the others are given other addresses', async (t) => {
+  const place = house(t);
+  const sessions = [
+    { ...listed(place, 'any'), listen: undefined },
+    listed(place, 'fixed', { listen: '127.77.9.1:20491' }),
+    { ...listed(place, 'more'), listen: undefined },
+  ];
+  const file = configuration({ sessions });
+  const daemon = { ...file.daemon, listenPool: '127.77.9.0/24', reservedAddresses: ['127.77.9.1', '127.77.9.2'] };
+  const manager = await place.open({ configuration: { ...file, daemon } });
+  await manager.settled;
+  const hosts = Object.fromEntries(manager.list().map(({ name, place: where }) => [name, where?.host]));
+  assert.deepEqual(hosts, { fixed: '127.77.9.1', any: '127.77.9.3', more: '127.77.9.4' });
+});
+
+test('after a restart a session listens where the configuration says by then; two may change places', async (t) => {
+  const place = house(t);
+  const [one, other] = ['127.77.8.1:20491', '127.77.8.2:20491'];
+  const at = (first: string, second: string) =>
+    configuration({ sessions: [listed(place, 'a', { listen: first }), listed(place, 'b', { listen: second })] });
+  const places = (manager: RunningManager) =>
+    manager.list().map(({ name, place: where }) => [name, `${where?.host}:${where?.port}`]);
+  const first = await place.open({ configuration: at(one, other) });
+  await first.settled;
+  const [before] = first.list();
+  await write(await place.client(before!), 0, 'MINE!');
+  await first.stop();
+  const second = await place.open({ configuration: at(other, one) });
+  await second.settled;
+  assert.deepEqual(places(second), [
+    ['a', other],
+    ['b', one],
+  ]);
+  const [after] = second.list();
+  assert.equal(await read(await place.client(after!), 0, 5), 'MINE!');
+});
+
+test('what a reload says of a session that is being opened again holds when that is done', async (t) => {
+  const place = house(t);
+  const policy = { ...waiting, pin: false };
+  const manager = await place.open({ configuration: configuration({ policies: { mine: policy } }) });
+  await place.writer(manager, 'vm', { policy: 'mine', settings: {} });
+  const reopened = manager.reopen('vm');
+  const after = configuration({ policies: { mine: { ...policy, pin: true } } });
+  assert.deepEqual(await manager.reconfigure(after), { changed: [], pending: [] });
+  await reopened;
+  const pin = async () => (await manager.show('vm')).settings.find(({ key }) => key === 'pin')?.value;
+  await eventually(async () => (await pin()) === 'true', 'the session has its new setting');
+  assert.equal(states(manager)[0]?.[1], 'running');
+});
+
+test('a session that left the configuration while somebody was busy with it is closed then', async (t) => {
+  const place = house(t);
+  const manager = await place.open({ configuration: configuration({ sessions: [listed(place, 'vm')] }) });
+  await manager.settled;
+  const reopened = manager.reopen('vm');
+  await manager.reconfigure(configuration());
+  await reopened;
+  await eventually(() => manager.list().length === 0, 'the session is closed');
+});
+
+test('another quota of a cache holds at once, and another kind of session when it is opened again', async (t) => {
+  const place = house(t);
+  const caches = [{ name: 'main', directory: join(place.scratch, 'cache'), sizeBytes: 64 * 1024 * 1024 }];
+  const by = (policy: object) => configuration({ caches, policies: { mine: { ...waiting, ...policy } } });
+  const manager = await place.open({ configuration: by({ 'cache-quota': '16M' }) });
+  await place.writer(manager, 'vm', { policy: 'mine', settings: {} });
+  const quota = async () => (await manager.show('vm')).status?.cache?.own.quotaBytes;
+  assert.equal(await quota(), 16 * 1024 * 1024);
+  const reloaded = await manager.reconfigure(by({ 'cache-quota': '32M' }));
+  assert.deepEqual(reloaded, { changed: ['vm'], pending: [] });
+  assert.equal(await quota(), 32 * 1024 * 1024);
+  assert.deepEqual((await manager.reconfigure(by({}))).pending, []);
+  assert.equal(await quota(), undefined);
+  const of = (kind: 'serve' | 'proxy') =>
+    configuration({ caches, sessions: [listed(place, 'k', { kind, settings: { writes: 'write-through' } })] });
+  await manager.reconfigure(of('proxy'));
+  await eventually(() => states(manager).length === 2 && states(manager)[1]?.[1] === 'running', 'the session runs');
+  const { pending } = await manager.reconfigure(of('serve'));
+  assert.deepEqual(pending.find(({ session }) => session === 'k')?.keys, ['kind']);
+});
+
+test('a session of the configuration must not be called like an id', async (t) => {
+  const place = house(t);
+  const manager = await place.open({ configuration: configuration({ sessions: [listed(place, 's-abcdefgh')] }) });
+  await manager.settled;
+  assert.deepEqual(manager.list(), []);
+});
+
+test('a configuration whose addresses are refused changes nothing', async (t) => {
+  const place = house(t);
+  const manager = await place.open({ configuration: configuration({ sessions: [listed(place, 'vm')] }) });
+  await manager.settled;
+  const file = configuration();
+  const bad = { ...file, daemon: { ...file.daemon, listenPool: 'nowhere' } };
+  await assert.rejects(manager.reconfigure(bad), { code: 'ADDRESS_INVALID' });
+  assert.deepEqual(states(manager), [['vm', 'running']]);
+  await assert.rejects(manager.create({ origin: place.images, policy: 'none' }), { code: 'CONFIGURATION_INVALID' });
+  assert.equal((await manager.reopen('vm')).state, 'running');
 });
