@@ -24,6 +24,12 @@ interface Judged {
 
 export function checkSessions(configuration: Configuration, collector: Collector, folder: string): void {
   for (const session of configuration.sessions) {
+    if (looksLikeId(session.name)) {
+      collector.error(['sessions', session.name], {
+        cause: `${JSON.stringify(session.name)} looks like the id of a session.`,
+        remedy: 'Give it another name: ids tell one session from all others.',
+      });
+    }
     const policy = policyOf(session, configuration, folder);
     // What is not defined is told elsewhere.
     if (policy === undefined || !(isModel(policy) || Object.hasOwn(configuration.policies, policy))) continue;
@@ -33,6 +39,11 @@ export function checkSessions(configuration: Configuration, collector: Collector
     checkKind(judged, resolved);
     checkCache(judged, resolved);
   }
+}
+
+/** As the daemon makes them: `s-` and eight letters or digits. */
+function looksLikeId(name: string): boolean {
+  return /^s-[a-z2-7]{8}$/.test(name);
 }
 
 /** undefined: they contradict, or the policy does, which was told with it. */

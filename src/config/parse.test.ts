@@ -34,6 +34,13 @@ const cases: readonly (readonly [what: string, text: string, problems: readonly 
     ],
   ],
   [
+    'a session that is called like an id',
+    'sessions: { s-abcdefgh: { origin: /srv } }\n',
+    [
+      '1:13 error sessions.s-abcdefgh: "s-abcdefgh" looks like the id of a session. | Give it another name: ids tell one session from all others.',
+    ],
+  ],
+  [
     'a size below what makes sense',
     'caches: { main: { directory: /c, size: 1M } }\n',
     ['1:40 error caches.main.size: 1M is too little. | Give at least 16M.'],

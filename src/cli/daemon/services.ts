@@ -30,6 +30,7 @@ export class DaemonServices implements ApiServices {
   #configuration: Configuration;
   #loadedAt: string;
   #problem: ErrorRecord | undefined;
+  #reloading: Promise<unknown> = Promise.resolve();
 
   constructor(options: ServicesOptions) {
     this.manager = options.manager;
@@ -76,8 +77,14 @@ export class DaemonServices implements ApiServices {
     };
   }
 
-  /** Rejects with CONFIGURATION_INVALID; what held goes on then. */
-  async reload(): Promise<Reloaded> {
+  /** Rejects with CONFIGURATION_INVALID; what held goes on then. One after the other: what was read last holds last. */
+  reload(): Promise<Reloaded> {
+    const reloaded = this.#reloading.then(() => this.#reload());
+    this.#reloading = reloaded.catch(() => {});
+    return reloaded;
+  }
+
+  async #reload(): Promise<Reloaded> {
     const { log, manager } = this.#options;
     const { file } = this.#configuration;
     try {
