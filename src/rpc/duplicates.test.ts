@@ -3,7 +3,7 @@ import { appendFile, mkdtemp, readFile, rm, stat, truncate, writeFile } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { type Clock, silentLog, systemClock } from '../base/mod.ts';
+import { type Clock, silentLog, sleep, systemClock } from '../base/mod.ts';
 import { eventually, KeptLog, numberArgument, RawPeer, rawCall, TestService } from '../testing/mod.ts';
 import type { ReplyChannel } from './channel.ts';
 import { DuplicateRequestCache } from './duplicates.ts';
@@ -76,6 +76,22 @@ test('a reply whose connection is gone is kept for the next one', async (t) => {
   const second = await peer();
   second.send(add(7, 5, 8));
   assert.deepEqual(await second.words(), answer(7, 55));
+});
+
+test('a server that closes for its successor waits for what must not be executed twice, and not for the rest', async (t) => {
+  const { peer, service, server } = await serve(t, new DuplicateRequestCache());
+  const raw = await peer();
+  raw.send(add(7, 5, 8), add(8, 6, 2));
+  await eventually(() => service.held.size === 2, 'both calls are under way');
+  let isClosed = false;
+  const closed = server.close(60_000, 20).then(() => (isClosed = true));
+  await eventually(() => server.stats().connections === 1, 'the client is there');
+  await sleep(systemClock, 100);
+  assert.equal(isClosed, false);
+  service.held.get(5)!(55);
+  await closed;
+  assert.deepEqual(await raw.words(), answer(7, 55));
+  assert.equal(await raw.words(), undefined);
 });
 
 test('replies survive a restart', async (t) => {

@@ -7,7 +7,7 @@
  * What one connection does (violations, unread replies, held calls) never touches another.
  */
 import { createServer, type Server, type Socket } from 'node:net';
-import { type Clock, type Log, limits, systemCode, ViaductError } from '../base/mod.ts';
+import { type Clock, type Log, limits, sleep, systemCode, ViaductError } from '../base/mod.ts';
 import { BoundedWarnings } from './bounded-warnings.ts';
 import { ServerConnection, type TransferCounters } from './connection.ts';
 import { Dispatcher, type DispatchStats } from './dispatch.ts';
@@ -98,15 +98,26 @@ export class RpcServer {
     };
   }
 
-  /** Replies under way get `graceMs` to leave. */
-  async close(graceMs = 1000): Promise<void> {
+  /**
+   * Replies under way get `graceMs` to leave; `repeatableMs` those to calls that may be sent again without harm, where whoever serves next
+   * will be asked for them.
+   */
+  async close(graceMs = 1000, repeatableMs = graceMs): Promise<void> {
     this.#closing = true;
     const closed = this.#listeners.map((listener) => new Promise((resolve) => listener.close(resolve)));
     for (const socket of this.#admitting) socket.destroy();
     for (const connection of this.#connections) connection.stopReading();
-    const until = this.#options.clock.now() + graceMs;
-    while (this.#busy() && this.#options.clock.now() < until) {
-      await new Promise<void>((resolve) => this.#options.clock.after(closePollMs, resolve));
+    const { clock, duplicates } = this.#options;
+    const begun = clock.now();
+    const isWaitedFor = (): boolean => {
+      const waitedMs = clock.now() - begun;
+      if (waitedMs < repeatableMs) return this.#busy();
+      return waitedMs < graceMs && duplicates !== undefined && duplicates.stats().inProgress > 0;
+    };
+    if (isWaitedFor()) {
+      while (isWaitedFor()) await sleep(clock, closePollMs);
+      // What was answered last is on its way out.
+      await sleep(clock, closePollMs);
     }
     for (const connection of this.#connections) connection.destroy();
     await Promise.all(closed);

@@ -29,9 +29,16 @@ export interface DataPath {
   stats(): Promise<WorkerStats>;
   run(task: SessionTask, tell: (event: TaskEvent) => void): void;
   setFiles(files: FileRuleSet): void;
-  /** Rejects if a part could not be closed; the others are. */
-  close(): Promise<LeftBehind | undefined>;
+  /**
+   * Rejects if a part could not be closed; the others are. `isLast`: the process ends, and another one is likely to take over: what clients
+   * may ask that one again is not waited for long.
+   */
+  close(isLast?: boolean): Promise<LeftBehind | undefined>;
 }
+
+const replyGraceMs = 1_000;
+/** Of those to idempotent calls at the end of the process: what is nearly there is sent. */
+const lastReplyGraceMs = 50;
 
 export interface DataPathTools {
   readonly clock: Clock;
@@ -67,7 +74,8 @@ export async function openDataPath(
     const admit = new PeerPolicy({ networks: plan.allow });
     const programs = [nfs3Program(stack.top), mount3Program({ filesystem: stack.top }), ...stack.programs];
     const server = new RpcServer({ programs, ...tools, admit, duplicates });
-    open.push(() => server.close());
+    let repeatableMs = replyGraceMs;
+    open.push(() => server.close(replyGraceMs, repeatableMs));
     const listening = await openListeners({ rule: plan.listen, port, listener, server, admit, ...tools });
     open.push(() => listening.close());
     return {
@@ -78,7 +86,8 @@ export async function openDataPath(
       },
       run: (task, tell) => void runTask(stack, task, tell),
       setFiles: (files) => stack.setFiles(files),
-      close: async () => {
+      close: async (isLast) => {
+        if (isLast === true) repeatableMs = lastReplyGraceMs;
         await closeEach(open.reverse());
         return left;
       },

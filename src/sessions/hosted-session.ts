@@ -97,7 +97,7 @@ export class HostedSession {
         this.#withPath((path) => path.setFiles(order.files));
         return;
       case 'close':
-        this.#close();
+        this.#close(order.isLast);
     }
   }
 
@@ -143,7 +143,7 @@ export class HostedSession {
   }
 
   /** A data path that is still being opened breaks off; past the point where it would, it is closed when it is open. */
-  #close(): void {
+  #close(isLast = false): void {
     if (this.#isClosing) return;
     this.#isClosing = true;
     this.#ending.abort();
@@ -153,7 +153,7 @@ export class HostedSession {
         let isClean = true;
         if (this.#hasFailed) await this.#postLastStats(path);
         try {
-          left = await path.close();
+          left = await path.close(isLast);
         } catch (error) {
           isClean = false;
           this.#log.error({ ...recordOf(error) }, 'a part of the session could not be closed');

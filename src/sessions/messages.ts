@@ -74,7 +74,8 @@ export type SessionOrder =
   | (OfSession & { readonly kind: 'task'; readonly id: number; readonly task: SessionTask })
   /** Settings by file, in place of those that held so far. */
   | (OfSession & { readonly kind: 'rules'; readonly files: FileRuleSet })
-  | (OfSession & { readonly kind: 'close' });
+  /** `isLast`: the process ends with it, and its clients ask whoever comes next. */
+  | (OfSession & { readonly kind: 'close'; readonly isLast?: boolean | undefined });
 
 export type WorkerOrder =
   | OpenOrder

@@ -308,6 +308,8 @@ test('one with a log that is closed while it starts frees its log, whatever that
   const last = opening();
   void last.second.close();
   const quick = last.second.close({ isLast: true });
+  void last.supervisor.close({ isLast: true });
+  assert.deepEqual(last.workers[0]!.orders.at(-1), { kind: 'close', session: 1, isLast: true });
   await last.clock.advance(300);
   await quick;
   assert.equal(last.workers[0]!.terminated, false);

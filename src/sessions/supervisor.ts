@@ -427,7 +427,8 @@ export class Supervisor implements Tenant {
       this.#state = 'closing';
       this.#isOpeningEnded = opening;
       this.#limit(isQuick ? openingCloseLimitMs : closeLimitMs, isQuick);
-      if (!worker.post({ kind: 'close', session: number })) await this.#leave();
+      const how = isLast === true ? { isLast } : {};
+      if (!worker.post({ kind: 'close', session: number, ...how })) await this.#leave();
     } else if (this.#isStuck && this.#state === 'waiting') this.#leaveBehind();
     else if (this.#state === 'waiting') await this.#leave();
     await this.ended;
