@@ -25,6 +25,7 @@ import type { LeftBehind, WriteBackStatus } from './write-back-status.ts';
 
 export type LogLevel = keyof Log;
 
+/** Given by the pool, and by whoever begins threads for it before it is loaded (`begun`). */
 export interface WorkerStart {
   /** An unexpected error of one session ends that session; else the worker. */
   readonly isolates: boolean;

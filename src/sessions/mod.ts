@@ -5,7 +5,7 @@ export type { ChainStatus } from './chain.ts';
 export { leasesFile } from './channel.ts';
 export { type ErrorRecord, errorOf, recordOf } from './error-record.ts';
 export { whenFull } from './log-disk.ts';
-export type { HeldAddress, ListeningPlace, WorkerStats } from './messages.ts';
+export type { HeldAddress, ListeningPlace, WorkerStart, WorkerStats } from './messages.ts';
 export {
   checkPlan,
   defaultAttributes,
