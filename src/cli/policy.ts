@@ -1,9 +1,15 @@
 /** `viaduct policy list|show|explain`: which policies there are, what they mean, and which one holds for a path. From the configuration file. */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { nearestText, parseSize, systemClock, ViaductError } from '../base/mod.ts';
-import { type Configuration, defaultConfigurationFile, loadConfiguration, parseConfiguration } from '../config/mod.ts';
+import {
+  type Configuration,
+  defaultConfigurationFile,
+  loadConfiguration,
+  originBelow,
+  parseConfiguration,
+} from '../config/mod.ts';
 import { askProcesses } from '../control/mod.ts';
 import {
   describeModels,
@@ -12,8 +18,10 @@ import {
   type PolicyDescription,
   policyLines,
 } from '../policy/mod.ts';
-import { explainIn } from './daemon/explain.ts';
+import { type AskedPath, explainIn } from './daemon/explain.ts';
 import { FileSizes } from './daemon/file-sizes.ts';
+import { withDaemon } from './daemon-reach.ts';
+import { mountedPath } from './mounted-path.ts';
 import { printJson, printLine } from './output.ts';
 import { candidatesOf, controlDirectory } from './process-choice.ts';
 import { tableOf } from './session-text.ts';
@@ -40,7 +48,8 @@ Examples:
   viaduct policy show build --config ./viaduct.yaml`;
 
 const explainHelp = `
-PATH is nfs://host/path, the name of an origin with a path (store:/golden/disk.raw), a path below a mount of a session, or a path on this host.
+PATH is nfs://host/path, the name of an origin with a path (store:/golden/disk.raw), a path below a mount of a session (by
+\`viaduct mount\`, or by hand of its address), or a path on this host.
 Rules may ask for a size: that of a local file is looked at, else say it with --size.
 
 Examples:
@@ -122,22 +131,18 @@ async function show(name: string, flags: PolicyFlags): Promise<void> {
 async function explain(path: string, flags: PolicyFlags): Promise<void> {
   const configuration = await configurationOf(flags);
   const size = flags.size === undefined ? undefined : parseSize(flags.size, '--size');
-  const explanation = await explainIn(configuration, { path, size, mounted: await atOrigin(path) }, new FileSizes());
+  const explanation = await explainIn(configuration, { path, size, mounted: await mountedAt(path) }, new FileSizes());
   if (flags.json === true) printJson(explanation);
   else for (const line of explanationLines(explanation)) printLine(line);
 }
 
-/** What a path below a mount of a session is at its origin. */
-async function atOrigin(path: string): Promise<string | undefined> {
+async function mountedAt(path: string): Promise<AskedPath['mounted']> {
   if (!/^\.{0,2}\//.test(path)) return undefined;
-  const full = resolve(path);
   const answers = await askProcesses({ directory: controlDirectory(), clock: systemClock });
   const processes = answers.flatMap((answer) => (answer.kind === 'answered' ? [answer.status] : []));
-  for (const { mountPoint, session } of candidatesOf(processes)) {
-    if (mountPoint === undefined || !full.startsWith(`${mountPoint}/`)) continue;
-    const below = full.slice(mountPoint.length);
-    const [address, query] = session.origin.split('?');
-    return `${address!.replace(/\/$/, '')}${below}${query === undefined ? '' : `?${query}`}`;
-  }
-  return undefined;
+  const at = mountedPath(resolve(path), candidatesOf(processes), readFileSync('/proc/self/mountinfo', 'utf8'));
+  if (at === undefined) return undefined;
+  const { id, origin } = at.found.session;
+  const session = id === undefined ? undefined : await withDaemon((daemon) => daemon.show(id)).catch(() => undefined);
+  return { origin: originBelow(origin, at.inside), session };
 }

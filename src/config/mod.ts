@@ -9,7 +9,14 @@ export {
 } from './configuration.ts';
 export { configurationJsonSchema, type KeyRow, keyRows } from './json-schema.ts';
 export { type InspectedConfiguration, inspectConfiguration, loadConfiguration } from './load.ts';
-export { type ConfiguredOrigin, isBelow, isSameServer, type OriginReference, resolveOrigin } from './origins.ts';
+export {
+  type ConfiguredOrigin,
+  isBelow,
+  isSameServer,
+  type OriginReference,
+  originBelow,
+  resolveOrigin,
+} from './origins.ts';
 export { type ParsedConfiguration, parseConfiguration } from './parse.ts';
 export { type ConfigurationProblem, formatProblem } from './problem.ts';
 export { writeConfiguration } from './write.ts';

@@ -42,7 +42,7 @@ export function resolveOrigin(text: string, origins: readonly ConfiguredOrigin[]
   if (found === undefined) throw unknownOrigin(text, name, origins);
   if (path !== '' && !path.startsWith('/')) throw invalid(text, 'the path behind ":" does not begin with "/"');
   if (path.split('/').includes('..')) throw invalid(text, 'the path leads upwards (..)');
-  return referenceTo(below(found.url, path), found, origins);
+  return referenceTo(originBelow(found.url, path), found, origins);
 }
 
 /** `known`: the origin by whose name it was written. */
@@ -88,7 +88,8 @@ export function absoluteOrigin(text: string, folder: string): string {
   return parseOrigin(text).kind === 'nfs' ? text : resolve(folder, text);
 }
 
-function below(url: string, path: string): string {
+/** `path`: of a file there, as this host writes it; empty or `/`: the origin itself. */
+export function originBelow(url: string, path: string): string {
   const address = parseOrigin(url);
   if (path === '' || path === '/') return url;
   if (address.kind === 'directory') return join(address.path, path);

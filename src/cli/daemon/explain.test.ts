@@ -63,3 +63,33 @@ sessions:
   const { files } = managerConfiguration(configuration).decide({ origin: 'store' });
   assert.deepEqual([file.policy, files.rules.map(({ path }) => path)], ['golden', ['/images/vms/**']]);
 });
+
+test('a path below a mount is explained by the session that is mounted there, as that session was asked for', async () => {
+  const session = {
+    ...{ origin: 'nfs://store.example/images/vms', kind: 'proxy' as const, policy: 'vm-disk' },
+    settings: [
+      { key: 'read-ahead', value: '4M', from: 'this session' },
+      { key: 'attribute-timeout', value: '{ file: [1s, 2s], directory: [1s, 4s] }', from: 'this session' },
+      { key: 'pin', value: 'false', from: 'this session' },
+      { key: 'on-close', value: 'write-back', from: 'model vm-disk' },
+    ],
+  };
+  const origin = 'nfs://store.example/images/vms/100%25.raw';
+  const {
+    path,
+    session: told,
+    settings,
+  } = await explainIn(nested, { path: '/mnt/x', mounted: { origin, session } }, sizes);
+  assert.deepEqual([path, told.policy], ['/images/vms/100%.raw', 'vm-disk']);
+  assert.match(told.reason, /names its policy/);
+  const own = settings.filter(({ from }) => from === 'this session').map(({ key, value }) => `${key}: ${value}`);
+  assert.deepEqual(own.sort(), [
+    'attribute-timeout: { file: [1s, 2s], directory: [1s, 4s] }',
+    'pin: false',
+    'read-ahead: 4M',
+  ]);
+  // One that a rule has chosen is explained by the rules.
+  const ruled = { ...session, policy: 'vm-disk', rule: 'rule 2', settings: [] };
+  const again = await explainIn(nested, { path: '/mnt/x', mounted: { origin, session: ruled } }, sizes);
+  assert.equal(again.session.rules.find(({ verdict }) => verdict === 'won')?.rule, 'rule 2');
+});

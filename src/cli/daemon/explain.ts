@@ -4,10 +4,13 @@
  *     store:/golden/disk.raw     the origin of that name      nfs://host/images/x   the origin at whose URL it lies, if one does
  *     /mnt/vm/disk.raw           a path below a mount of a session, else a directory of this host
  *
- * The root is that of the session of viaduct.yaml which holds the path (the innermost), else of the origin that has a name, else its folder.
+ * The root is that of the session that is mounted there, else of the session of viaduct.yaml which holds the path (the innermost), else of the
+ * origin that has a name, else its folder.
  */
 import { dirname } from 'node:path';
+import { parse } from 'yaml';
 import { type Configuration, isBelow, isSameServer, resolveOrigin } from '../../config/mod.ts';
+import type { SettingRow } from '../../daemon/mod.ts';
 import { type Explanation, explainPath, type Question } from '../../policy/mod.ts';
 import type { FileSizes } from './file-sizes.ts';
 
@@ -16,8 +19,17 @@ export interface AskedPath {
   readonly path: string;
   /** Undefined: that of a local file is looked at. */
   readonly size?: number | undefined;
-  /** What a local path is at the origin, if it lies below a mount. */
-  readonly mounted?: string | undefined;
+  /** Of a local path below a mount: what it is at the origin, and the session of the daemon that is mounted there. */
+  readonly mounted?: { readonly origin: string; readonly session: MountedSession | undefined } | undefined;
+}
+
+/** Parts of a SessionDetail. */
+interface MountedSession {
+  readonly origin: string;
+  readonly kind: 'serve' | 'proxy';
+  readonly policy: string;
+  readonly rule?: string | undefined;
+  readonly settings: readonly SettingRow[];
 }
 
 /** Rejects with ORIGIN_INVALID or CONFIGURATION_INVALID. */
@@ -27,8 +39,9 @@ export async function explainIn(
   sizes: FileSizes,
 ): Promise<Explanation> {
   const { origins, sessions } = configuration;
-  const asked = resolveOrigin(mounted ?? path, origins, process.cwd());
-  const inside = sessions
+  const asked = resolveOrigin(mounted?.origin ?? path, origins, process.cwd());
+  const known = mounted?.session === undefined ? sessions : [requestOf(mounted.session, configuration)];
+  const inside = known
     .map((session) => ({ session, at: resolveOrigin(session.origin, origins, dirname(configuration.file)) }))
     .filter(({ at }) => isSameServer(at.origin, asked.origin) && isBelow(asked.path, at.path))
     .sort((left, right) => right.at.path.length - left.at.path.length)[0];
@@ -42,4 +55,12 @@ export async function explainIn(
     request: inside === undefined ? {} : inside.session,
   };
   return explainPath(question, configuration);
+}
+
+/** What somebody must have asked for to get such a session. */
+function requestOf({ origin, kind, policy, rule, settings }: MountedSession, { defaultPolicy }: Configuration) {
+  const isChosen = rule !== undefined || policy === defaultPolicy;
+  // Rows have values as viaduct.yaml has them on one line.
+  const own = settings.filter(({ from }) => from === 'this session').map(({ key, value }) => [key, parse(value)]);
+  return { origin, kind, ...(isChosen ? {} : { policy }), settings: Object.fromEntries(own) };
 }
