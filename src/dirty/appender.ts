@@ -314,6 +314,11 @@ export class Appender {
   /** Whatever of the batch is there lies past the segment's end, and never before one. */
   #failed(batch: Batch, error: unknown): void {
     const { log, segments } = this.#options;
+    if (this.#failure !== undefined) {
+      // Closed meanwhile: nothing is tried again.
+      for (const item of batch.items) item.reject?.(this.#failure);
+      return;
+    }
     log.warn(
       { cause: String(error), records: batch.items.length },
       'a write to the dirty log failed: trying another segment',

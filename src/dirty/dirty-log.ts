@@ -7,7 +7,7 @@
  *     plan ◄── Plan: an epoch's records, read again
  *     Upkeep: what it does by itself for stability and room
  */
-import { assert, type Eventual, limits } from '../base/mod.ts';
+import { assert, type Eventual, limits, ViaductError } from '../base/mod.ts';
 import type { Appender } from './appender.ts';
 import type {
   Appended,
@@ -216,12 +216,14 @@ export class DirtyLog implements DirtyLogFace {
     const plan = new Plan(number, this.#reader);
     const range = {
       ...{ epoch: number, start: epoch.start, end: epoch.end },
+      isStable: (address: number) => this.#upkeep.isStable(address),
       voidBefore: (file: FileNumber) => this.#state.files.get(file)?.droppedAt ?? 0,
     };
     try {
       await plan.scan(range, this.#segments, this.#seed);
     } catch (error) {
       plan.release();
+      if (error instanceof ViaductError && error.code === 'LOG_FAILED') this.#upkeep.doubt();
       throw error;
     }
     this.#plan = plan;

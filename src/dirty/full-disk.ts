@@ -103,7 +103,13 @@ async function renew(parts: RescueParts): Promise<LogMark> {
       await file.write(at, [bytes]);
     }
   }
-  await Promise.all(after.map(({ file }) => file.datasync()));
+  // All of them: one that still ran would meet what is written after the failure of another.
+  const results = await Promise.allSettled(after.map(({ file }) => file.datasync()));
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed !== undefined) {
+    parts.onDoubt();
+    throw failed.reason;
+  }
   await directory.sync();
   for (const segment of after) segment.isUnsynced = false;
   const last = all[all.length - 1];

@@ -6,6 +6,7 @@
 import { ViaductError } from '../base/mod.ts';
 import type { EpochNumber, EpochPlan, FileNumber, FilePlan, LogTime, PlannedExtent, View } from './contract.ts';
 import { ExtentTree } from './extent-tree.ts';
+import { notKept } from './failures.ts';
 import { addressOf, firstPosition, positionOf, segmentName, segmentOf } from './format.ts';
 import type { LogReader } from './reader.ts';
 import { flagCut, type RecordDecoder, RecordType } from './record.ts';
@@ -26,6 +27,8 @@ export interface PlanRange {
   readonly epoch: EpochNumber;
   readonly start: number;
   readonly end: number;
+  /** What lies there was stable, so that not to find it is damage. */
+  readonly isStable: (address: number) => boolean;
   /** Records of the file before this address are void. */
   readonly voidBefore: (file: FileNumber) => number;
 }
@@ -44,7 +47,7 @@ export class Plan implements EpochPlan {
     this.#reader = reader;
   }
 
-  /** Rejects with LOG_DAMAGED if a record's head does not verify. */
+  /** Rejects with LOG_DAMAGED if a record's head does not verify that was stable; with LOG_FAILED if a failed sync has lost it. */
   async scan(range: PlanRange, segments: Segments, seed: number): Promise<void> {
     const first = segmentOf(range.start);
     const last = segmentOf(range.end);
@@ -60,7 +63,7 @@ export class Plan implements EpochPlan {
       const to = ends[index]!;
       const scanner = new SegmentScanner(segment.file, segment.number, seed, from);
       while (scanner.after < to) {
-        if (!(await scanner.next(to))) throw damaged(segment.number, scanner.position);
+        if (!(await scanner.next(to))) throw missing(range, segment.number, scanner.position);
         this.#apply(range, scanner.header, addressOf(segment.number, scanner.position));
       }
     }
@@ -135,6 +138,11 @@ function joined(writers: ExtentTree): PlannedExtent[] {
     else extents.push({ offset, count, writer });
   });
   return extents;
+}
+
+function missing({ isStable }: PlanRange, segment: number, position: number): ViaductError {
+  if (isStable(addressOf(segment, position))) return damaged(segment, position);
+  return notKept(`records in ${segmentName(segment)} at byte ${position} do not read back`);
 }
 
 export function damaged(segment: number, position: number): ViaductError {

@@ -28,6 +28,8 @@ export interface RescueParts {
   readonly stableLsn: number;
   /** The disk is full: the new segment takes a spare's room. */
   readonly ofSpare?: boolean;
+  /** A datasync of what is in the log failed: another one will not tell. */
+  readonly onDoubt: () => void;
   /** Of the new segment: as small as can be. */
   readonly isSmall?: boolean;
 }

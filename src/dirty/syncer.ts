@@ -112,6 +112,11 @@ export class Syncer {
     this.#isBroken = false;
   }
 
+  /** Something else saw a datasync fail, or could not read back what was written: no sync is believed before all that is written again. */
+  doubt(): void {
+    this.#isBroken = true;
+  }
+
   /** As well as it can be done, without a record of it. */
   async syncWritten(): Promise<void> {
     await this.alone(() => this.#sync());

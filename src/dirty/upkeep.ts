@@ -140,6 +140,17 @@ export class Upkeep {
     });
   }
 
+  /** Whether a datasync has covered what lies there. */
+  isStable(address: number): boolean {
+    return address < this.#stableAddress;
+  }
+
+  /** What is not stable could not be read back: it is written again, or found to be lost, before anybody is told that it is stable. */
+  doubt(): void {
+    this.syncer.doubt();
+    if (!this.#isClosing) this.syncInBackground();
+  }
+
   /** Moves what is not stable into a new segment, and makes that stable. */
   #anew<Mark extends LogMark | undefined = LogMark>(
     how: (parts: RescueParts) => Promise<Mark | LogMark> = rescue,
@@ -150,6 +161,7 @@ export class Upkeep {
         directory: this.#options.directory,
         stableAddress: this.#stableAddress,
         stableLsn: this.appender.syncedLsn,
+        onDoubt: () => this.syncer.doubt(),
       },
     });
     const moving = moved.catch(() => {});
