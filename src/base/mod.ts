@@ -11,6 +11,7 @@ export { type Log, silentLog } from './log.ts';
 export { nearest, nearestText } from './nearest.ts';
 export { type Random, seededRandom, systemRandom } from './random.ts';
 export { type RuntimePlace, runtimeDirectory } from './runtime-directory.ts';
+export { openSharedDatabase } from './shared-database.ts';
 export {
   formatDuration,
   parseDuration,

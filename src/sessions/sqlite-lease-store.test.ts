@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, beforeEach, test } from 'node:test';
 import { seededRandom, systemClock } from '../base/mod.ts';
-import { leaseStoreSuite, SimulatedClock } from '../testing/mod.ts';
+import { databaseWriter, leaseStoreSuite, SimulatedClock } from '../testing/mod.ts';
 import type { LeaseRecord, LeaseStore } from '../vfs/mod.ts';
 import { SqliteLeaseStore } from './sqlite-lease-store.ts';
 
@@ -110,6 +110,15 @@ test('two processes see each other’s grants, and neither grants on an old view
   assert.equal(two.grant({ tree: 'tree', ...who, seenVersion: two.version() })?.holder, 'two');
   one.close();
   two.close();
+});
+
+test('a file that another thread makes at the same moment is waited for', async () => {
+  const ended = await databaseWriter(path);
+  const store = open(new SimulatedClock(), 10_000);
+  grant(store, 'tree');
+  assert.equal(store.held().length, 1);
+  store.close();
+  await ended();
 });
 
 test('a locked file is an error that says so, and nothing is granted', () => {

@@ -9,8 +9,8 @@
  * Invariants: a grant and an end are on the disk before they are answered; a renewal and a note survive kill -9 and may be lost with
  * the power. The epoch is the second in which the file was made: should the file be lost, tokens of a new one are larger all the same.
  */
-import { DatabaseSync, type StatementSync } from 'node:sqlite';
-import { type Clock, limits, type Random, ViaductError } from '../base/mod.ts';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { type Clock, limits, openSharedDatabase, type Random, ViaductError } from '../base/mod.ts';
 import type {
   FileHandle,
   LeaseRecord,
@@ -57,11 +57,8 @@ export class SqliteLeaseStore implements LeaseStore {
     this.#path = options.path;
     let opened: DatabaseSync | undefined;
     try {
-      opened = new DatabaseSync(options.path);
+      opened = openSharedDatabase(options.path, { synchronous: 'FULL', busyMs: options.busyMs ?? 2_000 });
       this.#database = opened;
-      opened.exec(
-        `PRAGMA busy_timeout = ${options.busyMs ?? 2_000}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;`,
-      );
       const check = opened.prepare('PRAGMA quick_check(1)').get()?.quick_check;
       if (check !== 'ok') throw new Error(`it is damaged: ${String(check)}`);
       this.serverId = this.#together(() => this.#migrate(options));

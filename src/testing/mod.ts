@@ -15,6 +15,7 @@ export {
 export { Chance } from './chance.ts';
 export { SimulatedClock, settle } from './clock.ts';
 export { describeFile, type MadeContent, makeContent, putContent, stampOfFile } from './content-fixture.ts';
+export { databaseWriter } from './database-writer.ts';
 export { DelayLayer, type DelayOptions } from './delay.ts';
 export { DirectCaller } from './direct-caller.ts';
 export { FaultLayer, type Hook } from './faults.ts';

@@ -6,8 +6,8 @@
  * found again by the search or by their next LOOKUP, under the same handle.
  */
 import { join } from 'node:path';
-import { DatabaseSync, type StatementSync } from 'node:sqlite';
-import { ViaductError } from '../../base/mod.ts';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { openSharedDatabase, ViaductError } from '../../base/mod.ts';
 import type { FileHandle } from '../../vfs/mod.ts';
 
 export interface PlaceRow {
@@ -17,6 +17,7 @@ export interface PlaceRow {
   readonly inode: bigint;
 }
 const knownMaximum = 65_536;
+const busyMs = 5000;
 
 export class Places {
   readonly #database: DatabaseSync;
@@ -28,14 +29,16 @@ export class Places {
   readonly #known = new Set<string>();
 
   constructor(stateDirectory: string) {
+    let opened: DatabaseSync | undefined;
     try {
-      this.#database = new DatabaseSync(join(stateDirectory, 'places.sqlite'));
-      this.#database.exec(
-        'PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 5000;' +
-          'CREATE TABLE IF NOT EXISTS places (handle BLOB, parent BLOB, name BLOB, inode TEXT,' +
+      opened = openSharedDatabase(join(stateDirectory, 'places.sqlite'), { synchronous: 'NORMAL', busyMs });
+      this.#database = opened;
+      opened.exec(
+        'CREATE TABLE IF NOT EXISTS places (handle BLOB, parent BLOB, name BLOB, inode TEXT,' +
           ' PRIMARY KEY (handle, parent, name)) WITHOUT ROWID, STRICT;',
       );
     } catch (error) {
+      opened?.close();
       throw new ViaductError('CONFIGURATION_INVALID', {
         cause: `The table of file handles in ${stateDirectory} cannot be opened: ${String(error)}`,
         remedy: 'Check that the directory is writable and its disk has room; if places.sqlite is damaged, remove it.',
