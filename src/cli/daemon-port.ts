@@ -8,6 +8,7 @@ import type {
   CloseOptions,
   CloseResult,
   DaemonClient,
+  DaemonReport,
   SessionRequest,
   SessionSample,
   SessionView,
@@ -20,6 +21,8 @@ export type ShownSession = Awaited<ReturnType<DaemonClient['session']>>;
 
 export interface DaemonPort {
   readonly pid: number;
+  /** Undefined: its API does not listen on TCP. */
+  readonly page: DaemonReport['page'];
   list(): Promise<readonly SessionView[]>;
   samples(): Promise<readonly SessionSample[]>;
   threads(): Promise<readonly ThreadReport[]>;

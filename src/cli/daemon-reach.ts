@@ -5,7 +5,7 @@
  *         └─ nobody there: DAEMON_UNREACHABLE, with how to start one
  */
 import { ViaductError } from '../base/mod.ts';
-import type { DaemonClient } from '../daemon/mod.ts';
+import type { DaemonClient, DaemonReport } from '../daemon/mod.ts';
 import type { SessionTask, TaskProgress, TaskResult } from '../sessions/mod.ts';
 import { type DaemonPort, noDaemon } from './daemon-port.ts';
 import { controlDirectory } from './process-choice.ts';
@@ -15,13 +15,12 @@ export async function withDaemon<Value>(use: (daemon: DaemonPort) => Promise<Val
   const { connectDaemon } = await import('../daemon/mod.ts');
   const client = await connectDaemon({ runtimeDirectory: controlDirectory() });
   if (client === undefined) throw noDaemon();
-  const { pid } = await client.daemon();
-  return await use(portOf(client, pid));
+  return await use(portOf(client, await client.daemon()));
 }
 
-function portOf(client: DaemonClient, pid: number): DaemonPort {
+function portOf(client: DaemonClient, { pid, page }: DaemonReport): DaemonPort {
   return {
-    pid,
+    ...{ pid, page },
     list: () => client.sessions(),
     samples: () => client.samples(),
     threads: () => client.threads(),

@@ -18,7 +18,7 @@ While it runs, \`viaduct serve\`, \`proxy\` and \`mount\` have their sessions ma
 Examples:
   viaduct daemon
   viaduct daemon --config ./viaduct.yaml --json | head -1
-  viaduct daemon --api 127.0.0.1:7446      # the API and its page over TCP, too; the token is in STATE/api-token
+  viaduct daemon --api 127.0.0.1:7446      # the API and its page over TCP, too: \`viaduct session page\` tells its address
   kill -HUP "$(viaduct status --json | jq '.processes[] | select(.command == "daemon") | .pid')"`;
 
 /** The whole program, where it is known that this command is asked for. */

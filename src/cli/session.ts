@@ -1,4 +1,4 @@
-/** `viaduct session create|list|show|writeback|flush|invalidate|close|reopen`: sessions of the daemon. */
+/** `viaduct session create|list|show|writeback|flush|invalidate|page|close|reopen`: sessions of the daemon. */
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { nearestText, systemClock, ViaductError } from '../base/mod.ts';
@@ -9,6 +9,7 @@ import type { DaemonPort } from './daemon-port.ts';
 import { withDaemon } from './daemon-reach.ts';
 import { exitCodes, printJson, printLine } from './output.ts';
 import { type CloseFlags, changesSaid, taskBeforeClose } from './session-close.ts';
+import { addPage } from './session-page.ts';
 import { closedText, sessionTable, sessionText, settingOf } from './session-text.ts';
 import { followTask, timeoutOf } from './task-output.ts';
 import { collect, notEmpty, wholeNumber } from './values.ts';
@@ -52,7 +53,8 @@ Examples:
   qemu-system-x86_64 -drive "file=$(viaduct session create store:/vms/7 --json | jq -r .url)disk.raw,format=raw" ...`;
 
 const listHelp = `
-DIRTY is what the origin does not have yet, HITS the share of reads that the cache answered.
+DIRTY is what the origin does not have yet, HITS the share of reads that the cache answered. \`viaduct top\` shows them as they work, and so does a
+page in a browser, if the daemon listens on TCP (\`viaduct session page\`).
 
 Examples:
   viaduct session list
@@ -101,6 +103,7 @@ export function sessionCommand(): Command {
       withDaemon((daemon) => show(daemon, name, flags.json === true)),
     );
   addTasks(command);
+  addPage(command);
   command
     .command('close')
     .description('end a session for good')

@@ -28,7 +28,8 @@ Examples:
   viaduct status --json | jq '.processes[].sessions[].data.writeBack.files'
 
 The first line is the one answer: whether everything that clients wrote is at the origin, and if not, how much is not, how old the
-oldest of it is, and when it will be there at the present rate. docs/status.md explains every field of --json.`;
+oldest of it is, and when it will be there at the present rate. docs/status.md explains every field of --json. Of a daemon, \`viaduct top\` shows the
+same as it changes, and \`viaduct session page\` tells where a browser does.`;
 
 export function statusCommand(): Command {
   return new Command('status')

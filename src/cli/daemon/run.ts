@@ -66,6 +66,7 @@ export async function runDaemon(flags: DaemonFlags, begun?: BegunDaemon): Promis
       ...{ clock: systemClock, random: systemRandom, tcp },
     });
     parts.push(api);
+    if (api.url !== undefined && tcp !== undefined) services.page = { url: api.url, tokenFile: tcp.tokenFile };
     const control = await ControlServer.start({
       ...{ ...common, directory: controlDirectory() },
       status: () => statusOf(manager),
@@ -125,7 +126,7 @@ function levelOf({ daemon: { logLevel } }: Configuration): LogLevelName {
 function tcpOf({ api }: DaemonFlags, { daemon: configured }: Configuration, stateDirectory: string) {
   const listen = api === undefined ? configured.api.tcp : parseListen(api);
   if (listen === undefined) return undefined;
-  const tokenFile = configured.api.tokenFile ?? `${stateDirectory}/api-token`;
+  const tokenFile = configured.api.tokenFile ?? resolve(stateDirectory, 'api-token');
   if (listen.port !== undefined) return { host: listen.host, port: listen.port, tokenFile };
   throw new ViaductError('ADDRESS_INVALID', {
     cause: `--api ${api ?? listen.host}: the port is missing.`,
@@ -156,7 +157,8 @@ function tellReady(json: boolean, { manager, api, stateDirectory, file }: ReadyF
     });
     return;
   }
-  const where = url === undefined ? socket : `${socket} and ${url}`;
+  // The token is for no log: the command tells it to whoever may read its file.
+  const where = url === undefined ? socket : `${socket} and ${url} (its page: \`viaduct session page\`)`;
   const from = file === undefined ? 'no configuration file, so defaults hold' : `configuration ${file}`;
   printLine(`viaduct daemon: ready with ${counted(sessions, 'session')}; API at ${where}; ${from}`);
 }

@@ -6,7 +6,7 @@ import {
   inspectConfiguration,
   writeConfiguration,
 } from '../../config/mod.ts';
-import type { ApiServices, Reloaded, RunningManager } from '../../daemon/mod.ts';
+import type { ApiServices, DaemonReport, Reloaded, RunningManager } from '../../daemon/mod.ts';
 import { describeModels, describePolicy } from '../../policy/mod.ts';
 import type { ErrorRecord } from '../../sessions/mod.ts';
 import { packageVersion } from '../session-command.ts';
@@ -27,6 +27,8 @@ export class DaemonServices implements ApiServices {
   readonly manager: RunningManager;
   readonly #options: ServicesOptions;
   readonly #sizes = new FileSizes();
+  /** Of the API on TCP, once it listens. */
+  page: DaemonReport['page'];
   #configuration: Configuration;
   #loadedAt: string;
   #problem: ErrorRecord | undefined;
@@ -54,6 +56,7 @@ export class DaemonServices implements ApiServices {
       sessions: manager.list().length,
       stateDirectory,
       ...(hasFile ? { configurationFile: this.#configuration.file } : {}),
+      ...(this.page === undefined ? {} : { page: this.page }),
     };
   }
 

@@ -220,6 +220,10 @@ export const daemonReport = z
     sessions: z.number().int(),
     stateDirectory: z.string(),
     configurationFile: z.string().optional().meta({ description: 'Absent: it runs without one.' }),
+    page: z
+      .object({ url: z.string(), tokenFile: z.string() })
+      .optional()
+      .meta({ description: 'Where it listens on TCP, and the file with its token: the page is `URL/#token=TOKEN`.' }),
   })
   .meta({ id: 'DaemonReport' });
 
