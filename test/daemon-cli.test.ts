@@ -1,6 +1,6 @@
 /** The daemon as a user runs it: sessions by commands, commands whose sessions it has, reload, restart, what is said where there is none. */
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -161,4 +161,39 @@ test('proxy and serve have their sessions made by the daemon, and these end with
   await daemon.end('SIGKILL');
   const [code] = await once(orphan.child, 'exit');
   assert.equal(code, 1, 'a command whose daemon is gone ends with an error');
+});
+
+/** Completes the last word of a line in bash, as readline would; the script asks the command for names. */
+function inBash(line: string): string[] {
+  const script = `
+    source <("$1" completion bash)
+    PATH=$(dirname "$1"):$PATH COMP_LINE=$2 COMP_POINT=\${#2}
+    read -ra COMP_WORDS <<< "$2"
+    [[ $2 == *' ' ]] && COMP_WORDS+=('')
+    COMP_CWORD=$((\${#COMP_WORDS[@]} - 1))
+    _viaduct viaduct
+    printf '%s\\n' "\${COMPREPLY[@]}"`;
+  const said = execFileSync('bash', ['--norc', '-c', script, 'bash', viaduct, line], { env: env(), timeout: 60_000 });
+  return said
+    .toString()
+    .split('\n')
+    .filter((word) => word !== '');
+}
+
+test('bash completes names of sessions and policies that the daemon has; its page is told with the token', async () => {
+  writeFileSync(file, configuration('golden-7'));
+  const daemon = await start('daemon', '--config', file, '--api', '127.0.0.1:0');
+  assert.deepEqual(inBash('viaduct warm --session gold'), ['golden-7']);
+  assert.deepEqual(inBash('viaduct session show '), ['golden-7']);
+  assert.deepEqual(inBash('viaduct session create store:/x --policy bu'), ['build']);
+  assert.deepEqual(inBash('viaduct session create store:/x --policy vm-'), ['vm-disk', 'vm-memory']);
+
+  const { url } = await said('session', 'page');
+  const { origin, hash } = new URL(url);
+  assert.equal(origin, daemon.ready.url);
+  const authorization = `Bearer ${new URLSearchParams(hash.slice(1)).get('token')}`;
+  assert.equal((await fetch(`${origin}/v1/sessions`, { headers: { authorization } })).status, 200);
+  assert.equal((await fetch(`${origin}/v1/sessions`)).status, 401);
+  assert.equal((await fetch(origin)).status, 200);
+  assert.equal(await daemon.end('SIGTERM'), 0);
 });

@@ -31,4 +31,6 @@ export interface ProcessStatus {
 /** Of whom nothing more is asked than who it is: quick also of a daemon with a thousand sessions. */
 export interface BriefStatus extends Pick<ProcessStatus, 'pid' | 'version' | 'command'> {
   readonly sessions: readonly Pick<ListedSession, 'id' | 'name'>[];
+  /** Of a daemon: names of those that a session can have. */
+  readonly policies?: readonly string[] | undefined;
 }

@@ -11,15 +11,13 @@ const waitMs = 500;
 /** Never rejects. */
 export async function knownNames(kind: (typeof nameKinds)[number]): Promise<readonly string[]> {
   try {
-    return kind === 'sessions' ? await sessionNames() : (await knownPolicies({})).map(({ name }) => name);
+    const answers = await askBriefly({ directory: controlDirectory(), clock: systemClock, deadlineMs: waitMs });
+    const found = answers.flatMap((answer) => (answer.kind === 'answered' ? [answer.status] : []));
+    if (kind === 'sessions') return found.flatMap(({ sessions }) => sessions.flatMap(({ name }) => name ?? []));
+    // Those of the daemon, which may have another configuration than the usual one.
+    const policies = found.flatMap((status) => status.policies ?? []);
+    return policies.length > 0 ? policies : (await knownPolicies({})).map(({ name }) => name);
   } catch {
     return [];
   }
-}
-
-async function sessionNames(): Promise<readonly string[]> {
-  const answers = await askBriefly({ directory: controlDirectory(), clock: systemClock, deadlineMs: waitMs });
-  return answers.flatMap((answer) =>
-    answer.kind === 'answered' ? answer.status.sessions.flatMap(({ name }) => name ?? []) : [],
-  );
 }

@@ -70,7 +70,7 @@ export async function runDaemon(flags: DaemonFlags, begun?: BegunDaemon): Promis
     const control = await ControlServer.start({
       ...{ ...common, directory: controlDirectory() },
       status: () => statusOf(manager),
-      brief: () => briefly(manager),
+      brief: () => briefly(services),
       run: (task, onProgress, session) => runIn(manager, task, onProgress, session),
       hold: (request) => holdIn({ manager, log, configuration: () => services.current }, request),
     });
@@ -176,9 +176,10 @@ async function statusOf(manager: RunningManager): Promise<ProcessStatus> {
   };
 }
 
-function briefly(manager: RunningManager): BriefStatus {
-  const sessions = manager.list().map(({ id, name }) => ({ id, name }));
-  return { pid: process.pid, version: packageVersion(), command: 'daemon', sessions };
+function briefly(services: DaemonServices): BriefStatus {
+  const sessions = services.manager.list().map(({ id, name }) => ({ id, name }));
+  const policies = services.policies().map(({ name }) => name);
+  return { pid: process.pid, version: packageVersion(), command: 'daemon', sessions, policies };
 }
 
 /** One that does not run keeps what it keeps, and says nothing of it. */
