@@ -60,6 +60,7 @@ test('an origin that is away holds up nobody else: its session waits, and runs w
   const sessions = [
     { ...common, name: 'away', origin: join(place.scratch, 'later') },
     { ...common, name: 'here', origin: place.images },
+    { ...common, name: 'gone', origin: join(place.scratch, 'gone') },
   ];
   const manager = await place.open({ configuration: configuration({ sessions }) });
   await manager.settled;
@@ -67,6 +68,8 @@ test('an origin that is away holds up nobody else: its session waits, and runs w
   assert.equal(states().here, 'running');
   assert.notEqual(states().away, 'running');
   assert.notEqual(manager.list().find(({ name }) => name === 'away')?.lastError, undefined);
+  // It never held anything that would have to be brought there.
+  assert.equal((await manager.close('gone', { changes: 'write-back' })).left, undefined);
   renameSync(place.images, join(place.scratch, 'later'));
   await eventually(() => states().away === 'running', 'the session runs', 15_000);
 });
