@@ -4,7 +4,7 @@ import type { FileRuleSet } from '../vfs/mod.ts';
 import type { ErrorRecord } from './error-record.ts';
 import type { ListeningPlace, WorkerStats } from './messages.ts';
 import type { SessionPlan } from './plan.ts';
-import type { EndOptions, SupervisorState, SupervisorStatus } from './supervisor.ts';
+import type { EndOptions, SupervisorState, SupervisorStatus } from './supervision.ts';
 import type { SessionTask, TaskProgress, TaskResult } from './tasks.ts';
 import type { LeftBehind } from './write-back-status.ts';
 

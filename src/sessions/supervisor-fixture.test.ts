@@ -6,7 +6,8 @@ import type { ListeningPlace, OpenOrder, SessionWord, WorkerOrder, WorkerReport 
 import type { SessionPlan } from './plan.ts';
 import { servePlan } from './plan-fixture.test.ts';
 import { PooledWorker, type WorkerHandle } from './pooled-worker.ts';
-import { Supervisor, type SupervisorOptions } from './supervisor.ts';
+import type { SupervisorOptions } from './supervision.ts';
+import { Supervisor } from './supervisor.ts';
 
 export const place: ListeningPlace = { host: '127.0.0.1', port: 40_000, portmapper: 'none' };
 export const boom = { code: 'UNEXPECTED', cause: 'boom', remedy: 'report it' } as const;

@@ -17,58 +17,24 @@
  * Invariants: in one worker at most once; what an earlier life of it says late is not heard; after `close` it is not opened again; `ready`,
  * `ended` and `released` settle once.
  */
-import { type Clock, type Log, limits, type Timer, ViaductError } from '../base/mod.ts';
+import { limits, type Timer, ViaductError } from '../base/mod.ts';
 import type { CleanCache } from '../cache/mod.ts';
 import type { FileRuleSet } from '../vfs/mod.ts';
 import { type ErrorRecord, errorOf, recordOf } from './error-record.ts';
-import type { HeldAddress, ListeningPlace, SessionOpening, SessionReport, WorkerStats } from './messages.ts';
-import type { SessionPlan } from './plan.ts';
+import type { ListeningPlace, SessionOpening, SessionReport, WorkerStats } from './messages.ts';
 import { type Death, deathMemoryMs, type PooledWorker, type Tenant } from './pooled-worker.ts';
 import { RestartDelay } from './restart-delay.ts';
+import {
+  type EndOptions,
+  mostDeaths,
+  quarantined,
+  type SupervisorOptions,
+  type SupervisorState,
+  type SupervisorStatus,
+} from './supervision.ts';
 import type { SessionTask, TaskEvent, TaskProgress, TaskResult } from './tasks.ts';
 import type { LeftBehind } from './write-back-status.ts';
 import { keepsLog } from './write-policy.ts';
-
-/** What its starter knows of earlier lives of it. */
-export interface EarlierLives {
-  /** It was open before, on this port: clients are there. */
-  readonly port?: number | undefined;
-  /** And with a log, which must be there too. */
-  readonly hadLog?: boolean | undefined;
-  /** It is opened again and again until it serves, like one that had been ready. */
-  readonly isKept?: boolean | undefined;
-  /** What listens there already, for one life: its holder closes it when that is ready or over. */
-  readonly takeListener?: (() => HeldAddress | undefined) | undefined;
-}
-
-export interface SupervisorOptions extends EarlierLives {
-  /** Of the session, in its pool. */
-  readonly number: number;
-  readonly plan: SessionPlan;
-  readonly cache: CleanCache | undefined;
-  readonly worker: PooledWorker;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** One that keeps ending its worker is left closed, for the sake of the others. */
-  readonly isQuarantined?: boolean | undefined;
-  /** Its status is another. */
-  readonly onChange?: (() => void) | undefined;
-}
-
-export interface EndOptions {
-  /** The process ends with it: nobody else will want its log meanwhile. */
-  readonly isLast?: boolean | undefined;
-}
-
-export type SupervisorState = 'starting' | 'running' | 'waiting' | 'closing' | 'ended';
-
-export interface SupervisorStatus {
-  readonly state: SupervisorState;
-  readonly place: ListeningPlace | undefined;
-  readonly restarts: number;
-  /** Why it was last opened again, or is not running. */
-  readonly lastError: ErrorRecord | undefined;
-}
 
 const closeLimitMs = 10_000;
 /**
@@ -79,8 +45,6 @@ const openingCloseLimitMs = 300;
 const statsLimitMs = 1_000;
 /** A worker that dies while a session starts in it may have died of another one: so often it is tried again. */
 const lostStarts = 1;
-/** Within five minutes. */
-const mostDeaths = 3;
 
 export class Supervisor implements Tenant {
   readonly cache: CleanCache | undefined;
@@ -444,15 +408,6 @@ export class Supervisor implements Tenant {
     await Promise.all([this.#removed, worker.remove(number)]);
     this.#end();
   }
-}
-
-function quarantined({ cause }: ErrorRecord): ErrorRecord {
-  return {
-    code: 'SESSION_FAILED',
-    cause: `The session ended its worker ${mostDeaths} times in ${deathMemoryMs / 60_000} minutes, and is left closed. The last time: ${cause}`,
-    remedy:
-      'What it wrote is kept. `viaduct session reopen NAME` tries again. This is a bug in Viaduct; please report it with the report file.',
-  };
 }
 
 function notNow(problem: string): TaskResult {
