@@ -43,3 +43,13 @@ export function noDaemon(): ViaductError {
       'Start one: `viaduct daemon` (or `systemctl start viaduct`, where it is installed as a service); processes of another user are reached as that user.',
   });
 }
+
+/** While it was asked. */
+export function daemonGone(pid: number, from?: unknown): ViaductError {
+  return new ViaductError('DAEMON_UNREACHABLE', {
+    cause: `the daemon (process ${pid}) has ended, or hung up, before it was done.`,
+    remedy:
+      'What it accepted is safe: changes that the origin does not have are in the logs of their sessions, and go on when it is started again (`viaduct daemon`). Then ask again.',
+    from,
+  });
+}

@@ -7,7 +7,7 @@
 import { ViaductError } from '../base/mod.ts';
 import type { DaemonClient, DaemonReport } from '../daemon/mod.ts';
 import type { SessionTask, TaskProgress, TaskResult } from '../sessions/mod.ts';
-import { type DaemonPort, noDaemon } from './daemon-port.ts';
+import { type DaemonPort, daemonGone, noDaemon } from './daemon-port.ts';
 import { controlDirectory } from './process-choice.ts';
 
 export async function withDaemon<Value>(use: (daemon: DaemonPort) => Promise<Value>): Promise<Value> {
@@ -15,7 +15,12 @@ export async function withDaemon<Value>(use: (daemon: DaemonPort) => Promise<Val
   const { connectDaemon } = await import('../daemon/mod.ts');
   const client = await connectDaemon({ runtimeDirectory: controlDirectory() });
   if (client === undefined) throw noDaemon();
-  return await use(portOf(client, await client.daemon()));
+  const report = await client.daemon();
+  try {
+    return await use(portOf(client, report));
+  } catch (error) {
+    throw error instanceof ViaductError && error.code === 'DAEMON_UNREACHABLE' ? daemonGone(report.pid, error) : error;
+  }
 }
 
 function portOf(client: DaemonClient, { pid, page }: DaemonReport): DaemonPort {

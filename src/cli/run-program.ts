@@ -7,10 +7,14 @@ import { endWithOutput, reportError, usageError } from './output.ts';
 export async function runProgram(program: Command): Promise<void> {
   throwInsteadOfExit(program, 'viaduct');
   endWithOutput();
+  // What a command waits for may be a timer, and those of a Clock do not keep the process alive.
+  const keptAlive = setInterval(() => {}, 2 ** 30);
   try {
     await program.parseAsync();
   } catch (error) {
     process.exitCode = reportError(error, process.argv.includes('--json'));
+  } finally {
+    clearInterval(keptAlive);
   }
   // Everything is closed by now. What still hangs (a look at a dead file system) must not hold the process.
   flushThenExit();

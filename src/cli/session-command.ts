@@ -97,7 +97,7 @@ export async function runSession(wanted: SessionCommand): Promise<void> {
         const origin = formatOrigin(parseOrigin(plan.origin));
         const { daemon } = home;
         const own = { ready: true, command, pid: process.pid, ...(daemon === undefined ? {} : { daemon }) };
-        if (flags.json === true) printJson({ ...own, origin, ...place, url: urlOf(place), ...extra?.fields });
+        if (flags.json === true) printJson({ ...own, origin, ...place, ...addressesOf(place), ...extra?.fields });
         else
           printLine(
             `${extra?.text ?? `viaduct ${command}: ${origin} is ready at ${describePlace(place)}`}${byDaemon(daemon)}`,
@@ -157,6 +157,12 @@ async function obey(order: 'write-back' | 'flush', home: SessionHome, log: Log):
 export function urlOf({ host, port, portmapper }: ListeningPlace): string {
   const authority = host.includes(':') ? `[${host}]` : host;
   return portmapper === 'none' ? `nfs://${authority}/?nfsport=${port}&mountport=${port}` : `nfs://${authority}/`;
+}
+
+/** For QEMU, which mounts what stands before the last slash, one more; without a portmapper it cannot be told the ports. */
+function addressesOf(place: ListeningPlace) {
+  const url = urlOf(place);
+  return place.portmapper === 'none' ? { url } : { url, qemu: `${url}/` };
 }
 
 function describePlace(place: ListeningPlace): string {

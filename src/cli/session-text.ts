@@ -41,7 +41,7 @@ export function hitText(sample: Pick<SessionSample, 'hits' | 'misses'> | undefin
 }
 
 export function sessionText(detail: ShownSession, nowMs: number): string[] {
-  const { name, id, kind, origin, policy, rule, url, createdAt, restarts, lastError, settings, status } = detail;
+  const { name, id, kind, origin, policy, rule, url, qemu, createdAt, restarts, lastError, settings, status } = detail;
   const age = formatDuration(Math.max(0, nowMs - Date.parse(createdAt)));
   const chosen = rule === undefined ? '' : `, by rule "${rule}"`;
   const lines = [
@@ -49,6 +49,7 @@ export function sessionText(detail: ShownSession, nowMs: number): string[] {
     `  state     ${stateText(detail)}${restarts > 0 ? `, restarted ${restarts} times` : ''}; created ${age} ago`,
     `  ${kind === 'serve' ? 'serves' : 'origin'}    ${origin}`,
     `  clients   ${url ?? 'it does not listen yet'}`,
+    ...(qemu === undefined ? [] : [`  for QEMU  ${qemu}FILE`]),
     `  policy    ${policy}${chosen}`,
   ];
   if (lastError !== undefined)

@@ -46,11 +46,12 @@ Examples:
 const createHelp = `
 ORIGIN is a directory, nfs://host[:port]/path, or the name of an origin in viaduct.yaml, with a path: store:/golden. Without --policy the
 rules of viaduct.yaml say which one holds (\`viaduct policy explain\` shows why); without --listen it gets the next free address of the pool.
+With --json \`url\` is what mounts take, \`qemu\` what QEMU takes before the name of a file.
 
 Examples:
   viaduct session create nfs://store.example/golden --name golden --policy golden
   viaduct session create store:/vms/7 --name vm7 --policy vm-disk --set dirty-limit=20G --set write-back-after=30s
-  qemu-system-x86_64 -drive "file=$(viaduct session create store:/vms/7 --json | jq -r .url)disk.raw,format=raw" ...`;
+  qemu-system-x86_64 -drive "file=$(viaduct session create store:/vms/7 --json | jq -r .qemu)disk.raw,format=raw" ...`;
 
 const listHelp = `
 DIRTY is what the origin does not have yet, HITS the share of reads that the cache answered. \`viaduct top\` shows them as they work, and so does a

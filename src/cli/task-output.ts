@@ -9,7 +9,7 @@ import { SingleBar } from 'cli-progress';
 import { formatDuration, formatSize, parseDuration, systemClock, ViaductError } from '../base/mod.ts';
 import { askProcesses, askTask, type TaskAnswer } from '../control/mod.ts';
 import type { SessionStatus, SessionTask, TaskProgress, TaskResult } from '../sessions/mod.ts';
-import type { DaemonPort } from './daemon-port.ts';
+import { type DaemonPort, daemonGone } from './daemon-port.ts';
 import { exitCodes, printJson, printLine } from './output.ts';
 import { type Chosen, controlDirectory } from './process-choice.ts';
 import { silence } from './write-back-text.ts';
@@ -30,6 +30,7 @@ type TaskPort = Pick<DaemonPort, 'pid' | 'start' | 'run'>;
 /** Who was asked, for texts, and how. */
 interface Asked {
   readonly pid: number;
+  readonly isDaemon: boolean;
   ask(onProgress: (progress: TaskProgress) => void): Promise<TaskAnswer>;
 }
 
@@ -38,7 +39,7 @@ export function showTask({ pid, session }: Chosen, task: SessionTask, view: Task
   const options = { directory: controlDirectory(), pid, clock: systemClock, followMs: view.timeoutMs };
   const ask: Asked['ask'] = (onProgress) =>
     askTask({ task, wait: view.wait, session: session.id }, { ...options, onProgress });
-  return showAsked({ pid, ask }, task, view);
+  return showAsked({ pid, ask, isDaemon: session.id !== undefined }, task, view);
 }
 
 /** The same through the API of the daemon. */
@@ -61,10 +62,10 @@ export function followTask(daemon: TaskPort, session: string, task: SessionTask,
     done.catch(() => {});
     return await Promise.race([done, late.promise]).finally(() => timer.cancel());
   };
-  return showAsked({ pid: daemon.pid, ask }, task, view);
+  return showAsked({ pid: daemon.pid, ask, isDaemon: true }, task, view);
 }
 
-async function showAsked({ pid, ask }: Asked, task: SessionTask, view: TaskView): Promise<number> {
+async function showAsked({ pid, ask, isDaemon }: Asked, task: SessionTask, view: TaskView): Promise<number> {
   const bar = new ProgressBar(view);
   const asking = ask((progress) => bar.show(progress));
   // What does not wait has nothing to leave as it was.
@@ -88,6 +89,7 @@ async function showAsked({ pid, ask }: Asked, task: SessionTask, view: TaskView)
       process.stderr.write(`viaduct: not waited for any more; it goes on in process ${pid} (\`viaduct status\`)\n`);
       return 128 + constants.signals[answer.signal];
     case 'ended': {
+      if (isDaemon) throw daemonGone(pid);
       const problem = `process ${pid}, which was to do it, has ended`;
       return showResult({ outcome: 'closed', problems: [problem] }, task, view);
     }

@@ -70,6 +70,8 @@ export interface SessionView {
   /** Where it listens; known once it was ready for the first time. */
   readonly place?: ListeningPlace | undefined;
   readonly url?: string | undefined;
+  /** The same for QEMU, to put a file's name behind; absent without a portmapper, whose ports QEMU cannot be told. */
+  readonly qemu?: string | undefined;
   readonly isTemporary: boolean;
   /** ISO 8601. */
   readonly createdAt: string;

@@ -108,7 +108,7 @@ export class ManagedSession {
       ...{ id, name, kind: row.plan.kind, origin: row.request.origin, policy: row.resolved.policy },
       ...(row.resolved.rule === undefined ? {} : { rule: row.resolved.rule }),
       state: this.state(),
-      ...(place === undefined ? {} : { place, url: urlOf(place) }),
+      ...(place === undefined ? {} : { place, url: urlOf(place), ...qemuOf(place) }),
       isTemporary: row.isTemporary,
       createdAt: new Date(row.createdMs).toISOString(),
       restarts: status?.restarts ?? 0,
@@ -135,4 +135,9 @@ export class ManagedSession {
 export function urlOf({ host, port, portmapper }: ListeningPlace): string {
   const authority = host.includes(':') ? `[${host}]` : host;
   return portmapper === 'none' ? `nfs://${authority}/?nfsport=${port}&mountport=${port}` : `nfs://${authority}/`;
+}
+
+/** QEMU mounts what stands before the last slash: of a file in the root that must be the root itself. */
+function qemuOf(place: ListeningPlace): Pick<SessionView, 'qemu'> {
+  return place.portmapper === 'none' ? {} : { qemu: `${urlOf(place)}/` };
 }

@@ -60,6 +60,7 @@ const view = {
   state: sessionState,
   place: listeningPlace.optional(),
   url: z.string().optional(),
+  qemu: z.string().optional(),
   isTemporary: z.boolean(),
   createdAt: time,
   restarts: z.number().int(),

@@ -111,6 +111,14 @@ describe('the client', () => {
     await assert.rejects(client.followTask('t-none').next(), { code: 'TASK_NOT_FOUND' });
   });
 
+  it('ends the following of a task with the daemon', async () => {
+    await api.manager.create({ origin: '/a', name: 'a' });
+    const following = client.followTask(await client.startTask('a', { task: 'write-back' }));
+    await following.next();
+    await api.server.close();
+    await assert.rejects(following.next(), { code: 'DAEMON_UNREACHABLE' });
+  });
+
   it('follows events over a broken connection without losing one, and is told of a daemon that was started again', async () => {
     const abort = new AbortController();
     const seen: (number | string)[] = [];

@@ -124,13 +124,23 @@ export class DaemonClient {
       yield event === 'lost' ? read(shapes.lostEvents, parse(data)) : read(shapes.daemonEvent, parse(data));
   }
 
-  /** All that is known of the task, again and again; the last has `state: 'ended'`. An aborted signal ends the telling, not the task. */
+  /**
+   * All that is known of the task, again and again; the last has `state: 'ended'`. An aborted signal ends the telling, not the task. Rejects
+   * with DAEMON_UNREACHABLE when the daemon has ended, and the task with it.
+   */
   async *followTask(id: string, { signal }: CallOptions = {}): AsyncGenerator<shapes.TaskView> {
     const path = `/v1/tasks/${encodeURIComponent(id)}`;
-    for await (const { data } of this.#follow(path, signal, undefined, taskAttempts)) {
-      const view = read(shapes.taskView, parse(data));
-      yield view;
-      if (view.state === 'ended') return;
+    let hasBegun = false;
+    try {
+      for await (const { data } of this.#follow(path, signal, undefined, taskAttempts)) {
+        hasBegun = true;
+        const view = read(shapes.taskView, parse(data));
+        yield view;
+        if (view.state === 'ended') return;
+      }
+    } catch (error) {
+      const isForgotten = hasBegun && error instanceof ViaductError && error.code === 'TASK_NOT_FOUND';
+      throw isForgotten ? broken('another one runs in its place, which does not know the task') : error;
     }
   }
 
@@ -156,6 +166,8 @@ export class DaemonClient {
       } catch (error) {
         if (isAborted(signal)) return;
         if (!(error instanceof ViaductError) || error.code !== 'DAEMON_UNREACHABLE') throw error;
+        // Tasks end with their daemon; events go on with the next one.
+        if (error instanceof NobodyListens && Number.isFinite(attempts)) throw error;
         if (++failures >= attempts) throw error;
       }
       await this.#pause(Math.min(longestWaitMs, shortestWaitMs * 2 ** failures), signal);
