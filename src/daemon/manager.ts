@@ -162,7 +162,9 @@ class Manager implements RunningManager {
     const unknown = await recover(ground, stored);
     const wanted = [...ground.sessions.values()].filter(({ row }) => row.state === 'running');
     for (const session of ground.sessions.values()) tellState(ground, session);
-    const { opened } = await reconfigure(ground, this.current, { isStart: true });
+    const { opened, reloaded } = await reconfigure(ground, this.current, { isStart: true });
+    for (const { session, keys } of reloaded.pending)
+      ground.log.warn({ name: session, keys }, 'these settings of a session hold when it is reopened');
     ground.listeners?.keep(wanted.flatMap(({ row }) => row.place ?? []));
     const tried = [openAll(ground, [...wanted, ...opened]), sweep(ground, unknown)];
     this.#settled = this.during(Promise.all(tried).then(() => {}));
