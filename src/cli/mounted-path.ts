@@ -10,7 +10,7 @@ import type { ListeningPlace } from '../sessions/mod.ts';
 
 interface Candidate {
   readonly mountPoint?: string | undefined;
-  readonly session: { readonly place: ListeningPlace | undefined };
+  readonly session: { readonly place?: ListeningPlace | undefined };
 }
 
 export interface MountedPath<Found extends Candidate> {

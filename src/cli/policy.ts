@@ -3,13 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { nearestText, parseSize, systemClock, ViaductError } from '../base/mod.ts';
-import {
-  type Configuration,
-  defaultConfigurationFile,
-  loadConfiguration,
-  originBelow,
-  parseConfiguration,
-} from '../config/mod.ts';
+import { type Configuration, defaultConfigurationFile, loadConfiguration, parseConfiguration } from '../config/mod.ts';
 import { askProcesses } from '../control/mod.ts';
 import {
   describeModels,
@@ -144,5 +138,5 @@ async function mountedAt(path: string): Promise<AskedPath['mounted']> {
   if (at === undefined) return undefined;
   const { id, origin } = at.found.session;
   const session = id === undefined ? undefined : await withDaemon((daemon) => daemon.show(id)).catch(() => undefined);
-  return { origin: originBelow(origin, at.inside), session };
+  return { origin, inside: at.inside, session };
 }

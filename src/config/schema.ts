@@ -129,7 +129,7 @@ const ruleSchema = z.strictObject({
     .optional()
     .describe('Files whose path at the origin matches this glob, or one of these: `**/*.{ram,mem}`.'),
   size: text('a comparison of sizes, such as ">= 64M"').optional().describe('Files of this size: `>= 64M`, `< 1M`.'),
-  origin: name.optional().describe('Files of this origin only.'),
+  origin: name.optional().describe('Files of this origin only, also where a session names it by its URL.'),
   policy: name.describe('The policy, or model, that holds for them.'),
 });
 

@@ -74,12 +74,13 @@ test('a path below a mount is explained by the session that is mounted there, as
       { key: 'on-close', value: 'write-back', from: 'model vm-disk' },
     ],
   };
-  const origin = 'nfs://store.example/images/vms/100%25.raw';
+  const origin = 'store:/vms';
+  const inside = '/100%.raw';
   const {
     path,
     session: told,
     settings,
-  } = await explainIn(nested, { path: '/mnt/x', mounted: { origin, session } }, sizes);
+  } = await explainIn(nested, { path: '/mnt/x', mounted: { origin, inside, session } }, sizes);
   assert.deepEqual([path, told.policy], ['/images/vms/100%.raw', 'vm-disk']);
   assert.match(told.reason, /names its policy/);
   const own = settings.filter(({ from }) => from === 'this session').map(({ key, value }) => `${key}: ${value}`);
@@ -90,6 +91,6 @@ test('a path below a mount is explained by the session that is mounted there, as
   ]);
   // One that a rule has chosen is explained by the rules.
   const ruled = { ...session, policy: 'vm-disk', rule: 'rule 2', settings: [] };
-  const again = await explainIn(nested, { path: '/mnt/x', mounted: { origin, session: ruled } }, sizes);
+  const again = await explainIn(nested, { path: '/mnt/x', mounted: { origin, inside, session: ruled } }, sizes);
   assert.equal(again.session.rules.find(({ verdict }) => verdict === 'won')?.rule, 'rule 2');
 });

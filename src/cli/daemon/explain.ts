@@ -9,7 +9,7 @@
  */
 import { dirname } from 'node:path';
 import { parse } from 'yaml';
-import { type Configuration, isBelow, isSameServer, resolveOrigin } from '../../config/mod.ts';
+import { type Configuration, isBelow, isSameServer, originBelow, resolveOrigin } from '../../config/mod.ts';
 import type { SettingRow } from '../../daemon/mod.ts';
 import { type Explanation, explainPath, type Question } from '../../policy/mod.ts';
 import type { FileSizes } from './file-sizes.ts';
@@ -19,8 +19,17 @@ export interface AskedPath {
   readonly path: string;
   /** Undefined: that of a local file is looked at. */
   readonly size?: number | undefined;
-  /** Of a local path below a mount: what it is at the origin, and the session of the daemon that is mounted there. */
-  readonly mounted?: { readonly origin: string; readonly session: MountedSession | undefined } | undefined;
+  readonly mounted?: MountedAt | undefined;
+}
+
+/** Of a local path below a mount. */
+interface MountedAt {
+  /** Of the session that is mounted there. */
+  readonly origin: string;
+  /** What the path is in its export: empty, or `/` and more. */
+  readonly inside: string;
+  /** If the daemon has it. */
+  readonly session: MountedSession | undefined;
 }
 
 /** Parts of a SessionDetail. */
@@ -39,7 +48,13 @@ export async function explainIn(
   sizes: FileSizes,
 ): Promise<Explanation> {
   const { origins, sessions } = configuration;
-  const asked = resolveOrigin(mounted?.origin ?? path, origins, process.cwd());
+  const asked = resolveOrigin(
+    mounted === undefined
+      ? path
+      : originBelow(resolveOrigin(mounted.origin, origins, process.cwd()).origin, mounted.inside),
+    origins,
+    process.cwd(),
+  );
   const known = mounted?.session === undefined ? sessions : [requestOf(mounted.session, configuration)];
   const inside = known
     .map((session) => ({ session, at: resolveOrigin(session.origin, origins, dirname(configuration.file)) }))

@@ -1,4 +1,6 @@
 /** What the API shows of a daemon beside its sessions: itself, its configuration, its policies. Holds the configuration that is in force. */
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { type Log, ViaductError } from '../../base/mod.ts';
 import {
   type Configuration,
@@ -9,8 +11,9 @@ import {
 import type { ApiServices, DaemonReport, Reloaded, RunningManager } from '../../daemon/mod.ts';
 import { describeModels, describePolicy } from '../../policy/mod.ts';
 import type { ErrorRecord } from '../../sessions/mod.ts';
+import { mountedPath } from '../mounted-path.ts';
 import { packageVersion } from '../session-command.ts';
-import { explainIn } from './explain.ts';
+import { type AskedPath, explainIn } from './explain.ts';
 import { FileSizes } from './file-sizes.ts';
 
 export interface ServicesOptions {
@@ -66,8 +69,17 @@ export class DaemonServices implements ApiServices {
     return [...describeModels(), ...own];
   }
 
-  explain({ path, size }: { readonly path: string; readonly size?: number | undefined }) {
-    return explainIn(this.#configuration, { path, size }, this.#sizes);
+  async explain({ path, size }: { readonly path: string; readonly size?: number | undefined }) {
+    return await explainIn(this.#configuration, { path, size, mounted: await this.#mountedAt(path) }, this.#sizes);
+  }
+
+  async #mountedAt(path: string): Promise<AskedPath['mounted']> {
+    if (!path.startsWith('/')) return undefined;
+    const candidates = this.manager.list().map((session) => ({ session }));
+    const at = mountedPath(resolve(path), candidates, readFileSync('/proc/self/mountinfo', 'utf8'));
+    if (at === undefined) return undefined;
+    const { id, origin } = at.found.session;
+    return { origin, inside: at.inside, session: await this.manager.show(id).catch(() => undefined) };
   }
 
   configuration() {
