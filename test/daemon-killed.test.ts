@@ -1,6 +1,6 @@
 /**
  * A daemon that is killed while sessions are created, written to and closed. `npm run proof -- daemon-killed` does it fifty times; what
- * happens at each single step is in src/daemon/manager-killed.test.ts.
+ * happens at each single step is in src/daemon/manager/killed.test.ts.
  */
 import { test } from 'node:test';
 import { killedDaemon } from './daemon/killed.ts';

@@ -12,8 +12,8 @@ export type {
 } from './api/mod.ts';
 export { connectDaemon, type DaemonAddress, DaemonClient, type FollowOptions } from './client/mod.ts';
 export type * from './contract.ts';
-export { type ManagerOptions, openManager, type RunningManager } from './manager.ts';
-export { managerConfiguration } from './opening-decision.ts';
+export { type ManagerOptions, openManager, type RunningManager } from './manager/manager.ts';
+export { managerConfiguration } from './manager/opening-decision.ts';
 
 /** The libraries of the API are many: sessions are being opened while they are loaded. */
 export async function startApi(options: ApiServerOptions): Promise<ApiServer> {

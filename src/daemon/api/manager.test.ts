@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { connectDaemon } from '../client/mod.ts';
-import { house, waiting } from '../manager-fixture.test.ts';
+import { house, waiting } from '../manager/fixture.test.ts';
 import { parseExposition } from '../metrics/exposition.test.ts';
 import { openApi, servicesFor } from './fixture.test.ts';
 
