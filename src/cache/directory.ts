@@ -136,7 +136,7 @@ function lock(directory: string): number {
     const holder = readFileSync(path, 'latin1').slice(lockText.length).trim() || 'unknown';
     throw new ViaductError('CACHE_IN_USE', {
       cause: `the cache directory ${directory} is in use by process ${holder}`,
-      remedy: 'end that process, or name another --cache directory',
+      remedy: 'end that process, or name another cache directory (--cache; for a daemon `directory` below `caches:`)',
     });
   }
   ftruncateSync(descriptor, 0);
@@ -237,7 +237,7 @@ function explained(error: unknown, directory: string): unknown {
     return new ViaductError('DISK_FULL', {
       ...{
         cause: `there is no room to make the cache in ${directory}`,
-        remedy: 'free some room, or name another --cache directory',
+        remedy: 'free some room, or name another cache directory (--cache; for a daemon `directory` below `caches:`)',
       },
       ...from,
     });
@@ -263,7 +263,7 @@ function explained(error: unknown, directory: string): unknown {
   return new ViaductError('CACHE_DAMAGED', {
     ...{
       cause: `the cache directory ${directory} cannot be used (${code ?? String(error)})`,
-      remedy: 'check the disk, or name another --cache directory',
+      remedy: 'check the disk, or name another cache directory (--cache; for a daemon `directory` below `caches:`)',
     },
     ...from,
   });

@@ -12,7 +12,10 @@ const ended: EndedSession = {
 
 test('the command that clears a conflict names the file as it takes it', () => {
   const conflict = { path: '/golden/a disk.raw', handle: 'aa' };
-  assert.equal(describeClearing(conflict, 7), "To clear it: viaduct conflicts clear '/golden/a disk.raw' --pid 7");
+  assert.equal(
+    describeClearing(conflict, '--pid 7'),
+    "To clear it: viaduct conflicts clear '/golden/a disk.raw' --pid 7",
+  );
   const unnamed = describeClearing({ path: undefined, handle: 'aa' }, undefined, 'viaduct proxy x');
   assert.equal(unnamed, 'To clear it, start the session (viaduct proxy x), then: viaduct conflicts clear handle:aa');
 });
@@ -23,6 +26,8 @@ test('who would clear a conflict of a session that has ended is told to start it
   const told = endedHas(none, [{ ...ended, unnamedConflicts: 1 }]);
   assert.match(told?.message ?? '', /A session that has ended has one, in its dirty log \(\/log\)/);
   assert.match(told?.remedy ?? '', /start it again: viaduct p; then repeat/);
+  const meant = new ViaductError('SESSION_NOT_FOUND', { cause: 'several sessions could be meant: a, b.', remedy: '' });
+  assert.equal(endedHas(meant, [{ ...ended, unnamedConflicts: 1 }]), undefined, 'one that runs is meant');
   const other = new ViaductError('TIMED_OUT', { cause: 'silent', remedy: '' });
   assert.equal(endedHas(other, [{ ...ended, unnamedConflicts: 1 }]), undefined);
 });

@@ -10,6 +10,7 @@ import {
   chooseProcess,
   controlDirectory,
   fileHelp,
+  isOneOfSeveral,
   silentText,
 } from './process-choice.ts';
 import { openLogIndex, quoted } from './session-end.ts';
@@ -60,7 +61,7 @@ async function endedNow(): Promise<EndedSession[]> {
 
 /** No session that runs is meant, and one that has ended has a conflict: only while it runs can it be cleared. */
 export function endedHas(error: unknown, ended: readonly EndedSession[]): ViaductError | undefined {
-  if (!(error instanceof ViaductError) || error.code !== 'SESSION_NOT_FOUND') return undefined;
+  if (!(error instanceof ViaductError) || error.code !== 'SESSION_NOT_FOUND' || isOneOfSeveral(error)) return undefined;
   const found = ended.filter(({ conflicts, unnamedConflicts }) => conflicts.length + unnamedConflicts > 0);
   if (found.length === 0) return undefined;
   const logs = found.map(({ directory }) => directory).join(', ');
@@ -77,8 +78,11 @@ async function list(json: boolean): Promise<void> {
   const conflicts = answers.flatMap((answer) =>
     answer.kind === 'silent'
       ? []
-      : answer.status.sessions.flatMap(({ data }) =>
-          (data?.writeBack?.conflicts ?? []).map((conflict) => ({ pid: answer.status.pid, ...conflict })),
+      : answer.status.sessions.flatMap(({ id, name, data }) =>
+          (data?.writeBack?.conflicts ?? []).map((conflict) => ({
+            ...{ pid: answer.status.pid, id, session: name },
+            ...conflict,
+          })),
         ),
   );
   const sessions = await endedSessions(openLogIndex(), answers, systemClock);
@@ -96,8 +100,11 @@ async function list(json: boolean): Promise<void> {
   } else {
     if (conflicts.length + ended.length + unnamed.length + silent.length + unread.length === 0)
       printLine('no conflicts');
-    for (const { pid, ...conflict } of conflicts)
-      printLine(`pid ${pid}: ${describeConflict(conflict)}. ${describeClearing(conflict, pid)}`);
+    for (const { pid, id, session, ...conflict } of conflicts) {
+      const who = session === undefined ? `pid ${pid}` : `session ${session}`;
+      const choice = id === undefined ? `--pid ${pid}` : `--session ${quoted(session ?? id)}`;
+      printLine(`${who}: ${describeConflict(conflict)}. ${describeClearing(conflict, choice)}`);
+    }
     for (const { endedSession, restart, ...conflict } of ended)
       printLine(
         `ended session, log ${endedSession}: ${describeConflict(conflict)}. ${describeClearing(conflict, undefined, restart)}`,
@@ -110,14 +117,14 @@ async function list(json: boolean): Promise<void> {
   if (silent.length + unread.length > 0) process.exitCode = exitCodes.failed;
 }
 
-/** Only a session that runs can clear one: it has the log. */
+/** Only a session that runs can clear one: it has the log. `choice`: the option that names it. */
 export function describeClearing(
   conflict: Pick<ConflictStatus, 'path' | 'handle'>,
-  pid: number | undefined,
+  choice: string | undefined,
   restart = '',
 ): string {
   const command = `viaduct conflicts clear ${quoted(clearable(conflict))}`;
-  if (pid !== undefined) return `To clear it: ${command} --pid ${pid}`;
+  if (choice !== undefined) return `To clear it: ${command} ${choice}`;
   const start = restart === '' ? 'the session that has the log' : `the session (${restart})`;
   return `To clear it, start ${start}, then: ${command}`;
 }

@@ -37,6 +37,20 @@ test('another session’s log, cache or address is said to be that session’s',
   assert.match(told('ADDRESS_IN_USE', 'cannot listen', elsewhere).remedy, /a --listen address of its own/);
 });
 
+test('nobody is told to end the daemon for one cache or log of it', () => {
+  const plan = { listen: { host: '127.0.0.3' }, dirty };
+  for (const [code, advice] of [
+    ['CACHE_IN_USE', /^Leave out --alone/],
+    ['LOG_IN_USE', /viaduct session close NAME/],
+  ] as const) {
+    const inUse = new ViaductError(code, { cause: `in use by process ${process.pid}`, remedy: '' });
+    const told = explainInUse(inUse, plan, () => [note], process.pid);
+    assert.ok(told instanceof ViaductError);
+    assert.match(told.remedy, advice);
+    assert.doesNotMatch(told.remedy, /kill/);
+  }
+});
+
 test('what no noted session has is told as it was', () => {
   const error = new ViaductError('LOG_IN_USE', { cause: 'in use by process 1', remedy: '' });
   assert.equal(

@@ -181,6 +181,13 @@ function noSession(name: string, candidates: readonly Candidate[]): ViaductError
   });
 }
 
+const severalMeant = 'several sessions could be meant: ';
+
+/** There are sessions that fit, and none was named. */
+export function isOneOfSeveral(error: ViaductError): boolean {
+  return error.message.startsWith(severalMeant);
+}
+
 function several(found: readonly Candidate[]): ViaductError {
   const shown = found.map(({ pid, session: { name, place } }) => {
     const where = place === undefined ? 'not listening' : `${place.host}:${place.port}`;
@@ -188,7 +195,7 @@ function several(found: readonly Candidate[]): ViaductError {
   });
   const areNamed = found.every(({ session }) => session.name !== undefined);
   return new ViaductError('SESSION_NOT_FOUND', {
-    cause: `several sessions could be meant: ${shown.join(', ')}.`,
+    cause: `${severalMeant}${shown.join(', ')}.`,
     remedy: areNamed
       ? 'Say which one: --session NAME.'
       : 'Say which one: --session NAME, --pid NUMBER or --listen ADDR.',

@@ -63,13 +63,16 @@ async function homeInDaemon(
   { hold, plan }: WantedSession,
   context: HomeContext,
 ): Promise<SessionHome | 'given up' | undefined> {
-  const { signals, log } = context;
-  if ('alone' in hold) return undefined;
+  const { signals } = context;
+  if ('alone' in hold) {
+    // Options may mean it without saying it.
+    const pid = hold.alone === '--alone' ? undefined : await runningDaemon();
+    if (pid !== undefined) tellAlone(pid, hold.alone);
+    return undefined;
+  }
   const directory = controlDirectory();
-  const answers = await askBriefly({ directory, clock: systemClock });
-  const daemon = answers.find((one) => one.kind === 'answered' && one.status.command === 'daemon');
-  if (daemon?.kind !== 'answered') return undefined;
-  const { pid } = daemon.status;
+  const pid = await runningDaemon();
+  if (pid === undefined) return undefined;
   // Until it is there a signal gives it up; after that it is closed in order.
   const given = new AbortController();
   let isReady = false;
@@ -82,7 +85,7 @@ async function homeInDaemon(
   isReady = true;
   if (held === undefined) return 'given up';
   if ('refused' in held) {
-    log.info({ daemon: pid, reason: held.refused }, 'the session runs in this process, and not in the daemon');
+    tellAlone(pid, held.refused);
     return undefined;
   }
   const { id, name, place, ended } = held;
@@ -94,6 +97,17 @@ async function homeInDaemon(
     run: (task, onProgress) => runThere(task, onProgress, { directory, pid, session: id }),
     close: () => held.close(),
   };
+}
+
+function tellAlone(daemon: number, reason: string): void {
+  process.stderr.write(`viaduct: the session runs in this process, and not in the daemon (${daemon}): ${reason}\n`);
+}
+
+/** The number of its process. */
+async function runningDaemon(): Promise<number | undefined> {
+  const answers = await askBriefly({ directory: controlDirectory(), clock: systemClock });
+  const daemon = answers.find((one) => one.kind === 'answered' && one.status.command === 'daemon');
+  return daemon?.kind === 'answered' ? daemon.status.pid : undefined;
 }
 
 function errorOf(error: ErrorRecord | undefined, name: string): ViaductError {
@@ -119,8 +133,9 @@ async function runThere(
 async function homeHere({ plan, flags }: WantedSession, context: HomeContext): Promise<SessionHome | undefined> {
   const { signals, log, startedAt } = context;
   if (isLoopback(plan.listen.host)) beginAsIoFlusher();
-  const explained = (error: unknown): never => {
-    throw explainInUse(explainHeld(error, plan.origin), plan, () => openLogIndex().read().notes);
+  const explained = async (error: unknown): Promise<never> => {
+    const daemon = await runningDaemon();
+    throw explainInUse(explainHeld(error, plan.origin), plan, () => openLogIndex().read().notes, daemon);
   };
   if (plan.dirty !== undefined) {
     const { directory } = plan.dirty;

@@ -33,7 +33,7 @@ test('a file that is not there, a directory, something else than UTF-8 and a fil
   mkdirSync(join(folder, 'sub'));
   assert.deepEqual(await refusal(join(folder, 'none.yaml')), {
     cause: 'DIR/none.yaml: error: the file is not there.',
-    remedy: 'Name the configuration with --config FILE, or write one: docs/configuration.md has an example.',
+    remedy: 'Name the file that is meant, or write one: docs/configuration.md has an example.',
   });
   assert.deepEqual(await refusal(join(folder, 'sub')), {
     cause: 'DIR/sub: error: the file is a directory.',

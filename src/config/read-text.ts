@@ -84,7 +84,7 @@ function unreadable(file: string, error: unknown): ViaductError {
     case 'ENOTDIR':
       return invalid(
         `${file} is not there.`,
-        'Name the configuration with --config FILE, or write one: docs/configuration.md has an example.',
+        'Name the file that is meant, or write one: docs/configuration.md has an example.',
         error,
       );
     case 'EACCES':

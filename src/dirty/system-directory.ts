@@ -303,21 +303,37 @@ function explained(error: unknown, directory: string): unknown {
   const at = `the dirty log ${directory}`;
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new ViaductError('DISK_FULL', {
-      ...{ cause: `there is no room to make ${at}`, remedy: 'make room, or name another --dirty-log', from: error },
+      ...{
+        cause: `there is no room to make ${at}`,
+        remedy: 'make room, or name another directory (--dirty-log; for a daemon its state-directory)',
+        from: error,
+      },
     });
   }
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
     return new ViaductError('PRIVILEGE_NEEDED', {
-      ...{ cause: `${at} cannot be written (${code})`, remedy: 'name a --dirty-log of your own', from: error },
+      ...{
+        cause: `${at} cannot be written (${code})`,
+        remedy: 'name a directory of your own (--dirty-log; for a daemon its state-directory)',
+        from: error,
+      },
     });
   }
   if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EEXIST') {
     const why = code === 'ENOENT' ? 'no directory can be made there' : 'there is a file in the way';
     return new ViaductError('CONFIGURATION_INVALID', {
-      ...{ cause: `${at} cannot be made: ${why}`, remedy: 'name a --dirty-log on a disk of this host', from: error },
+      ...{
+        cause: `${at} cannot be made: ${why}`,
+        remedy: 'name a directory on a disk of this host (--dirty-log; for a daemon its state-directory)',
+        from: error,
+      },
     });
   }
   return new ViaductError('CONFIGURATION_INVALID', {
-    ...{ cause: `${at} cannot be used (${code ?? String(error)})`, remedy: 'name another --dirty-log', from: error },
+    ...{
+      cause: `${at} cannot be used (${code ?? String(error)})`,
+      remedy: 'name another directory (--dirty-log; for a daemon its state-directory)',
+      from: error,
+    },
   });
 }

@@ -376,6 +376,6 @@ function heldError(name: string, by: LeaseHolder): ViaductError {
   return new ViaductError('LEASE_HELD', {
     cause: `${name}: ${JSON.stringify(by.holder)} holds the write lease of ${JSON.stringify(by.path)} since ${time(by.sinceMs)}; last seen ${time(by.seenMs)}; it can be had ${breakable}`,
     remedy:
-      'End the other host’s session first. If it is gone for good, take the lease over (--take-over): what it has not written back stays with it.',
+      'End the session that holds it first; it may be another one of this host (`viaduct session list`, `viaduct status`). If it is gone for good, take the lease over (--take-over): what it has not written back stays with it.',
   });
 }

@@ -16,7 +16,7 @@ test('a limit that the disk has no room for is told at the start, with both size
   warnOfRoom({ ...common, limitBytes: 4 * GiB, disk: { sizeBytes: 8 * GiB, freeBytes: 4 * GiB - 64 * MiB } });
   assert.equal(log.has('--dirty-limit'), false);
   warnOfRoom({ ...common, limitBytes: 4 * GiB, disk: { sizeBytes: GiB, freeBytes: 900 * MiB } });
-  assert.ok(log.has('may take 4096 MiB (--dirty-limit), and its disk has room for 964 MiB'));
+  assert.ok(log.has('may take 4096 MiB (dirty-limit), and its disk has room for 964 MiB'));
 });
 
 test('a disk is short of room, or full, only while the log could want more of it', () => {

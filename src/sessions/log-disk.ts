@@ -55,9 +55,9 @@ export function warnOfRoom({ directory, policy, limitBytes, takenBytes, disk, lo
   log.warn(
     {
       ...{ directory, limitBytes, roomBytes: disk.freeBytes + takenBytes },
-      remedy: `make room on that disk, name a --dirty-log on a larger one, or give a --dirty-limit below ${room}`,
+      remedy: `make room on that disk, have the log on a larger one (--dirty-log; for a daemon its state-directory), or set a dirty-limit below ${room}`,
     },
-    `the dirty log may take ${inMiB(limitBytes)} (--dirty-limit), and its disk has room for ${room}: when that is full, ${whenFull(policy)}`,
+    `the dirty log may take ${inMiB(limitBytes)} (dirty-limit), and its disk has room for ${room}: when that is full, ${whenFull(policy)}`,
   );
 }
 
