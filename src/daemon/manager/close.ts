@@ -94,7 +94,7 @@ function checkHow({ row, name }: ManagedSession, how: Changes, isAsked: boolean)
   throw new ViaductError('CONFIGURATION_INVALID', {
     cause: `${isAsked ? 'discard' : 'on-close: discard'} is for sessions with \`writes: redirect\`, and session ${name} has \`writes: ${row.plan.writes}\`.`,
     remedy:
-      'Have its changes written back, or keep them on this host: viaduct session close --changes write-back|keep.',
+      `Have its changes written back, or keep them on this host: viaduct session close ${name} --write-back, or --keep.`,
   });
 }
 
@@ -142,13 +142,13 @@ function stays({ name }: ManagedSession, { outcome, problems }: TaskResult): Via
   return new ViaductError(codes[outcome], {
     cause: `session ${name} stays open: its changes could not be brought to the origin. ${problems.join('; ')}`,
     remedy:
-      'See to what is in the way (`viaduct status`, `viaduct conflicts`), or close it with --changes keep: then they stay in its log on this host.',
+      'See to what is in the way (`viaduct status`, `viaduct conflicts`), or close it with --keep: then they stay in its log on this host.',
   });
 }
 
 function cannotNow({ name, row }: ManagedSession, why: string): ViaductError {
   return new ViaductError('LOG_NOT_EMPTY', {
     cause: `session ${name} holds changes that the origin does not have, in ${row.plan.dirty?.directory ?? 'its log'}, and cannot bring them there: ${why}.`,
-    remedy: `Get it to run (\`viaduct session show ${name}\` says what is in the way), or close it with --changes keep: then they stay in its log.`,
+    remedy: `Get it to run (\`viaduct session show ${name}\` says what is in the way), or close it with --keep: then they stay in its log.`,
   });
 }
