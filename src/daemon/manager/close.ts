@@ -93,8 +93,7 @@ function checkHow({ row, name }: ManagedSession, how: Changes, isAsked: boolean)
   if (how !== 'discard' || row.plan.writes === 'redirect') return;
   throw new ViaductError('CONFIGURATION_INVALID', {
     cause: `${isAsked ? 'discard' : 'on-close: discard'} is for sessions with \`writes: redirect\`, and session ${name} has \`writes: ${row.plan.writes}\`.`,
-    remedy:
-      `Have its changes written back, or keep them on this host: viaduct session close ${name} --write-back, or --keep.`,
+    remedy: `Have its changes written back, or keep them on this host: viaduct session close ${name} --write-back, or --keep.`,
   });
 }
 
