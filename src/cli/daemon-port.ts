@@ -33,6 +33,8 @@ export interface DaemonPort {
   /** Begins it; answers its id. */
   start(session: string, task: SessionTask): Promise<string>;
   run(session: string, task: SessionTask, onProgress?: (progress: TaskProgress) => void): Promise<TaskResult>;
+  /** The configuration that holds, as it is written, and its file. */
+  configuration(): Promise<{ readonly file?: string | undefined; readonly configuration: unknown }>;
   policyNames(): Promise<readonly string[]>;
 }
 

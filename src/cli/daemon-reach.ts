@@ -38,6 +38,7 @@ function portOf(client: DaemonClient, { pid, page }: DaemonReport): DaemonPort {
     },
     start: (session, task) => client.startTask(session, task),
     run: (session, task, onProgress) => follow(client, session, task, onProgress),
+    configuration: () => client.configuration(),
     policyNames: async () => (await client.policies()).map(({ name }) => name),
   };
 }

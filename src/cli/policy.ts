@@ -1,4 +1,4 @@
-/** `viaduct policy list|show|explain`: which policies there are, what they mean, and which one holds for a path. From the configuration file. */
+/** `viaduct policy list|show|explain`: which policies there are, what they mean, and which one holds for a path: of the running daemon, or of a configuration file. */
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command } from 'commander';
@@ -55,7 +55,7 @@ export function policyCommand(): Command {
   const command = new Command('policy')
     .summary('show policies, and which one holds for a path')
     .description(
-      'Shows policies, what they mean, and which one holds for a path. Reads the configuration; no daemon need run.',
+      'Shows policies, what they mean, and which one holds for a path. Asks the running daemon, or reads the configuration.',
     )
     .addHelpText(
       'after',
@@ -81,24 +81,55 @@ export function policyCommand(): Command {
 
 function withConfig(command: Command): Command {
   return command
-    .option('--config <file>', 'the configuration (default: that of `viaduct daemon`)', notEmpty)
+    .option('--config <file>', 'the configuration (default: that of the running daemon, else its usual file)', notEmpty)
     .option('--json', 'print as JSON');
 }
 
-/** Without a file the built-in policies hold. */
-async function configurationOf({ config }: PolicyFlags): Promise<Configuration> {
-  const file = resolve(config ?? defaultConfigurationFile({ environment: process.env, uid: process.getuid?.() ?? 0 }));
-  if (config !== undefined || existsSync(file)) return await loadConfiguration(file);
-  return parseConfiguration('{}\n', { file }).configuration ?? (await loadConfiguration(file));
+interface Found {
+  readonly configuration: Configuration;
+  /** Whose policies these are, for texts. */
+  readonly where: string;
+}
+
+/** That of --config, else that of the running daemon, else of the usual file. Without a file the built-in policies hold. */
+async function configurationOf({ config }: PolicyFlags): Promise<Found> {
+  if (config !== undefined) {
+    const file = resolve(config);
+    return { configuration: await loadConfiguration(file), where: file };
+  }
+  const usual = defaultConfigurationFile({ environment: process.env, uid: process.getuid?.() ?? 0 });
+  const running = await ofDaemon(usual);
+  if (running !== undefined) return running;
+  if (existsSync(usual)) return { configuration: await loadConfiguration(usual), where: usual };
+  const configuration = parseConfiguration('{}\n', { file: usual }).configuration ?? (await loadConfiguration(usual));
+  return { configuration, where: `what is built in: no daemon runs, and ${usual} is not there` };
+}
+
+/** What is written of a configuration is one itself. */
+async function ofDaemon(usual: string): Promise<Found | undefined> {
+  try {
+    return await withDaemon(async ({ pid, configuration: ask }) => {
+      const { file = usual, configuration: written } = await ask();
+      const { configuration } = parseConfiguration(JSON.stringify(written), { file });
+      return configuration && { configuration, where: `the daemon (process ${pid})` };
+    });
+  } catch (error) {
+    if (error instanceof ViaductError && error.code === 'DAEMON_UNREACHABLE') return undefined;
+    throw error;
+  }
 }
 
 export async function knownPolicies(flags: PolicyFlags): Promise<PolicyDescription[]> {
-  const { policies } = await configurationOf(flags);
+  return policiesOf((await configurationOf(flags)).configuration);
+}
+
+function policiesOf({ policies }: Configuration): PolicyDescription[] {
   return [...Object.keys(policies).map((name) => describePolicy(name, policies)), ...describeModels()];
 }
 
 async function list(flags: PolicyFlags): Promise<void> {
-  const policies = await knownPolicies(flags);
+  const { configuration, where } = await configurationOf(flags);
+  const policies = policiesOf(configuration);
   if (flags.json === true) {
     printJson({ policies });
     return;
@@ -107,15 +138,19 @@ async function list(flags: PolicyFlags): Promise<void> {
     ...[name, isModel ? 'built in' : `model ${model ?? 'none'}`, summary, description ?? ''],
   ]);
   for (const line of tableOf(['NAME', 'FROM', 'IN SHORT', 'FOR'], rows)) printLine(line);
+  process.stderr.write(`viaduct: these are those of ${where}\n`);
 }
 
 async function show(name: string, flags: PolicyFlags): Promise<void> {
-  const { policies } = await configurationOf(flags);
+  const {
+    configuration: { policies },
+    where,
+  } = await configurationOf(flags);
   const names = [...Object.keys(policies), ...describeModels().map((model) => model.name)];
   if (!names.includes(name))
     throw new ViaductError('CONFIGURATION_INVALID', {
       cause: `there is no policy "${name}"${nearestText(name, names)}.`,
-      remedy: `There are ${names.join(', ')}.`,
+      remedy: `There are ${names.join(', ')} (those of ${where}); --config FILE reads another configuration.`,
     });
   const policy = describePolicy(name, policies);
   if (flags.json === true) printJson(policy);
@@ -123,7 +158,7 @@ async function show(name: string, flags: PolicyFlags): Promise<void> {
 }
 
 async function explain(path: string, flags: PolicyFlags): Promise<void> {
-  const configuration = await configurationOf(flags);
+  const { configuration } = await configurationOf(flags);
   const size = flags.size === undefined ? undefined : parseSize(flags.size, '--size');
   const explanation = await explainIn(configuration, { path, size, mounted: await mountedAt(path) }, new FileSizes());
   if (flags.json === true) printJson(explanation);

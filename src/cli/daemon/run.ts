@@ -66,6 +66,7 @@ export async function runDaemon(flags: DaemonFlags, begun?: BegunDaemon): Promis
       ...{ clock: systemClock, random: systemRandom, tcp },
     });
     parts.push(api);
+    services.onReload = () => api.readToken();
     if (api.url !== undefined && tcp !== undefined) services.page = { url: api.url, tokenFile: tcp.tokenFile };
     const control = await ControlServer.start({
       ...{ ...common, directory: controlDirectory() },

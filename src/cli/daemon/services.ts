@@ -32,6 +32,8 @@ export class DaemonServices implements ApiServices {
   readonly #sizes = new FileSizes();
   /** Of the API on TCP, once it listens. */
   page: DaemonReport['page'];
+  /** Whatever else is read again with the configuration, also when that cannot be taken. */
+  onReload: () => void = () => {};
   #configuration: Configuration;
   #loadedAt: string;
   #problem: ErrorRecord | undefined;
@@ -102,13 +104,15 @@ export class DaemonServices implements ApiServices {
   async #reload(): Promise<Reloaded> {
     const { log, manager } = this.#options;
     const { file } = this.#configuration;
+    this.onReload();
     try {
       const { configuration, problems } = await inspectConfiguration(file);
       const errors = problems.filter(({ severity }) => severity === 'error');
       for (const { line, column, cause, remedy, severity } of problems)
         log[severity === 'error' ? 'error' : 'warn']({ file, line, column, remedy }, cause);
       if (configuration === undefined) throw refused(file, errors);
-      const { daemon } = compareConfigurations(this.#configuration, configuration);
+      // With what the daemon was started with: that is what runs.
+      const { daemon } = compareConfigurations(this.#options.configuration, configuration);
       const later = daemon.filter((key) => key !== 'listen-pool');
       if (later.length > 0) log.warn({ keys: later }, 'these settings of the daemon hold when it is started again');
       const reloaded = await manager.reconfigure(configuration);

@@ -18,12 +18,20 @@ export interface GateOptions {
 }
 
 export class Gate {
-  readonly #digest: Buffer;
+  #digest: Buffer;
   readonly #hostName: string;
 
   constructor({ token, hostName }: GateOptions) {
     this.#digest = digestOf(token);
     this.#hostName = hostName.toLowerCase();
+  }
+
+  /** True: it was another one until now. */
+  replaceToken(token: string): boolean {
+    const digest = digestOf(token);
+    const isOther = !timingSafeEqual(digest, this.#digest);
+    this.#digest = digest;
+    return isOther;
   }
 
   /** Why the request is not served; undefined: it is. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -198,7 +198,6 @@ describe('the socket of the daemon', () => {
 
   it('is not taken from a living daemon whose lock file somebody removed', async () => {
     const first = await openApi();
-    const { rmSync } = await import('node:fs');
     rmSync(`${first.server.socketPath}.lock`);
     await assert.rejects(openApi({ runtimeDirectory: first.directory }), { code: 'DAEMON_RUNNING' });
     await first.close();
@@ -230,6 +229,26 @@ describe('the socket of the daemon', () => {
     const long = join(scratch.directory, 'x'.repeat(100));
     await assert.rejects(openApi({ runtimeDirectory: long }), (error: ViaductError) => /107/.test(error.message));
     await scratch.close();
+  });
+
+  it('takes the token of its file again: a new one, one that it makes, never a bad one', async () => {
+    const own = await openApi();
+    const at = portOf(own.server.url);
+    const status = async (token: string): Promise<number | undefined> =>
+      (await ask(own.server, '/v1/daemon', { port: at, headers: { authorization: `Bearer ${token}` } })).status;
+    const first = readFileSync(own.tokenFile, 'utf8').trim();
+    const second = 'b'.repeat(40);
+    writeFileSync(own.tokenFile, second);
+    own.server.readToken();
+    assert.deepEqual([await status(first), await status(second)], [401, 200]);
+    writeFileSync(own.tokenFile, 'short');
+    own.server.readToken();
+    assert.equal(await status(second), 200);
+    rmSync(own.tokenFile);
+    own.server.readToken();
+    const made = readFileSync(own.tokenFile, 'utf8').trim();
+    assert.deepEqual([await status(second), await status(made)], [401, 200]);
+    await own.close();
   });
 
   it('is not opened with a token that others can read', async () => {

@@ -7,7 +7,7 @@
  */
 import type { RequestListener } from 'node:http';
 import { isIPv6 } from 'node:net';
-import type { Clock, Log, Random } from '../../base/mod.ts';
+import { type Clock, type Log, type Random, ViaductError } from '../../base/mod.ts';
 import { prepareRuntimeDirectory } from '../../control/mod.ts';
 import { Metrics } from '../metrics/mod.ts';
 import { answerOf } from './answers.ts';
@@ -36,19 +36,30 @@ export interface ApiServerOptions {
   readonly patience?: Patience | undefined;
 }
 
+interface Built {
+  readonly app: App;
+  readonly parts: readonly { close(): unknown }[];
+  readonly socketPath: string;
+  readonly url: string | undefined;
+  readonly readToken: () => void;
+}
+
 export class ApiServer {
   readonly socketPath: string;
   /** Of the TCP port, if there is one. */
   readonly url: string | undefined;
+  /** Reads the file with the token again, and makes it if it is gone. One that cannot be taken is logged, and the earlier token holds. */
+  readonly readToken: () => void;
   readonly #app: App;
   readonly #parts: readonly { close(): unknown }[];
   #closing: Promise<void> | undefined;
 
-  private constructor(app: App, parts: readonly { close(): unknown }[], socketPath: string, url: string | undefined) {
+  private constructor({ app, parts, socketPath, url, readToken }: Built) {
     this.#app = app;
     this.#parts = parts;
     this.socketPath = socketPath;
     this.url = url;
+    this.readToken = readToken;
   }
 
   static async start(options: ApiServerOptions): Promise<ApiServer> {
@@ -68,14 +79,16 @@ export class ApiServer {
       const answer: RequestListener = (request, response) => app.routing(request, response);
       parts.push(await openSocket({ directory, pid: options.pid }, { answer, patience, log }));
       let url: string | undefined;
+      let readToken = (): void => {};
       if (tcp !== undefined && token !== undefined) {
         const gate = new Gate({ token, hostName: options.hostName });
+        readToken = () => readAgain(gate, tcp.tokenFile, options);
         const door = await openPort(tcp, { answer: guarded(gate, answer), patience, log });
         parts.push(door);
         url = `http://${isIPv6(door.host) ? `[${door.host}]` : door.host}:${door.port}`;
         if (!isLocal(door.host)) log.warn({ url }, 'the API is open to the network, and its token crosses it in clear');
       }
-      return new ApiServer(app, parts, socketPath(directory), url);
+      return new ApiServer({ app, parts, socketPath: socketPath(directory), url, readToken });
     } catch (error) {
       await closeAll(parts);
       throw error;
@@ -91,6 +104,17 @@ export class ApiServer {
   close(): Promise<void> {
     this.#closing ??= closeAll(this.#parts);
     return this.#closing;
+  }
+}
+
+function readAgain(gate: Gate, file: string, { random, uid, log }: ApiServerOptions): void {
+  try {
+    if (gate.replaceToken(tokenFrom(file, { random, uid })))
+      log.info({ file }, 'the API takes the new token of its file');
+  } catch (error) {
+    if (!(error instanceof ViaductError)) throw error;
+    const { message, remedy } = error;
+    log.error({ file, cause: message, remedy }, 'the token of the API cannot be read again; the earlier one holds');
   }
 }
 
