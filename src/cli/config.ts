@@ -23,6 +23,17 @@ Examples:
 Each problem is FILE:LINE:COLUMN: error: KEY: CAUSE, as compilers tell them, so that editors jump to it; then the line, and what to do.
 Exit code 0: it can be used (there may be warnings); 2: it cannot.`;
 
+const examples = `
+Examples:
+  viaduct config check ./viaduct.yaml
+  viaduct config show --json | jq .sessions`;
+
+const showExamples = `
+Examples:
+  viaduct config show                           # the default file
+  viaduct config show ./viaduct.yaml
+  viaduct config show --json | jq .daemon`;
+
 const schemaExamples = `
 Editors that know YAML (with yaml-language-server) complete and check keys with it:
   viaduct config schema > viaduct.schema.json
@@ -35,7 +46,8 @@ export function configCommand(): Command {
     .description('Checks the configuration of the daemon, prints its schema, or what holds after defaults.')
     .addCommand(checkCommand())
     .addCommand(schemaCommand())
-    .addCommand(showCommand());
+    .addCommand(showCommand())
+    .addHelpText('after', examples);
 }
 
 function checkCommand(): Command {
@@ -64,6 +76,7 @@ function showCommand(): Command {
     )
     .argument('[file]', 'the configuration (default: /etc/viaduct/viaduct.yaml, or ~/.config/viaduct/viaduct.yaml)')
     .option('--json', 'print it as JSON')
+    .addHelpText('after', showExamples)
     .action(async (file: string | undefined, flags: { json?: boolean }) => {
       const written = writeConfiguration(await loadConfiguration(fileOf(file)));
       if (flags.json === true) printJson(written);

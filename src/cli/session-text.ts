@@ -1,5 +1,5 @@
 /** What `viaduct session` says to people: a table of sessions, and all about one. */
-import { formatDuration, formatSize, nearestText, ViaductError } from '../base/mod.ts';
+import { counted, formatDuration, formatSize, nearestText, ViaductError } from '../base/mod.ts';
 import type { CloseResult, SessionSample, SessionView } from '../daemon/mod.ts';
 import type { ShownSession } from './daemon-port.ts';
 import { printable } from './printable.ts';
@@ -25,13 +25,23 @@ export function sessionTable(views: readonly SessionView[], samples: readonly Se
   const rows = views.map((view) => {
     const sample = samples.find(({ id, isAnswering }) => id === view.id && isAnswering);
     const dirty = sample === undefined ? '?' : formatSize(sample.dirtyBytes);
-    return [view.name, stateText(view), view.url ?? '-', view.policy, dirty, hitText(sample), view.origin];
+    return [view.name, stateText(view, sample), view.url ?? '-', view.policy, dirty, hitText(sample), view.origin];
   });
   return tableOf(['NAME', 'STATE', 'URL', 'POLICY', 'DIRTY', 'HITS', 'ORIGIN'], rows, [4, 5]);
 }
 
-function stateText({ state, isTemporary }: SessionView): string {
-  return isTemporary ? `${state}, temporary` : state;
+/** With what is wrong though it runs. */
+function stateText(
+  { state, isTemporary }: Pick<SessionView, 'state' | 'isTemporary'>,
+  sample: Pick<SessionSample, 'originAwayMs' | 'conflicts'> | undefined,
+): string {
+  const { originAwayMs, conflicts } = sample ?? { originAwayMs: 0, conflicts: 0 };
+  return [
+    state,
+    ...(isTemporary ? ['temporary'] : []),
+    ...(originAwayMs > 0 ? [`origin away ${formatDuration(originAwayMs)}`] : []),
+    ...(conflicts > 0 ? [`${conflicts} in conflict`] : []),
+  ].join(', ');
 }
 
 /** Of all READs that the cache was asked for. */
@@ -40,14 +50,16 @@ export function hitText(sample: Pick<SessionSample, 'hits' | 'misses'> | undefin
   return asked === 0 ? '-' : `${Math.floor((100 * sample!.hits) / asked)} %`;
 }
 
-export function sessionText(detail: ShownSession, nowMs: number): string[] {
+export function sessionText(detail: ShownSession, nowMs: number, sample?: SessionSample): string[] {
   const { name, id, kind, origin, policy, rule, url, qemu, createdAt, restarts, lastError, settings, status } = detail;
   const age = formatDuration(Math.max(0, nowMs - Date.parse(createdAt)));
   const chosen = rule === undefined ? '' : `, by rule "${rule}"`;
+  // One that has a name is told with what it stands for.
+  const isSame = status === undefined || status.origin === origin;
   const lines = [
     `${name}  (${id})`,
-    `  state     ${stateText(detail)}${restarts > 0 ? `, restarted ${restarts} times` : ''}; created ${age} ago`,
-    `  ${kind === 'serve' ? 'serves' : 'origin'}    ${origin}`,
+    `  state     ${stateText(detail, sample)}${restarts > 0 ? `, restarted ${counted(restarts, 'time')}` : ''}; created ${age} ago`,
+    `  ${kind === 'serve' ? 'serves' : 'origin'}    ${origin}${isSame ? '' : ` (${status.origin})`}`,
     `  clients   ${url ?? 'it does not listen yet'}`,
     ...(qemu === undefined ? [] : [`  for QEMU  ${qemu}FILE`]),
     `  policy    ${policy}${chosen}`,
@@ -58,12 +70,18 @@ export function sessionText(detail: ShownSession, nowMs: number): string[] {
   if (cache !== undefined)
     lines.push(`  cache     ${cache.directory}: ${formatSize(cache.validBytes)} of ${formatSize(cache.sizeBytes)}`);
   const writeBack = status?.data?.writeBack;
-  if (writeBack !== undefined)
-    lines.push(
-      `  changes   ${writeBack.isAtOrigin ? 'everything is at the origin' : `${formatSize(writeBack.pendingBytes)} of ${writeBack.pendingFiles} files are not at the origin`}`,
-    );
+  if (writeBack !== undefined) lines.push(`  changes   ${changesText(writeBack)}`);
   const rows = settings.map(({ key, value, from }) => [`  ${key}`, value, from]);
   return [...lines.map(printable), '', ...tableOf(['  SETTING', 'VALUE', 'FROM'], rows)];
+}
+
+type WriteBack = NonNullable<NonNullable<NonNullable<ShownSession['status']>['data']>['writeBack']>;
+
+function changesText({ isAtOrigin, pendingBytes, pendingFiles, conflicts }: WriteBack): string {
+  const left = `${formatSize(pendingBytes)} of ${counted(pendingFiles, 'file')} ${pendingFiles === 1 ? 'is' : 'are'} not at the origin`;
+  const inConflict = `${counted(conflicts.length, 'file')} in conflict (\`viaduct conflicts\`)`;
+  if (conflicts.length === 0) return isAtOrigin ? 'everything is at the origin' : left;
+  return pendingFiles === 0 ? `${inConflict}; all else is at the origin` : `${inConflict}; ${left}`;
 }
 
 export function closedText({ name, left }: CloseResult): string {

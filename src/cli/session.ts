@@ -259,8 +259,12 @@ async function list(daemon: DaemonPort, json: boolean): Promise<void> {
 
 async function show(daemon: DaemonPort, name: string, json: boolean): Promise<void> {
   const detail = await named(daemon, name, daemon.show(name));
-  if (json) printJson(detail);
-  else for (const line of sessionText(detail, systemClock.wallTimeMs())) printLine(line);
+  if (json) {
+    printJson(detail);
+    return;
+  }
+  const sample = (await daemon.samples()).find(({ id }) => id === detail.id);
+  for (const line of sessionText(detail, systemClock.wallTimeMs(), sample)) printLine(line);
 }
 
 async function reopen(daemon: DaemonPort, name: string, json: boolean): Promise<void> {
