@@ -228,8 +228,14 @@ async function create(daemon: DaemonPort, origin: string, flags: CreateFlags): P
   const view = await daemon.create(request).catch(async (error: unknown) => {
     throw await withPolicies(error, policy, daemon);
   });
-  if (flags.json === true) printJson(view);
-  else printLine(`${view.name} is ready at ${view.url ?? 'no address'} (policy ${view.policy}; ${view.id})`);
+  if (flags.json === true) {
+    printJson(view);
+    return;
+  }
+  printLine(`${view.name} is ready at ${view.url ?? 'no address'} (policy ${view.policy}; ${view.id})`);
+  const sample = (await daemon.samples().catch(() => [])).find(({ id }) => id === view.id);
+  if ((sample?.originAwayMs ?? 0) > 0)
+    process.stderr.write('viaduct: its origin does not answer at present: what needs it waits\n');
 }
 
 /** The daemon has another working directory. */

@@ -53,7 +53,7 @@ test('what is not done because its process ended, and a conflict elsewhere, are 
   assert.doesNotMatch(errorFor('closed', ['process 7 has ended'], warm).remedy, /dirty log/);
   assert.match(errorFor('closed', ['process 7 has ended'], { task: 'write-back' }).remedy, /dirty log/);
   const here = '/a: conflict (changed); to clear it: viaduct conflicts clear /a';
-  assert.match(errorFor('conflict', [here], { task: 'write-back' }).remedy, /command above/);
+  assert.match(errorFor('conflict', [here], { task: 'write-back' }).remedy, /conflicts` shows the command/);
   const there = 'what this host has brought on is at lan, kept; `viaduct conflicts` there says why';
   assert.match(errorFor('conflict', [there], { task: 'write-back' }).remedy, /on the host that is named above/);
 });

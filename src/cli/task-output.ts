@@ -215,7 +215,7 @@ export function errorFor(
         cause,
         // One that another Viaduct on the way to the origin has is named and cleared there.
         remedy: cause.includes('viaduct conflicts clear')
-          ? 'Look at both versions, keep what you need, then let the file take writes again with the command above.'
+          ? 'Look at both versions, keep what you need, then let the file take writes again: `viaduct conflicts` shows the command with its session.'
           : 'Run `viaduct conflicts` on the host that is named above: it tells the files, both versions and the command that lets them take writes again.',
       });
     case 'refused':
