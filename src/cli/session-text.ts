@@ -85,7 +85,9 @@ function changesText({ isAtOrigin, pendingBytes, pendingFiles, conflicts }: Writ
 }
 
 export function closedText({ name, left }: CloseResult): string {
-  return left === undefined ? `${name} is closed` : `${name} is closed; ${describeLeft(left)}`;
+  if (left === undefined) return `${name} is closed`;
+  const how = left.files === 0 ? '' : ` (viaduct session reopen ${name})`;
+  return `${name} is closed; ${describeLeft(left)}${how}`;
 }
 
 /** `KEY=VALUE` of --set; values as in viaduct.yaml. */

@@ -45,8 +45,9 @@ export interface SessionRequest {
 /**
  * `creating`: it is in the store and being opened for the first time; `running`; `waiting`: its worker died, or what it needs is away, and
  * it is opened again; `failed`: it ended by an error and is not opened again until somebody says so; what it wrote is kept; `closing`.
+ * `closed`: it was closed with changes kept in its log; `reopen` goes on with them.
  */
-export const sessionStates = ['creating', 'starting', 'running', 'waiting', 'failed', 'closing'] as const;
+export const sessionStates = ['creating', 'starting', 'running', 'waiting', 'failed', 'closing', 'closed'] as const;
 export type SessionState = (typeof sessionStates)[number];
 
 /** One setting of a session's policy, and whence it came. */

@@ -200,10 +200,10 @@ function listed({
   const written = settings.find(({ key }) => key === 'writes')?.value;
   const writes =
     written === 'read-only' || written === 'write-back' || written === 'redirect' ? written : 'write-through';
-  const plain = { creating: 'starting', failed: 'ended' } as const;
+  const plain = { creating: 'starting', failed: 'ended', closed: 'ended' } as const;
   return {
     ...{ id, name, kind, origin, writes, place, restarts, lastError },
-    state: state === 'creating' || state === 'failed' ? plain[state] : state,
+    state: state === 'creating' || state === 'failed' || state === 'closed' ? plain[state] : state,
     ...{ cache: undefined, data: undefined },
   };
 }

@@ -2,7 +2,7 @@
  * The end of a session, for good.
  *
  *     changes (written back, committed or discarded, as asked) ──► stored (row `closing`) ──► closed (in its worker)
- *        │ refused, in conflict: it stays open                         ──► noted (a log that still holds changes) ──► row removed
+ *        │ refused, in conflict: it stays open                         ──► noted (a log that still holds changes: row `closed`) ──► row removed
  *        ▼                                                             ──► directory removed, if nothing is in it
  *      the error
  *
@@ -63,6 +63,7 @@ export async function forget(
   if (isDiscarded) await removeDirectory(id, ground);
   const isLeft = await notes.ended(row, left);
   ground.onStep('close:noted');
+  if (isLeft && row.step !== 'discard') return keep(ground, session, left);
   store.remove(id);
   ground.onStep('close:removed');
   if (!isLeft) await removeDirectory(id, ground);
@@ -72,6 +73,23 @@ export async function forget(
   if (row.place !== undefined) listeners?.take(row.place.host, row.place.port)?.close();
   events.tell({ kind: 'session-closed', session: id, view: session.view() });
   return { id, name, ...(isLeft && left !== undefined ? { left } : {}) };
+}
+
+/** Its log holds changes: it can be opened again, where it was. */
+function keep(ground: Ground, session: ManagedSession, left: LeftBehind | undefined): CloseResult {
+  const { store, sessions, listeners, events } = ground;
+  const { id, name } = session;
+  const { error: _, ...row } = session.row;
+  session.row = { ...row, state: 'closed', step: '', isTemporary: false };
+  store.later(session.row);
+  ground.onStep('close:removed');
+  sessions.set(id, session);
+  session.trouble = undefined;
+  session.done();
+  if (row.place !== undefined) listeners?.take(row.place.host, row.place.port)?.close();
+  ground.onStep('close:done');
+  events.tell({ kind: 'session-closed', session: id, view: session.view() });
+  return { id, name, ...(left === undefined ? {} : { left }) };
 }
 
 /** What it left, if it could say so. Never rejects: it is over either way. */
@@ -148,6 +166,6 @@ function stays({ name }: ManagedSession, { outcome, problems }: TaskResult): Via
 function cannotNow({ name, row }: ManagedSession, why: string): ViaductError {
   return new ViaductError('LOG_NOT_EMPTY', {
     cause: `session ${name} holds changes that the origin does not have, in ${row.plan.dirty?.directory ?? 'its log'}, and cannot bring them there: ${why}.`,
-    remedy: `Get it to run (\`viaduct session show ${name}\` says what is in the way), or close it with --keep: then they stay in its log.`,
+    remedy: `Get it to run (\`viaduct session show ${name}\` says what is in the way, \`viaduct session reopen ${name}\` opens one that is closed), or close it with --keep: then they stay in its log.`,
   });
 }

@@ -11,7 +11,7 @@ import { createServer, isIP } from 'node:net';
 import { basename } from 'node:path';
 import { type Random, systemCode, ViaductError } from '../../base/mod.ts';
 import { makeDirectory } from '../../native/mod.ts';
-import { type LeftBehind, type ListenRule, parseListen } from '../../sessions/mod.ts';
+import { type LeftBehind, type ListenRule, parseListen, type SessionPlan } from '../../sessions/mod.ts';
 import type { SessionRequest, SessionView } from '../contract.ts';
 import { type Ground, tellState } from './ground.ts';
 import { removeDirectory } from './logs.ts';
@@ -54,6 +54,7 @@ async function tryCreate(
 ): Promise<SessionView> {
   const { stateDirectory, store, sessions, pool, events, notes, clock, log } = ground;
   const { plan, resolved } = planFor(request, ground.configuration(), { id, listen, stateDirectory });
+  refuseBesideKept(ground, plan);
   const row: StoredSession = {
     ...{ id, name: request.name, state: 'creating', step: 'stored', source: 'api', request, plan, resolved },
     ...{ isTemporary: request.isTemporary === true, createdMs: clock.wallTimeMs() },
@@ -96,6 +97,19 @@ async function tryCreate(
   events.tell({ kind: 'session-created', session: id, view });
   void notes.opened(session.row);
   return view;
+}
+
+/** Changes that a closed session keeps are of an older state of the origin than what another one would write there. */
+function refuseBesideKept({ sessions }: Ground, { origin, writes }: SessionPlan): void {
+  if (writes !== 'write-back') return;
+  const kept = [...sessions.values()].find(
+    ({ row }) => row.state === 'closed' && row.plan.writes === 'write-back' && row.plan.origin === origin,
+  );
+  if (kept === undefined) return;
+  throw new ViaductError('LOG_NOT_EMPTY', {
+    cause: `the session ${kept.name}, which is closed, keeps changes of ${origin} that the origin does not have, in ${kept.row.plan.dirty?.directory ?? 'its log'}.`,
+    remedy: `Go on with it: viaduct session reopen ${kept.name}.`,
+  });
 }
 
 async function undoAll({ log }: Ground, session: string, undo: readonly (() => unknown)[]): Promise<void> {
@@ -199,6 +213,9 @@ function nameOf({ sessions }: Ground, { name, origin }: SessionRequest): string 
   const place = other.place();
   throw new ViaductError('SESSION_EXISTS', {
     cause: `the session ${name} (${other.id}) is there already${place === undefined ? '' : `, at ${place.host}:${place.port}`}.`,
-    remedy: `Use that one, close it (\`viaduct session close ${name}\`), or choose another --name.`,
+    remedy:
+      other.state() === 'closed'
+        ? `It is closed, and its log holds changes: go on with it (\`viaduct session reopen ${name}\`), or choose another --name.`
+        : `Use that one, close it (\`viaduct session close ${name}\`), or choose another --name.`,
   });
 }

@@ -52,7 +52,7 @@ function kill(place: string, step: Step): Promise<void> {
   });
 }
 
-/** Steps behind which the session goes on; before them nothing is left of it, or a log that is noted. */
+/** Steps behind which the session goes on; before and after them nothing is left of it, or one that is closed, whose log is noted. */
 const goesOn: readonly Step[] = ['create:running', 'close:changes'];
 
 async function killedAt(t: TestContext, step: Step): Promise<void> {
@@ -76,7 +76,11 @@ async function killedAt(t: TestContext, step: Step): Promise<void> {
       step,
     );
   } else {
-    assert.deepEqual(sessions, [], step);
+    assert.deepEqual(
+      sessions.map(({ state }) => state),
+      hasWritten ? ['closed'] : [],
+      step,
+    );
     const directories = place.directories();
     assert.equal(directories.length, hasWritten ? 1 : 0, step);
     for (const id of directories) {

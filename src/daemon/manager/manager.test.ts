@@ -80,10 +80,23 @@ test('closing writes back first; kept changes are noted with their log', async (
     note?.restart ?? '',
     /^viaduct proxy .*--alone .*--cache \S+ --cache-size \S+ --policy write-back --dirty-log /,
   );
-  // The next daemon leaves it alone.
   await manager.stop();
-  await (await place.open()).stop();
+  const next = await place.open();
+  await next.settled;
   assert.ok(existsSync(note!.directory));
+  // Another session would serve what the origin has.
+  await assert.rejects(place.writer(next, 'kept'), code('SESSION_EXISTS'));
+  await assert.rejects(place.writer(next, 'other'), code('LOG_NOT_EMPTY'));
+  assert.deepEqual(
+    next.list().map(({ id, state }) => [id, state]),
+    [[kept.id, 'closed']],
+  );
+  const again = await next.reopen('kept');
+  assert.deepEqual([again.state, again.place], ['running', kept.place]);
+  assert.equal(await read(await place.client(again), 0, 5), 'LATER');
+  await next.close('kept');
+  assert.equal(readFileSync(join(place.images, 'disk.raw'), 'latin1').slice(0, 5), 'LATER');
+  assert.deepEqual([next.list(), place.directories()], [[], []]);
 });
 
 test('a session whose changes are in conflict stays open, and says so', async (t) => {

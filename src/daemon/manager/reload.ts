@@ -161,6 +161,7 @@ async function addConfigured(
 async function vanish(ground: Ground, session: ManagedSession, isStart: boolean): Promise<void> {
   const { log, clock } = ground;
   const { name } = session;
+  if (session.state() === 'closed') return;
   try {
     if (await hasChanges(session, clock)) {
       log.warn(

@@ -1,5 +1,6 @@
 /**
- * A session that is opened again because somebody says so: one that failed, or one whose configuration has changed meanwhile.
+ * A session that is opened again because somebody says so: one that failed, one that was closed with changes kept in its log, or one
+ * whose configuration has changed meanwhile.
  *
  *     planned anew, its address claimed ──► closed, nothing written back ──► opened ──► running, by the new plan
  *        └─ an error: as it was                                                └─ an error: it goes on by the earlier plan; one that had
@@ -71,7 +72,9 @@ async function openAs(ground: Ground, session: ManagedSession, { plan, resolved 
     await running?.ended;
     const { error: _, ...rest } = session.row;
     const goesOn = state === 'running' || ground.isStopping();
-    session.row = goesOn ? { ...rest, state: 'running' } : { ...rest, state: 'failed', error: recordOf(error) };
+    session.row = goesOn
+      ? { ...rest, state: 'running' }
+      : { ...rest, state: state === 'closed' ? state : 'failed', error: recordOf(error) };
     session.whenFree(() => void openKept(ground, session));
     throw error;
   }

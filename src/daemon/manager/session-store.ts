@@ -2,7 +2,7 @@
  * The daemon's memory of its sessions over restarts: STATE/daemon.sqlite, one row a session (store/migrations.ts has the columns).
  *
  *     create ──► creating ──listens──► running ──close──► closing ──► no row
- *                                        └─ended by an error──► failed
+ *                                        └─ended by an error──► failed      └─changes are kept──► closed
  *
  * Invariants: what `put` and `remove` returned from survives a power loss; a row that cannot be read is left alone and told of.
  */
@@ -26,7 +26,7 @@ export interface Resolved {
 export interface StoredSession {
   readonly id: string;
   readonly name: string;
-  readonly state: 'creating' | 'running' | 'failed' | 'closing';
+  readonly state: 'creating' | 'running' | 'failed' | 'closing' | 'closed';
   /** How far create or close has come. */
   readonly step: string;
   readonly source: 'api' | 'configuration';
@@ -196,7 +196,8 @@ function sessionOf(row: Record<string, unknown>): StoredSession | undefined {
 }
 
 function stateOf(value: unknown): StoredSession['state'] {
-  if (value === 'creating' || value === 'running' || value === 'failed' || value === 'closing') return value;
+  if (value === 'creating' || value === 'running' || value === 'failed' || value === 'closing' || value === 'closed')
+    return value;
   throw new Error(`the state ${String(value)} is none`);
 }
 

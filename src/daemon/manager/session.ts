@@ -90,7 +90,7 @@ export class ManagedSession {
 
   state(): SessionState {
     if (this.#errand === 'creating' || this.#errand === 'closing') return this.#errand;
-    if (this.row.state === 'failed') return 'failed';
+    if (this.row.state === 'failed' || this.row.state === 'closed') return this.row.state;
     if (this.running === undefined) return this.trouble === undefined ? 'starting' : 'waiting';
     const { state } = this.running.status();
     return state === 'ended' ? 'closing' : state;

@@ -5,6 +5,7 @@
  *     row closing    its end goes on from where it was
  *     row running    opened again on its address; temporary ones are closed for good
  *     row failed     shown; opened when somebody says so
+ *     row closed     the same; it goes when its log holds nothing any more, since somebody opened it by itself
  *     directory without a row   removed (while sessions are opened); one whose log holds changes, or is open, stays, and is noted
  */
 import { forget } from './close.ts';
@@ -15,10 +16,11 @@ import { claimAgain } from './reload.ts';
 import { ManagedSession } from './session.ts';
 import type { StoredSession, StoredSessions } from './session-store.ts';
 
-/** Leaves those in `sessions` that are there to stay. Directories that no row tells of are answered, for `sweep`. */
+/** Leaves those in `sessions` that are there to stay. Directories that no row tells of, or one that is closed, are answered, for `sweep`. */
 export async function recover(ground: Ground, { sessions: rows, damaged }: StoredSessions): Promise<string[]> {
   const { log, sessions, addresses, stateDirectory } = ground;
-  const known = new Set([...rows.map(({ id }) => id), ...damaged]);
+  const inUse = rows.filter(({ state }) => state !== 'closed');
+  const known = new Set([...inUse.map(({ id }) => id), ...damaged]);
   const unknown = namesOfDirectories(stateDirectory).filter((name) => !known.has(name));
   for (const id of damaged)
     log.error({ session: id }, 'the store’s row of a session cannot be read; it is left alone, with its directory');
@@ -60,15 +62,20 @@ export async function sweep(ground: Ground, names: readonly string[]): Promise<v
   const { stateDirectory, clock, log, notes, sessions, isStopping } = ground;
   for (const name of names) {
     if (isStopping()) return;
-    if (sessions.has(name)) continue;
+    const session = sessions.get(name);
+    if (session !== undefined && session.state() !== 'closed') continue;
     const directory = `${sessionDirectory(stateDirectory, name)}/dirty`;
     const isNoted = (found: string): Promise<boolean> => notes.saysLeft(found);
     try {
-      if (!(await removeUnlessNeeded(name, { stateDirectory, clock, log, isOver: isStopping, isNoted }))) continue;
+      if (!(await removeUnlessNeeded(name, { stateDirectory, clock, log, isOver: isStopping, isNoted }))) {
+        if (session?.state() === 'closed') await forget(ground, session, undefined);
+        continue;
+      }
     } catch (error) {
       log.warn({ directory, cause: String(error) }, 'what an earlier daemon left could not be looked into');
       continue;
     }
+    if (session !== undefined) continue;
     log.warn({ directory }, 'a dirty log of a session that is closed holds changes that the origin does not have');
     notes.orphaned(directory);
   }

@@ -150,7 +150,7 @@ function makeRow({ id, name, policy, origin }) {
   const head = make('button', { className: 'name', text: name, title: 'Plots and settings of this session' });
   head.addEventListener('click', () => select(selected === id ? '' : id));
   const writeBack = make('button', { className: 'write-back', text: 'Write back' });
-  onPress(writeBack, () => act(id, () => (views.get(id)?.state === 'failed' ? reopen(id) : startWriteBack(id))));
+  onPress(writeBack, () => act(id, () => (isOver(views.get(id)) ? reopen(id) : startWriteBack(id))));
   const close = make('button', { className: 'close', text: 'Close …' });
   onPress(close, () => act(id, () => closeSession(id)));
   const about = make('small', { className: 'url', title: `origin: ${origin}` });
@@ -185,10 +185,15 @@ function fillRow(row, view) {
   const share = tasks.get(id);
   const dirty = dirtyText(sample, isSilent);
   put(part('dirty'), share === undefined ? dirty : `${dirty} (${shareText(share)} written back)`);
-  const isFailed = state === 'failed';
-  put(part('write-back'), isFailed ? 'Open again' : 'Write back');
-  setUsable(part('write-back'), isFailed || (state === 'running' && share === undefined && sample?.dirtyBytes !== 0));
+  const canOpen = isOver(view);
+  put(part('write-back'), canOpen ? 'Open again' : 'Write back');
+  setUsable(part('write-back'), canOpen || (state === 'running' && share === undefined && sample?.dirtyBytes !== 0));
   setUsable(part('close'), state !== 'closing' && state !== 'creating');
+}
+
+/** It runs when somebody says so. @param {SessionView | undefined} view */
+function isOver(view) {
+  return view?.state === 'failed' || view?.state === 'closed';
 }
 
 /** @param {import('./api.js').SessionSample | undefined} sample @param {boolean} isSilent */
