@@ -173,14 +173,16 @@ export class DaemonBed {
     return found;
   }
 
-  /** Waits until each of the sessions, or of those with these names, is in that state. */
+  /** Waits until each of the sessions that are not closed, or of those with these names, is in that state. */
   async untilState(state: View['state'], names?: readonly string[]): Promise<void> {
     let seen = '';
     try {
       await until(
         `sessions are ${state}`,
         async () => {
-          const views = (await this.client.sessions()).filter(({ name }) => names?.includes(name) ?? true);
+          const views = (await this.client.sessions()).filter(
+            ({ name, state }) => names?.includes(name) ?? state !== 'closed',
+          );
           seen = JSON.stringify(views.filter((view) => view.state !== state));
           return views.length >= (names?.length ?? 0) && views.every((view) => view.state === state);
         },

@@ -105,8 +105,13 @@ function isAway() {
 
 /** @param {ReadonlySet<string>} sampled Others have ended since they were listed. */
 function showAnswer(sampled) {
-  let [bytes, ageMs, conflicts, silent] = [0, 0, 0, 0];
+  let [bytes, ageMs, conflicts, silent, kept] = [0, 0, 0, 0, 0];
   for (const { id, state } of views.values()) {
+    // What it keeps counts when it is open again.
+    if (state === 'closed') {
+      kept++;
+      continue;
+    }
     // What is just being made holds nothing.
     if (!sampled.has(id) || state === 'creating') continue;
     const sample = history.latest(id);
@@ -118,9 +123,10 @@ function showAnswer(sampled) {
   const parts = [];
   if (conflicts > 0) parts.push(`${counted(conflicts, 'file is', 'files are')} in conflict: viaduct conflicts tells.`);
   if (bytes > 0) parts.push(`${sizeText(bytes)} are not at the origin, the oldest for ${durationText(ageMs)}.`);
+  if (kept > 0) parts.push(`${counted(kept, 'closed session keeps', 'closed sessions keep')} changes on this host.`);
   if (silent > 0) parts.push(`${silent} of ${counted(views.size, 'session', 'sessions')} cannot say what it keeps.`);
   if (parts.length === 0) parts.push('Everything is at the origin.');
-  answer(parts.join(' '), conflicts > 0 ? 'bad' : bytes > 0 || silent > 0 ? 'waiting' : 'good');
+  answer(parts.join(' '), conflicts > 0 ? 'bad' : bytes > 0 || silent > 0 || kept > 0 ? 'waiting' : 'good');
 }
 
 /** @param {number} count @param {string} one @param {string} many */
