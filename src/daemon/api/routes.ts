@@ -177,7 +177,11 @@ function addSessionRoutes(app: App, { services: { manager } }: ApiContext): void
     '/v1/sessions/:session/reopen',
     {
       schema: {
-        ...{ operationId: 'reopenSession', summary: 'Open a session again that failed, or was closed with changes kept', tags },
+        ...{
+          operationId: 'reopenSession',
+          summary: 'Open a session again that failed, or was closed with changes kept',
+          tags,
+        },
         params: shapes.sessionPath,
         querystring: nothing,
         response: { 200: answer('It listens.', shapes.sessionView), ...always, ...noSuchSession, ...inTheWay },
