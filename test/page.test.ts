@@ -99,9 +99,9 @@ async function openPage(options: Parameters<Browser['newContext']>[0] = {}): Pro
   context.setDefaultTimeout(waitMs);
   const opened = await context.newPage();
   await context.route('**/*', async (route) => {
-    if (route.request().url().startsWith(url)) return await route.continue();
-    wrong.push(`asked for ${route.request().url()}`);
-    return await route.abort();
+    const isOurs = route.request().url().startsWith(url);
+    if (!isOurs) wrong.push(`asked for ${route.request().url()}`);
+    await (isOurs ? route.continue() : route.abort()).catch(unlessAnswered);
   });
   opened.on('pageerror', (error) => wrong.push(String(error)));
   opened.on('console', (message) => {
@@ -111,6 +111,11 @@ async function openPage(options: Parameters<Browser['newContext']>[0] = {}): Pro
     else wrong.push(message.text());
   });
   return opened;
+}
+
+/** A request may be answered by another route, or end with its page, while it is handed on. */
+function unlessAnswered(error: unknown): void {
+  if (!/already handled|has been closed/.test(String(error))) throw error;
 }
 
 async function clientOf(name: string): Promise<NfsOrigin> {
