@@ -100,7 +100,7 @@ async function tryCreate(
 }
 
 /** Changes that a closed session keeps are of an older state of the origin than what another one would write there. */
-function refuseBesideKept({ sessions }: Ground, { origin, writes }: SessionPlan): void {
+export function refuseBesideKept({ sessions }: Ground, { origin, writes }: SessionPlan): void {
   if (writes !== 'write-back') return;
   const kept = [...sessions.values()].find(
     ({ row }) => row.state === 'closed' && row.plan.writes === 'write-back' && row.plan.origin === origin,

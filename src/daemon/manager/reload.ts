@@ -15,7 +15,7 @@ import { fileKeys, sessionKeys } from '../../policy/mod.ts';
 import { holdsLog, keepsLog, type ListenRule, recordOf, type SessionPlan } from '../../sessions/mod.ts';
 import type { Reloaded, SessionRequest } from '../contract.ts';
 import { closeSession, forget } from './close.ts';
-import { claimAddress, looksLikeId, newId } from './create.ts';
+import { claimAddress, looksLikeId, newId, refuseBesideKept } from './create.ts';
 import type { Ground } from './ground.ts';
 import { holdsChanges } from './logs.ts';
 import { type ManagerConfiguration, type Planned, planFor } from './opening.ts';
@@ -142,6 +142,7 @@ async function addConfigured(
   const rule = await claimAddress(ground, id, name, given);
   try {
     const { plan, resolved } = planFor(request, ground.configuration(), { id, listen: rule, stateDirectory });
+    refuseBesideKept(ground, plan);
     const row: StoredSession = {
       ...{ id, name, state: 'running', step: '', source: 'configuration', isTemporary: false },
       ...{ createdMs: clock.wallTimeMs(), request, plan, resolved },

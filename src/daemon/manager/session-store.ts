@@ -8,8 +8,8 @@
  */
 import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { DatabaseSync, type StatementSync } from 'node:sqlite';
-import { ViaductError } from '../../base/mod.ts';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { openSharedDatabase, ViaductError } from '../../base/mod.ts';
 import { type ErrorRecord, keepsLog, type ListeningPlace, type SessionPlan } from '../../sessions/mod.ts';
 import type { CloseOptions, SessionRequest, SettingRow } from '../contract.ts';
 import { migrate } from './store/migrations.ts';
@@ -62,8 +62,7 @@ export class SessionStore {
     this.#path = path;
     let opened: DatabaseSync | undefined;
     try {
-      opened = new DatabaseSync(path);
-      opened.exec('PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
+      opened = openSharedDatabase(path, { synchronous: 'FULL', busyMs: 2_000 });
       const check = opened.prepare('PRAGMA quick_check(1)').get()?.quick_check;
       if (check !== 'ok') throw new Error(`it is damaged: ${String(check)}`);
       migrate(opened, path);
