@@ -191,3 +191,12 @@ test('a configuration whose addresses are refused changes nothing', async (t) =>
   await assert.rejects(manager.create({ origin: place.images, policy: 'none' }), { code: 'CONFIGURATION_INVALID' });
   assert.equal((await manager.reopen('vm')).state, 'running');
 });
+
+test('a session is not added beside changes that a closed one of its origin keeps', async (t) => {
+  const place = house(t);
+  const manager = await place.open();
+  await write(await place.client(await place.writer(manager, 'kept')), 0, 'MINE!');
+  await manager.close('kept', { changes: 'keep' });
+  await manager.reconfigure(configuration({ sessions: [listed(place, 'new')] }));
+  assert.deepEqual(states(manager), [['kept', 'closed']]);
+});
